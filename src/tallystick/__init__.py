@@ -1,0 +1,1 @@
+"""Tallystick: name two ends; it brings them into agreement, and can prove it."""

@@ -1,0 +1,1 @@
+"""The rules of agreement: pure functions and values, no I/O, no clock, no randomness, no globals."""
