@@ -1,0 +1,64 @@
+"""Fingerprints: a count and 256-bit sums by which two ends learn whether they agree (DESIGN.md 4.8).
+
+One sum is of names (what is known), one of content (what the data shows). Both can be kept incrementally: a record
+is added when it appears and subtracted when it changes, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import NamedTuple
+
+MODULUS = 1 << 256
+_NAMES = b"tallystick/names/1\0"
+
+
+class Fingerprint(NamedTuple):
+    """Count of records with a live version, sum over their names, sum over their contents."""
+
+    count: int = 0
+    names: int = 0
+    content: int = 0
+
+    def added(self, other: Fingerprint) -> Fingerprint:
+        """The fingerprint of both sets of records together."""
+        return Fingerprint(
+            self.count + other.count, (self.names + other.names) % MODULUS, (self.content + other.content) % MODULUS
+        )
+
+    def removed(self, other: Fingerprint) -> Fingerprint:
+        """The fingerprint without the records of ``other``."""
+        return Fingerprint(
+            self.count - other.count, (self.names - other.names) % MODULUS, (self.content - other.content) % MODULUS
+        )
+
+
+EMPTY = Fingerprint()
+
+
+def names_term(key: str, names: bytes) -> int:
+    """The share of one record in the sum of names; ``names`` is its canonical name (see ``canonical_names``)."""
+    return int.from_bytes(sha256(_NAMES + key.encode("utf-8", "surrogatepass") + b"\0" + names).digest(), "big")
+
+
+def content_term(shown: bytes) -> int:
+    """The share of one record in the sum of contents: its 32-byte content hash, which already binds its key."""
+    return int.from_bytes(shown, "big")
+
+
+def dot_name(origin: str, tick: int) -> bytes:
+    """The canonical name of a version with one edit dot."""
+    return b"%b\0%d" % (origin.encode(), tick)
+
+
+def canonical_names(versions: Iterable[tuple[Iterable[bytes], Iterable[tuple[str, int]]]]) -> bytes:
+    """The canonical name of a record: for each version its genesis names, then its edit dots, all sorted.
+
+    Takes (genesis names, edit dots) per version.
+    """
+    parts = []
+    for genesis, dots in versions:
+        names = [*sorted(genesis), *sorted(dot_name(origin, tick) for origin, tick in dots)]
+        parts.append(b"\1".join(names))
+    return b"\2".join(sorted(parts))

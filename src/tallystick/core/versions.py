@@ -1,0 +1,187 @@
+"""Versions, records and what they have seen (DESIGN.md 2 and 4.1).
+
+A record is a set of versions with one ``seen``. Almost always the set has one member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Origin = str
+"""Where changes are made: ``<site uuid>.<incarnation>`` between our sites, an endpoint URL in SData."""
+
+Dot = tuple[Origin, int]
+"""The name of one change: origin and tick, ticks count from 1."""
+
+Vector = Mapping[Origin, int]
+"""For each origin the highest tick held."""
+
+Content = Mapping[str, Any]
+"""Fields of one version by wire name; null fields are left out."""
+
+DELETED = b""
+"""The content hash of a deletion."""
+
+DEFAULT_PRIORITY = 5
+"""Conflict priority of a version whose origin stated none: 1 wishes strongly to win, 9 weakly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a record builds on: a version vector, and the genesis names of the versions it replaces."""
+
+    vector: Vector = field(default_factory=dict)
+    genesis: frozenset[bytes] = frozenset()
+
+    def covers_dot(self, dot: Dot) -> bool:
+        """True when the change named ``dot`` is among what was seen."""
+        return self.vector.get(dot[0], 0) >= dot[1]
+
+    def merged(self, other: Seen) -> Seen:
+        """The least ``Seen`` that covers both."""
+        if other == self:
+            return self
+        return Seen(merge_vectors(self.vector, other.vector), self.genesis | other.genesis)
+
+    def covers(self, other: Seen) -> bool:
+        """True when everything in ``other`` is in this one."""
+        return other.genesis <= self.genesis and vector_covers(self.vector, other.vector)
+
+
+NOTHING_SEEN = Seen()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One content of a record, or its deletion, with its names, stamp and conflict priority.
+
+    ``origin`` and ``tick`` name the change that first issued it. ``dots`` are its edit dots (none for a row that
+    existed before tracking), ``genesis`` its genesis names. ``past`` is what its maker had seen. ``fields`` holds the
+    dots of fields that were edited after the rest of the record, whose dot is ``rest``.
+    """
+
+    origin: Origin
+    tick: int
+    hash: bytes
+    stamp: int
+    dots: frozenset[Dot] = frozenset()
+    genesis: frozenset[bytes] = frozenset()
+    past: Seen = NOTHING_SEEN
+    priority: int = DEFAULT_PRIORITY
+    fields: Mapping[str, Dot] = field(default_factory=dict)
+    rest: Dot | None = None
+    content: Content | None = None
+
+    @property
+    def deleted(self) -> bool:
+        """True when this version is the record's deletion."""
+        return self.hash == DELETED
+
+    @property
+    def dot(self) -> Dot:
+        """The name of the change that first issued this version."""
+        return (self.origin, self.tick)
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        """All names in a canonical order, genesis names first."""
+        return (*sorted(self.genesis), *sorted(self.dots))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is known of one record: its versions and what they have seen.
+
+    ``born`` is the origin where the record was created, ``copies`` how many hops its content came from there.
+    """
+
+    versions: tuple[Version, ...]
+    seen: Seen
+    born: Origin = ""
+    copies: int = 0
+
+    @property
+    def live(self) -> bool:
+        """True when at least one version is not a deletion."""
+        return any(not version.deleted for version in self.versions)
+
+    @property
+    def contested(self) -> bool:
+        """True when there are siblings."""
+        return len(self.versions) > 1
+
+
+def covered(version: Version, seen: Seen) -> bool:
+    """True when ``seen`` supersedes ``version``: all its edit dots, and one of its genesis names if it has any."""
+    if version.genesis and not (version.genesis & seen.genesis):
+        return False
+    return all(seen.covers_dot(dot) for dot in version.dots)
+
+
+def same(one: Version, other: Version) -> bool:
+    """True when both are one version: a shared dot, a shared genesis name, or equal content."""
+    return one.hash == other.hash or not one.dots.isdisjoint(other.dots) or not one.genesis.isdisjoint(other.genesis)
+
+
+def unite(one: Version, other: Version) -> Version:
+    """The one version that carries the names of both; its other attributes come from the earlier by (stamp, dot).
+
+    Precondition: ``same(one, other)``.
+    """
+    first, second = sorted((one, other), key=_seniority)
+    if first.dots >= second.dots and first.genesis >= second.genesis and first.past.covers(second.past):
+        return first
+    return replace(
+        first,
+        dots=first.dots | second.dots,
+        genesis=first.genesis | second.genesis,
+        past=first.past.merged(second.past),
+        priority=min(first.priority, second.priority),
+        content=first.content if first.content is not None else second.content,
+    )
+
+
+def _seniority(version: Version) -> tuple[int, Origin, int]:
+    return (version.stamp, version.origin, version.tick)
+
+
+def merge_vectors(one: Vector, other: Vector) -> dict[Origin, int]:
+    """The least vector that covers both."""
+    merged = dict(one)
+    for origin, tick in other.items():
+        if merged.get(origin, 0) < tick:
+            merged[origin] = tick
+    return merged
+
+
+def vector_covers(holder: Vector, wanted: Vector) -> bool:
+    """True when ``holder`` holds at least the ticks of ``wanted``."""
+    return all(holder.get(origin, 0) >= tick for origin, tick in wanted.items())
+
+
+def vector_of(dots: Iterable[Dot]) -> dict[Origin, int]:
+    """The least vector that covers every one of ``dots``."""
+    vector: dict[Origin, int] = {}
+    for origin, tick in dots:
+        if vector.get(origin, 0) < tick:
+            vector[origin] = tick
+    return vector
+
+
+def genesis_record(origin: Origin, tick: int, digest: bytes, stamp: int, content: Content | None = None) -> Record:
+    """A row that existed before tracking: named by its content hash beside its dot (4.4)."""
+    seen = Seen({origin: tick}, frozenset((digest,)))
+    version = Version(
+        origin, tick, digest, stamp, genesis=frozenset((digest,)), past=seen, rest=(origin, tick), content=content
+    )
+    return Record((version,), seen, born=origin)
+
+
+def created_record(origin: Origin, tick: int, digest: bytes, stamp: int, content: Content | None = None) -> Record:
+    """A record made at ``origin`` after tracking began."""
+    dot = (origin, tick)
+    seen = Seen({origin: tick})
+    version = Version(origin, tick, digest, stamp, dots=frozenset((dot,)), past=seen, rest=dot, content=content)
+    return Record((version,), seen, born=origin)
