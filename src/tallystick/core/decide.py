@@ -120,7 +120,9 @@ def _kind(method: Method, was_shown: bool) -> Kind:
     return Kind.UPDATED if method is Method.UPDATE else Kind.CREATED
 
 
-def _update_wanted(held: Held, record: Record, policy: FieldPolicy, method: Method) -> bool:
+def _update_wanted(held: Held, record: Record, policy: FieldPolicy | None, method: Method) -> bool:
+    if policy is None:
+        return True
     if method is Method.CREATE or policy.fields and method is Method.UPDATE:
         return True
     return _prefers_other(held, record, policy.default)
@@ -139,9 +141,9 @@ def _prefers_other(held: Held, record: Record, resolution: Resolution) -> bool:
     return True
 
 
-def _kept_fields(held: Held, version: Version, policy: FieldPolicy) -> dict[str, object] | None:
+def _kept_fields(held: Held, version: Version, policy: FieldPolicy | None) -> dict[str, object] | None:
     """Fields that a per-field update policy keeps as shown; None when it keeps all of them (nothing to show)."""
-    if not policy.fields:
+    if policy is None or not policy.fields:
         return {}
     shown = held.shown[0].content or {} if held.shown else {}
     incoming = version.content or {}

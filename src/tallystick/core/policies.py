@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tallystick.core.versions import Version
+from tallystick.core.versions import Version, precedence
 
 
 class Resolution(StrEnum):
@@ -24,7 +24,8 @@ class Resolution(StrEnum):
     ASK = "ask"
 
 
-UPDATE_RESOLUTIONS = (Resolution.THIS, Resolution.OTHER, Resolution.NEWER, Resolution.MASTER)
+UPDATE_RESOLUTIONS = (Resolution.THIS, Resolution.OTHER, Resolution.NEWER, Resolution.MASTER, Resolution.MERGE)
+"""What an update policy may be: KEEP_BOTH and ASK are for conflicts only."""
 
 
 class Method(StrEnum):
@@ -59,19 +60,20 @@ class FieldPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a run wants for one resource: methods allowed, update policy, conflict policy."""
+    """What a run wants for one resource: methods allowed, update policy, conflict policy.
+
+    Without an update policy (MERGE) a change that had seen ours is taken: whichever end it comes from, nothing of ours
+    is set aside by it. THIS and OTHER as update policies let one end's rows stand against even such changes.
+    """
 
     strategy: frozenset[Method] = ALL_METHODS
-    update: FieldPolicy = FieldPolicy(Resolution.OTHER)
+    update: FieldPolicy = FieldPolicy(Resolution.MERGE)
     conflict: FieldPolicy = FieldPolicy(Resolution.NEWER)
 
     def turned(self) -> Policy:
         """The same policy seen from the other end."""
-        return Policy(self.strategy, self.update.turned(), self.conflict.turned())
-
-    def accepts_all_updates(self) -> bool:
-        """True when every superseding change is simply taken: the fast road."""
-        return self.strategy == ALL_METHODS and self.update == FieldPolicy(Resolution.OTHER)
+        update = None if self.update is None else self.update.turned()
+        return Policy(self.strategy, update, self.conflict.turned())
 
 
 DEFAULT_POLICY = Policy()
@@ -84,7 +86,7 @@ def turn(resolution: Resolution) -> Resolution:
 
 def newest(versions: Collection[Version]) -> Version:
     """The version that NEWER shows: latest stamp as issued, then the lower priority number, then the smaller origin."""
-    return min(versions, key=lambda version: (-version.stamp, version.priority, version.origin, -version.tick))
+    return min(versions, key=precedence)
 
 
 def masters(versions: Collection[Version], born: str) -> Version:

@@ -1,0 +1,196 @@
+"""Records as plain forms, for the ledger and for the wire (docs/protocol.md, *Records*).
+
+A record whose one version says everything (the usual case) needs no form at all: its ledger row is enough. ``Extra``
+is what a row adds where it is not, ``RecordForm`` holds whole records: siblings, and versions that are not shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tallystick.core.versions import DEFAULT_PRIORITY, Content, Dot, Record, Seen, Version
+
+
+class Extra(msgspec.Struct, array_like=True, omit_defaults=True):
+    """What a record with one version needs beside its dot, stamp and hash. Every field may be left out.
+
+    ``seen`` None means exactly the own dot. ``dots`` and ``genesis`` are all names of the version when they are not
+    just the own dot (or, for a row older than tracking, the own hash). ``born`` "" means the own origin.
+    ``aside`` holds values that this site's row cannot hold: unknown fields, and those the database rendered.
+    """
+
+    seen: dict[str, int] | None = None
+    seen_genesis: list[bytes] = []
+    dots: list[tuple[str, int]] | None = None
+    genesis: list[bytes] | None = None
+    fields: dict[str, tuple[str, int]] = {}
+    rest: tuple[str, int] | None = None
+    born: str = ""
+    copies: int = 0
+    priority: int = DEFAULT_PRIORITY
+    aside: dict[str, Any] = {}
+
+
+class VersionForm(msgspec.Struct, array_like=True):
+    """One version, whole."""
+
+    origin: str
+    tick: int
+    hash: bytes
+    stamp: int
+    dots: list[tuple[str, int]]
+    genesis: list[bytes]
+    past: dict[str, int]
+    past_genesis: list[bytes]
+    priority: int
+    fields: dict[str, tuple[str, int]]
+    rest: tuple[str, int] | None
+    content: dict[str, Any] | None
+
+
+class RecordForm(msgspec.Struct, array_like=True):
+    """One record, whole. ``shown`` are versions the row shows that the set no longer holds (storage only)."""
+
+    versions: list[VersionForm]
+    seen: dict[str, int]
+    seen_genesis: list[bytes]
+    born: str
+    copies: int
+    shown: list[VersionForm] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_extra = msgspec.msgpack.Decoder(Extra)
+_record = msgspec.msgpack.Decoder(RecordForm)
+
+GENESIS = 2
+"""Flag: the version's genesis name is its own hash."""
+
+
+def encode_extra(extra: Extra) -> bytes | None:
+    """The stored form; None when there is nothing to say."""
+    return None if extra == NO_EXTRA else _encoder.encode(extra)
+
+
+def decode_extra(raw: bytes | None) -> Extra:
+    """The extra of a ledger or wire row. Raises msgspec.MsgspecError for malformed bytes."""
+    return NO_EXTRA if raw is None else _extra.decode(raw)
+
+
+NO_EXTRA = Extra()
+
+
+def version_form(version: Version) -> VersionForm:
+    """A version as a plain form."""
+    return VersionForm(
+        version.origin,
+        version.tick,
+        version.hash,
+        version.stamp,
+        sorted(version.dots),
+        sorted(version.genesis),
+        dict(version.past.vector),
+        sorted(version.past.genesis),
+        version.priority,
+        dict(version.fields),
+        version.rest,
+        None if version.content is None else dict(version.content),
+    )
+
+
+def version_of(form: VersionForm) -> Version:
+    """The version a form stands for."""
+    return Version(
+        form.origin,
+        form.tick,
+        form.hash,
+        form.stamp,
+        frozenset((origin, tick) for origin, tick in form.dots),
+        frozenset(form.genesis),
+        Seen(form.past, frozenset(form.past_genesis)),
+        form.priority,
+        form.fields,
+        form.rest,
+        form.content,
+    )
+
+
+def encode_record(record: Record, shown: tuple[Version, ...] = ()) -> bytes:
+    """A whole record as bytes."""
+    form = RecordForm(
+        [version_form(version) for version in record.versions],
+        dict(record.seen.vector),
+        sorted(record.seen.genesis),
+        record.born,
+        record.copies,
+        [version_form(version) for version in shown],
+    )
+    return _encoder.encode(form)
+
+
+def decode_record(raw: bytes) -> tuple[Record, tuple[Version, ...]]:
+    """A whole record and its shown versions. Raises msgspec.MsgspecError for malformed bytes."""
+    form = _record.decode(raw)
+    versions = tuple(version_of(item) for item in form.versions)
+    record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.born, form.copies)
+    return record, tuple(version_of(item) for item in form.shown)
+
+
+def simple_record(
+    dot: Dot, stamp: int, digest: bytes, flags: int, extra: Extra, content: Content | None
+) -> Record:
+    """The record that a ledger row with its extra stands for."""
+    genesis_row = bool(flags & GENESIS)
+    dots = frozenset((o, t) for o, t in extra.dots) if extra.dots is not None else _own_dots(dot, genesis_row)
+    genesis = frozenset(extra.genesis) if extra.genesis is not None else _own_genesis(digest, genesis_row)
+    vector = extra.seen if extra.seen is not None else {dot[0]: dot[1]}
+    seen = Seen(vector, frozenset(extra.seen_genesis) | _own_genesis(digest, genesis_row))
+    version = Version(
+        dot[0],
+        dot[1],
+        digest,
+        stamp,
+        dots,
+        genesis,
+        seen,
+        extra.priority,
+        extra.fields,
+        extra.rest or dot,
+        content,
+    )
+    return Record((version,), seen, extra.born or dot[0], extra.copies)
+
+
+def _own_dots(dot: Dot, genesis_row: bool) -> frozenset[Dot]:
+    return frozenset() if genesis_row else frozenset((dot,))
+
+
+def _own_genesis(digest: bytes, genesis_row: bool) -> frozenset[bytes]:
+    return frozenset((digest,)) if genesis_row else frozenset()
+
+
+def extra_of(record: Record, flags: int, aside: dict[str, Any] | None = None) -> Extra:
+    """The extra of a record with one version, the inverse of ``simple_record``."""
+    (version,) = record.versions
+    genesis_row = bool(flags & GENESIS)
+    own = _own_genesis(version.hash, genesis_row)
+    vector = dict(record.seen.vector)
+    return Extra(
+        seen=None if vector == {version.origin: version.tick} else vector,
+        seen_genesis=sorted(record.seen.genesis - own),
+        dots=None if version.dots == _own_dots(version.dot, genesis_row) else sorted(version.dots),
+        genesis=None if version.genesis == own else sorted(version.genesis),
+        fields=dict(version.fields),
+        rest=None if version.rest in (None, version.dot) else version.rest,
+        born="" if record.born in ("", version.origin) else record.born,
+        copies=record.copies,
+        priority=version.priority,
+        aside=aside or {},
+    )
+
+
+def genesis_flag(version: Version) -> int:
+    """GENESIS when the version is best stored as a row older than tracking."""
+    return GENESIS if version.hash in version.genesis and not version.dots else 0

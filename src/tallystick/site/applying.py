@@ -1,0 +1,503 @@
+"""Applying a page: data, ledger, digest, siblings and the resume point commit together (DESIGN.md 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
+from tallystick.core.fingerprints import EMPTY, Fingerprint, content_term, dot_name, names_term
+from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
+from tallystick.core.join import edit
+from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row, Tally
+from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Method, Policy, Resolution
+from tallystick.core.values import content_hash, mapping_hash
+from tallystick.core.versions import Record, Vector, Version
+from tallystick.errors import PeerProtocolError
+from tallystick.site import conflicts, parking
+from tallystick.site.engines.engine import Entry
+from tallystick.site.holding import (
+    Kept,
+    Whole,
+    aside_of,
+    content_of_row,
+    held,
+    load_wholes,
+    make_entry,
+    save_whole,
+    terms,
+)
+from tallystick.site.identity import address_of
+from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
+from tallystick.site.managed import contents
+from tallystick.site.projection import Projector, Rendered, Writing, compare_row, exact, local_after, rows_with_children
+from tallystick.site.reading import LEFT_SCOPE
+from tallystick.site.schema import Identity
+
+
+class Conflict(NamedTuple):
+    """What an ``onconflict`` hook is shown: the record with all its versions, and the versions its row shows."""
+
+    resource: str
+    key: str
+    record: Record
+    shown: tuple[Version, ...]
+
+
+OnConflict = Callable[[Conflict], Resolution | None]
+"""Returns the resolution to use for this record, or None for the policy's."""
+
+
+@dataclass(slots=True)
+class Applying:
+    """How pages of one pass are applied at this site. ``policy`` is turned to this site."""
+
+    policy: Policy = DEFAULT_POLICY
+    onconflict: OnConflict | None = None
+    run: str = ""
+    delete_left: bool = False
+    first_contact: bool = False
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Decided:
+    """One record of a page between decision and writing."""
+
+    key: str
+    entry: Entry | None
+    whole: Whole | None
+    before: Held | None
+    outcome: Outcome
+    hint: Any
+    writing: Writing | None = None
+
+
+def apply_page(ledger: Ledger, page: Page, applying: Applying) -> Tally:
+    """Apply one page. Call inside ``ledger.write()``, after stamping. Returns what became of its rows.
+
+    Raises PeerProtocolError for a malformed page; then nothing of it is applied.
+    """
+    tracked = ledger.resource(page.resource)
+    tally = Tally()
+    if page.rows:
+        step = _Step(ledger, tracked, page, applying, tally)
+        step.run()
+    applying.tallies.setdefault(page.resource, Tally()).add(tally)
+    return tally
+
+
+class _Step:
+    """The application of one page."""
+
+    def __init__(self, ledger: Ledger, tracked: Tracked, page: Page, applying: Applying, tally: Tally) -> None:
+        self.ledger, self.tracked, self.page, self.applying, self.tally = ledger, tracked, page, applying, tally
+        self.names = tuple(item.name for item in page.fields)
+        self.managed = tracked.definition.identity is Identity.MANAGED
+        self.origins = [ledger.origin_number(name) for name in page.origins]
+        stated = {item.name: (item.logical, item.detail) for item in page.fields}
+        self.exact = self.managed or exact(tracked, stated)
+        self.forgotten = ledger.forgotten(tracked)
+        self.digest: Vector = ledger.digest(tracked)
+        self.put: list[Entry] = []
+        self.replaced: list[int] = []
+        self.added = self.removed = EMPTY
+        self.last_stamp = 0
+
+    def run(self) -> None:
+        rows = _checked(self.page)
+        keys = [row[KEY] for row in rows]
+        entries = self.tracked.rows.by_keys(keys) if self.tracked.seq else {}
+        fast, slow = self._divided(rows, entries)
+        self._create(fast)
+        self._decide(slow, entries)
+        if self.put:
+            self.tracked.rows.put(self.put, self.replaced)
+            self.ledger.count(self.tracked, self.added, self.removed)
+        self.ledger.observe(self.last_stamp)
+
+    def _divided(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> tuple[list[Row], list[Row]]:
+        """Rows that are plainly new, and rows that need the rules."""
+        if self.forgotten or Method.CREATE not in self.applying.policy.strategy:
+            return [], list(rows)
+        fast, slow = [], []
+        special = DELETED | WHOLE | LEFT_SCOPE
+        for row in rows:
+            if row[STAMP] > self.last_stamp:
+                self.last_stamp = row[STAMP]
+            if row[FLAGS] & special or row[KEY] in entries or row[EXTRA] is not None:
+                slow.append(row)
+            else:
+                fast.append(row)
+        return fast, slow
+
+    # New records
+
+    def _create(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        writings = [Writing(row[KEY], self._content(row), None, row[LOCAL]) for row in rows]
+        Projector(self.ledger, self.tracked).write(writings)
+        rendered = self._rendered(writings)
+        seqs = self.ledger.next_seqs(self.tracked, len(rows))
+        names_sum = contents_sum = count = 0
+        for row, item, seq in zip(rows, writings, seqs, strict=True):
+            if item.failure or item.key in rendered:
+                self._create_one(row, item, seq, rendered.get(item.key))
+                continue
+            digest = self._digest(row)
+            flags = row[FLAGS] & GENESIS
+            entry = Entry(
+                seq,
+                item.key,
+                None if self.managed else local_after(self.tracked, item),
+                seq,
+                self.origins[row[ORIGIN]],
+                row[TICK],
+                row[STAMP],
+                digest,
+                None,
+                flags,
+                None,
+            )
+            self.put.append(entry)
+            name = digest if flags else dot_name(self.page.origins[row[ORIGIN]], row[TICK])
+            names_sum += names_term(item.key, name)
+            contents_sum += content_term(digest)
+            count += 1
+        self.added = self.added.added(Fingerprint(count, names_sum, contents_sum))
+        self.tally.created += count
+
+    def _create_one(self, row: Row, item: Writing, seq: int, rendered: Rendered | None) -> None:
+        """A new record that parked, or that the database rendered, or with fields this site does not have."""
+        record = self._record(row)
+        if item.failure:
+            parking.park(self.ledger, self.tracked, item.key, item.failure)
+            self.tally.parked += 1
+            entry, whole = make_entry(self.ledger, item.key, seq, seq, Kept(record, (), b"", None, unshown=True))
+        else:
+            assert rendered is not None
+            local = local_after(self.tracked, item)
+            kept = Kept(record, record.versions, record.versions[0].hash, local, rendered.hash, rendered.aside)
+            entry, whole = make_entry(self.ledger, item.key, seq, seq, kept)
+            self.tally.created += 1
+        if whole is not None:
+            save_whole(self.ledger, self.tracked, item.key, whole)
+        self.put.append(entry)
+        self.added = self.added.added(terms(self.ledger, entry, whole))
+
+    # Known records
+
+    def _decide(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> None:
+        if not rows:
+            return
+        known = [entries[row[KEY]] for row in rows if row[KEY] in entries]
+        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry in known if entry.flags & WHOLE])
+        shown = self._shown(known)
+        decided = []
+        for row in rows:
+            self.last_stamp = max(self.last_stamp, row[STAMP])
+            entry = entries.get(row[KEY])
+            if row[FLAGS] & LEFT_SCOPE:
+                self._left_scope(row, entry)
+                continue
+            one = self._decide_one(row, entry, wholes.get(row[KEY]), shown.get(row[KEY]))
+            if one is not None:
+                decided.append(one)
+        self._project(decided)
+        for one in decided:
+            self._keep(one)
+
+    def _shown(self, entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+        """What the rows of known records hold now, by key."""
+        definition = self.tracked.definition
+        live = [entry for entry in entries if entry.hash]
+        if self.managed:
+            return contents(self.ledger, self.tracked, [entry.key for entry in live])
+        addresses = {entry.key: address_of(definition, entry.key, entry.local) for entry in live}
+        values = self.tracked.rows.values(list(addresses.values()))
+        found = {}
+        for entry in live:
+            content = content_of_row(definition, values.get(addresses[entry.key]), aside_of(entry))
+            if content is not None:
+                found[entry.key] = content
+        return found
+
+    def _decide_one(
+        self, row: Row, entry: Entry | None, whole: Whole | None, shown: dict[str, Any] | None
+    ) -> Decided | None:
+        incoming = self._record(row)
+        before = None if entry is None else held(self.ledger, entry, shown, whole)
+        policy = self.applying.policy
+        if before is not None and self._doubtful(before.record, incoming):
+            self.tally.doubts += 1
+            policy = _whole_only(policy)
+        outcome = decide(before, incoming, policy, self.digest, self.forgotten)
+        if outcome.conflict and self.applying.onconflict is not None:
+            outcome = self._asked(before, incoming, policy, outcome, row[KEY])
+        if outcome.conflict:
+            self.tally.conflicts += 1
+        if outcome.kind is Kind.UNCHANGED:
+            self.tally.unchanged += 1
+            return None
+        return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL])
+
+    def _asked(self, before: Held | None, incoming: Record, policy: Policy, outcome: Outcome, key: str) -> Outcome:
+        shown = () if before is None else before.shown
+        assert self.applying.onconflict is not None
+        resolution = self.applying.onconflict(Conflict(self.tracked.wire, key, outcome.record, shown))
+        if resolution is None:
+            return outcome
+        asked = Policy(policy.strategy, policy.update, FieldPolicy(Resolution(resolution)))
+        return decide(before, incoming, asked, self.digest, self.forgotten)
+
+    def _doubtful(self, record: Record, incoming: Record) -> bool:
+        """Rows older than tracking that only share an integer may be two different things: never mixed field-wise."""
+        if self.tracked.definition.identity is not Identity.MAPPED:
+            return False
+        sides = (record.versions, incoming.versions)
+        return all(any(version.genesis for version in side) for side in sides) and not any(
+            mine.genesis & theirs.genesis or mine.hash == theirs.hash for mine in sides[0] for theirs in sides[1]
+        )
+
+    def _left_scope(self, row: Row, entry: Entry | None) -> None:
+        """The record no longer matches the sender's filter: kept unless the task deletes what left."""
+        self.tally.unchanged += 1
+        if entry is None or not self.applying.delete_left or not entry.hash:
+            return
+        writing = Writing(entry.key, None, entry)
+        Projector(self.ledger, self.tracked).write([writing])
+        if writing.failure:
+            return
+        shown = self._shown([entry]).get(entry.key)
+        before = held(self.ledger, entry, shown, None)
+        (seq,) = self.ledger.next_seqs(self.tracked, 1)
+        kept = Kept(before.record, (), b"", None, unshown=True)
+        new, whole = make_entry(self.ledger, entry.key, seq, entry.born_seq, kept)
+        self._replace(entry, None, new, whole)
+        parking.decline(self.ledger, self.tracked, entry.key, "left scope")
+        self.tally.deleted += 1
+
+    # Writing
+
+    def _project(self, decided: Sequence[Decided]) -> None:
+        for one in decided:
+            outcome = one.outcome
+            wanted = outcome.kind in (Kind.CREATED, Kind.UPDATED, Kind.DELETED)
+            if wanted and outcome.projection is not None:
+                one.writing = Writing(one.key, outcome.projection.content, one.entry, one.hint)
+        self._hold_back_parents(decided)
+        Projector(self.ledger, self.tracked).write([one.writing for one in decided if one.writing is not None])
+
+    def _hold_back_parents(self, decided: Sequence[Decided]) -> None:
+        """A deletion that would take along rows its maker had not seen is a conflict, not a deletion."""
+        if self.managed:
+            return
+        removed = {
+            address_of(self.tracked.definition, one.key, one.entry.local): one
+            for one in decided
+            if one.writing is not None and one.writing.content is None and one.entry is not None
+        }
+        if removed and self.tracked.definition.referrers:
+            for address in rows_with_children(self.ledger, self.tracked, list(removed)):
+                one = removed[address]
+                one.writing = None
+                one.outcome = self._reissued(one)
+
+    def _reissued(self, one: Decided) -> Outcome:
+        """The record as a new edit of this site, which knows the deletion: children here still need it."""
+        before = one.before
+        assert before is not None and one.entry is not None
+        (version, *_) = before.shown
+        (tick,) = self.ledger.next_ticks(self.tracked, 1)
+        dot = (self.ledger.origin, tick)
+        record = edit(one.outcome.record, dot, self.ledger.stamp_at(self.ledger.now()), version.hash, version.content)
+        conflicts.log(self.ledger, self.tracked, one.key, "kept for its children", one.outcome.record.versions)
+        self.tally.conflicts += 1
+        return Outcome(Kind.UNITED, record)
+
+    def _keep(self, one: Decided) -> None:
+        """Write the ledger entry that a decision leads to."""
+        outcome, entry = one.outcome, one.entry
+        (seq,) = self.ledger.next_seqs(self.tracked, 1)
+        born = seq if entry is None else entry.born_seq
+        if one.writing is not None and one.writing.failure:
+            kept = self._parked(one)
+        elif outcome.kind is Kind.DECLINED:
+            kept = self._declined(one)
+        else:
+            kept = self._taken(one)
+        new, whole = make_entry(self.ledger, one.key, seq, born, kept)
+        self._replace(entry, one.whole, new, whole)
+        if outcome.lost:
+            self._log_lost(one)
+        if outcome.projection is not None and outcome.projection.copies:
+            self._keep_both(one, outcome.projection.copies)
+        if outcome.undecided:
+            self.tally.undecided += 1
+
+    def _parked(self, one: Decided) -> Kept:
+        assert one.writing is not None
+        parking.park(self.ledger, self.tracked, one.key, one.writing.failure)
+        self.tally.parked += 1
+        return self._unshown(one)
+
+    def _declined(self, one: Decided) -> Kept:
+        parking.decline(self.ledger, self.tracked, one.key, f"strategy or update policy ({one.outcome.method})")
+        self.tally.declined += 1
+        return self._unshown(one)
+
+    def _unshown(self, one: Decided) -> Kept:
+        """The row stays as it is while the record moves on."""
+        shown = () if one.before is None else one.before.shown
+        entry = one.entry
+        if entry is None:
+            return Kept(one.outcome.record, (), b"", None, unshown=True)
+        return Kept(one.outcome.record, shown, entry.hash, entry.local, entry.rendered, aside_of(entry), unshown=True)
+
+    def _taken(self, one: Decided) -> Kept:
+        outcome, entry = one.outcome, one.entry
+        if entry is not None and entry.flags & UNSHOWN and outcome.kind is not Kind.UNITED:
+            parking.release(self.ledger, self.tracked, one.key)
+        if one.writing is None:
+            return self._knowledge(one)
+        self._count(outcome.kind)
+        projection = outcome.projection
+        assert projection is not None
+        if projection.content is None:
+            return Kept(outcome.record, projection.contributors, b"", None, undecided=projection.undecided)
+        digest = mapping_hash(one.key, dict(projection.content))
+        found = self._rendered([one.writing]).get(one.key)
+        rendered, aside = (None, {}) if found is None else (found.hash, found.aside)
+        local = None if self.managed else local_after(self.tracked, one.writing)
+        shown = projection.contributors
+        return Kept(outcome.record, shown, digest, local, rendered, aside, undecided=projection.undecided)
+
+    def _knowledge(self, one: Decided) -> Kept:
+        """Only what is known changed: the row shows what it showed."""
+        outcome, entry = one.outcome, one.entry
+        if entry is None:
+            return Kept(outcome.record, outcome.record.versions, b"", None)
+        shown = _still_shown(outcome.record, () if one.before is None else one.before.shown)
+        undecided = outcome.undecided or (one.whole is not None and one.whole.undecided and outcome.record.contested)
+        unshown = bool(entry.flags & UNSHOWN)
+        return Kept(
+            outcome.record, shown, entry.hash, entry.local, entry.rendered, aside_of(entry), unshown, undecided
+        )
+
+    def _count(self, kind: Kind) -> None:
+        if kind is Kind.CREATED:
+            self.tally.created += 1
+        elif kind is Kind.UPDATED:
+            self.tally.updated += 1
+        elif kind is Kind.DELETED:
+            self.tally.deleted += 1
+
+    def _replace(self, old: Entry | None, old_whole: Whole | None, new: Entry, whole: Whole | None) -> None:
+        if old is not None:
+            self.replaced.append(old.seq)
+            self.removed = self.removed.added(terms(self.ledger, old, old_whole))
+        if whole is not None or old_whole is not None:
+            save_whole(self.ledger, self.tracked, new.key, whole)
+        self.put.append(new)
+        self.added = self.added.added(terms(self.ledger, new, whole))
+
+    def _log_lost(self, one: Decided) -> None:
+        before = () if one.before is None else one.before.shown
+        local = [version for version in one.outcome.lost if any(version.hash == shown.hash for shown in before)]
+        conflicts.log(self.ledger, self.tracked, one.key, "lost here", local or one.outcome.lost, self.applying.run)
+
+    def _keep_both(self, one: Decided, copies: Sequence[Version]) -> None:
+        """Losers become records of their own, named by their content so that every site makes the same ones."""
+        for version in copies:
+            key = copy_key(one.key, version)
+            if version.content is not None and not self.tracked.rows.by_keys([key]):
+                self._new_local(key, version.content)
+
+    def _new_local(self, key: str, content: Mapping[str, Any]) -> None:
+        (tick,) = self.ledger.next_ticks(self.tracked, 1)
+        stamp = self.ledger.stamp_at(self.ledger.now())
+        record = edit(None, (self.ledger.origin, tick), stamp, mapping_hash(key, dict(content)), content)
+        writing = Writing(key, content)
+        Projector(self.ledger, self.tracked).write([writing])
+        outcome = decide(None, record, DEFAULT_POLICY, {}, {})
+        self._keep(Decided(key, None, None, None, outcome, None, writing))
+
+    # Rows of the page as records
+
+    def _content(self, row: Row) -> dict[str, Any]:
+        if self.managed:
+            return dict(row[VALUES])
+        if None in row:
+            return {name: value for name, value in zip(self.names, row[VALUES:], strict=True) if value is not None}
+        return dict(zip(self.names, row[VALUES:], strict=True))
+
+    def _digest(self, row: Row) -> bytes:
+        if self.managed:
+            return mapping_hash(row[KEY], row[VALUES])
+        return content_hash(row[KEY], self.names, row[VALUES:])
+
+    def _record(self, row: Row) -> Record:
+        if row[FLAGS] & WHOLE:
+            return decode_record(row[EXTRA])[0]
+        extra = decode_extra(row[EXTRA])
+        dot = (self.page.origins[row[ORIGIN]], row[TICK])
+        if row[FLAGS] & DELETED:
+            return simple_record(dot, row[STAMP], b"", 0, extra, None)
+        content = self._content(row)
+        content.update(extra.aside)
+        content = {name: value for name, value in content.items() if value is not None}
+        return simple_record(dot, row[STAMP], mapping_hash(row[KEY], content), row[FLAGS], _bare(extra), content)
+
+    def _rendered(self, writings: Iterable[Writing]) -> dict[str, Rendered]:
+        """What the database made of rows that it did not keep as they came, and fields that it cannot hold."""
+        definition = self.tracked.definition
+        if self.managed:
+            return {}
+        written = [item for item in writings if item.content is not None and item.address and not item.failure]
+        if self.exact and all(name in definition.wires for name in self.names):
+            return {}
+        found = self.tracked.rows.values([item.address for item in written if item.address]) if not self.exact else {}
+        result = {}
+        for item in written:
+            made = compare_row(definition, item, found.get(item.address))  # type: ignore[arg-type]
+            if made is not None:
+                result[item.key] = made
+        return result
+
+
+def _bare(extra: Extra) -> Extra:
+    if not extra.aside:
+        return extra
+    return Extra(**{name: getattr(extra, name) for name in extra.__struct_fields__ if name != "aside"})
+
+
+def _still_shown(record: Record, shown: Sequence[Version]) -> tuple[Version, ...]:
+    """The shown versions as the record now names them."""
+    by_hash = {version.hash: version for version in record.versions}
+    return tuple(by_hash.get(version.hash, version) for version in shown)
+
+
+def _whole_only(policy: Policy) -> Policy:
+    default = policy.conflict.default
+    if default is Resolution.MERGE or policy.conflict.fields:
+        default = Resolution.NEWER if default is Resolution.MERGE else default
+        return Policy(policy.strategy, policy.update, FieldPolicy(default))
+    return policy
+
+
+def _checked(page: Page) -> list[Row]:
+    """The rows of a page, refused as a whole when one is malformed."""
+    width = VALUES + len(page.fields)
+    seen: set[str] = set()
+    for row in page.rows:
+        short = row[FLAGS] & (DELETED | WHOLE | LEFT_SCOPE) if len(row) > FLAGS else 0
+        wanted = VALUES if short else width
+        if not isinstance(row[KEY], str) or (len(row) != wanted and page.fields) or row[KEY] in seen:
+            raise PeerProtocolError(f"row {str(row[KEY])[:80]!r} of a page of {page.resource!r} is malformed")
+        if not 0 <= row[ORIGIN] < len(page.origins):
+            raise PeerProtocolError(f"row {row[KEY]!r} of a page of {page.resource!r} names no origin")
+        seen.add(row[KEY])
+    return page.rows
+

@@ -1,0 +1,206 @@
+"""Tracking: entering a table into the ledger, and noticing when capture was lost (DESIGN.md 4.2 *what triggers miss*)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tallystick.core.changes import Rank, parents_first
+from tallystick.core.fingerprints import EMPTY, Fingerprint, content_term, names_term
+from tallystick.core.values import Value, content_hash
+from tallystick.errors import SchemaError
+from tallystick.site.engines.engine import Address, Entry
+from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
+from tallystick.site.ledger import GENESIS, Ledger, Tracked
+from tallystick.site.schema import Definition, Identity, Reference, Table, define
+
+_BATCH = 5000
+
+
+def track(
+    ledger: Ledger, names: Iterable[str] | None = None, references: Sequence[tuple[str, Reference]] = ()
+) -> list[Tracked]:
+    """Track tables (all that can be when ``names`` is None) and return those that are new, parents first.
+
+    Rows that are there already become genesis records. Raises SchemaError for an unknown table, one without a
+    primary key that was named, or rows that share a key.
+    """
+    tables = ledger.engine.tables()
+    chosen = _chosen(tables, names)
+    tracked_names = {item.definition.name for item in ledger.resources()}
+    fresh = [name for name in chosen if name not in tracked_names]
+    definitions = define(tables, fresh, ledger.naming(), references)
+    by_wire = {definition.wire: definition for definition in definitions}
+    order = parents_first([Rank(definition.wire, definition.parents) for definition in definitions])
+    added = [ledger.add_resource(by_wire[wire]) for wire in order]
+    pending: dict[str, dict[str, str]] = {wire: {} for wire in order}
+    for tracked in [ledger.resource(wire) for wire in order]:
+        ledger.engine.install_capture(tracked.number, tracked.definition)
+        pending[tracked.wire] = _keys_by_integer(tracked)
+    for wire in order:
+        tracked = ledger.resource(wire)
+        enter_rows(ledger, tracked, tracked.rows.scan(), pending)
+    if added:
+        ledger.put_meta("structure", ledger.engine.structure())
+    return [ledger.resource(wire) for wire in order]
+
+
+def _keys_by_integer(tracked: Tracked) -> dict[str, str]:
+    """For a uuid column: the key of every integer, because other rows refer to the integers."""
+    definition = tracked.definition
+    if definition.identity is not Identity.COLUMN:
+        return {}
+    return {str(address[0]): column_key(definition, values) for address, values in tracked.rows.scan()}
+
+
+def _chosen(tables: Sequence[Table], names: Iterable[str] | None) -> list[str]:
+    """The tables to track, with those that they refer to."""
+    known = {table.name: table for table in tables}
+    if names is None:
+        return [table.name for table in tables if table.primary_key]
+    chosen = dict.fromkeys(names)
+    queue = list(chosen)
+    for name in queue:
+        if name not in known:
+            raise SchemaError(f"there is no table {name!r}", hint=f"tables: {', '.join(sorted(known)) or 'none'}")
+        for reference in known[name].references:
+            if reference.parent in known and reference.parent not in chosen:
+                chosen[reference.parent] = None
+                queue.append(reference.parent)
+    return list(chosen)
+
+
+def untrack(ledger: Ledger, tracked: Tracked) -> None:
+    """Remove capture and the ledger's rows of one resource; the application's table stays as it is."""
+    ledger.engine.remove_capture(tracked.number, tracked.definition.name)
+    ledger.remove_resource(tracked)
+
+
+def enter_rows(
+    ledger: Ledger,
+    tracked: Tracked,
+    rows: Iterable[tuple[Address, tuple[Value, ...]]],
+    pending: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Enter rows older than tracking: each is named by its content hash beside its dot.
+
+    ``pending`` are the resources entered in the same step, with the keys of their rows (see ``_resolved``).
+    """
+    definition = tracked.definition
+    own = ledger.origin_number(ledger.origin)
+    refers = any(item.refers_to in pending for item in definition.fields)
+    for batch in _batches(rows):
+        if refers:
+            batch = [(address, _resolved(definition, values, pending)) for address, values in batch]
+        keys = keys_of_rows(ledger, tracked, batch)
+        seqs = ledger.next_seqs(tracked, len(batch))
+        ticks = ledger.next_ticks(tracked, len(batch))
+        entries, names, contents = [], 0, 0
+        for (address, values), key, seq, tick in zip(batch, keys, seqs, ticks, strict=True):
+            digest = content_hash(key, definition.names, values)
+            local = local_of(definition, key, address)
+            entries.append(Entry(seq, key, local, seq, own, tick, 0, digest, None, GENESIS, None))
+            names += names_term(key, digest)
+            contents += content_term(digest)
+        _put_genesis(tracked, entries)
+        ledger.count(tracked, Fingerprint(len(entries), names, contents), EMPTY)
+
+
+def _put_genesis(tracked: Tracked, entries: Sequence[Entry]) -> None:
+    if len({entry.key for entry in entries}) != len(entries):
+        seen: set[str] = set()
+        twice = next(entry.key for entry in entries if entry.key in seen or seen.add(entry.key))  # type: ignore[func-returns-value]
+        raise SchemaError(
+            f"two rows of {tracked.definition.name!r} have the same key {twice!r} (NULL in a primary key)",
+            hint="make the primary key unique and NOT NULL, or exclude the table",
+        )
+    tracked.rows.put(entries, ())
+
+
+def _resolved(definition: Definition, values: tuple[Value, ...], keys: Mapping[str, Mapping[str, str]]) -> tuple[Value, ...]:
+    """Values with references to rows that are entered in the same step named by the keys those will get.
+
+    ``keys`` maps, per wire name, integers as text to keys; a missing integer stands for itself.
+    """
+    changed = list(values)
+    for index, item in enumerate(definition.fields):
+        value = changed[index]
+        if item.refers_to in keys and isinstance(value, str) and value.startswith("\\?"):
+            changed[index] = keys[item.refers_to].get(value[2:], value[2:])
+    return tuple(changed)
+
+
+def keys_of_rows(
+    ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[Address, tuple[Value, ...]]]
+) -> list[str]:
+    """The keys under which rows older than tracking enter the ledger."""
+    definition = tracked.definition
+    if definition.identity is Identity.NATURAL:
+        return [natural_key(definition, address) for address, _ in rows]
+    if definition.identity is Identity.MAPPED:
+        return [proposed_key(address) for address, _ in rows]
+    if definition.identity is Identity.COLUMN:
+        return [column_key(definition, values) for _, values in rows]
+    return derived_keys(ledger, tracked, [address for address, _ in rows])
+
+
+def column_key(definition: Definition, values: Sequence[Value]) -> str:
+    """The key that the uuid column holds."""
+    return str(values[definition.columns.index(definition.key_column)])
+
+
+def derived_keys(ledger: Ledger, tracked: Tracked, addresses: Sequence[Address]) -> list[str]:
+    """Keys made of the keys of the referenced records."""
+    columns = list(zip(*addresses, strict=True)) if addresses else []
+    parts: list[Sequence[Value]] = []
+    for item, values in zip(tracked.definition.key_fields, columns, strict=bool(addresses)):
+        parts.append(reference_keys(ledger, item.refers_to, values) if item.refers_to else values)
+    return [derived_key(tracked.definition, row) for row in zip(*parts, strict=True)]
+
+
+def reference_keys(ledger: Ledger, wire: str, locals_: Sequence[Value]) -> list[Value]:
+    """Keys of the records that rows of resource ``wire`` with these integers hold; ``\\?integer`` where there is none."""
+    known: Mapping[object, Entry] = {}
+    if ledger.has(wire):
+        known = ledger.resource(wire).rows.by_locals(sorted({value for value in locals_ if value is not None}, key=str))
+    return [None if value is None else known[value].key if value in known else f"\\?{value}" for value in locals_]
+
+
+def _batches(rows: Iterable[tuple[Address, tuple[Value, ...]]]) -> Iterator[list[tuple[Address, tuple[Value, ...]]]]:
+    batch: list[tuple[Address, tuple[Value, ...]]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def restored_capture(ledger: Ledger) -> list[str]:
+    """Install capture where it is not what it should be, and take over changed definitions.
+
+    Returns the wire names of the resources whose rows must be compared with the ledger. Raises SchemaError when a
+    tracked table is gone.
+    """
+    tables = ledger.engine.tables()
+    names = [item.definition.name for item in ledger.resources() if item.definition.identity is not Identity.MANAGED]
+    missing = set(names) - {table.name for table in tables}
+    if missing:
+        raise SchemaError(
+            f"the tracked table {min(missing)!r} is gone",
+            hint=f"put it back, or run: tallystick untrack SITE {min(missing)}",
+        )
+    definitions = {item.name: item for item in define(tables, names, ledger.naming(), ledger.references())}
+    changed = []
+    for tracked in ledger.resources():
+        definition = definitions.get(tracked.definition.name)
+        if definition is None:
+            continue
+        same = definition == tracked.definition
+        if same and ledger.engine.capture_intact(tracked.number, definition):
+            continue
+        if not same:
+            ledger.change_resource(tracked.number, definition)
+        ledger.engine.install_capture(tracked.number, definition)
+        changed.append(definition.wire)
+    return changed

@@ -1,0 +1,1 @@
+"""The databases that a site can live in, behind one port."""

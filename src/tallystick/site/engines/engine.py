@@ -1,0 +1,211 @@
+"""The engine port: everything a site asks of a database (DESIGN.md 3 *site/engines*).
+
+Two faces. ``Engine`` is a connection with transactions, portable SQL for the small tables of the ledger, reflection,
+DDL and capture. ``Rows`` is compiled once per resource and moves rows and ledger entries in bulk.
+
+Portable SQL names our tables ``tally_something`` and uses ``?`` placeholders; engines translate both. Row values that
+cross this port are canonical (``core.values``), references in rows that are read are keys, in rows that are written
+local integers. An *address* is the tuple of a row's primary key values as the database stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from tallystick.core.values import Value
+from tallystick.site.schema import Definition, Table
+
+Address = tuple[Value, ...]
+
+
+class Entry(NamedTuple):
+    """One row of the ledger, as stored. ``origin`` is the site's number of the origin.
+
+    ``local`` is the integer of a mapped record, the quoted address of a derived composite one, the raw value of a
+    natural key that is not its own text, else None. ``hash`` is the hash of the content shown, ``rendered`` that of
+    what the database made of it, None when equal. ``flags``: see ``ledger``.
+    """
+
+    seq: int
+    key: str
+    local: Any
+    born_seq: int
+    origin: int
+    tick: int
+    stamp: int
+    hash: bytes
+    rendered: bytes | None
+    flags: int
+    extra: bytes | None
+
+
+class Mark(NamedTuple):
+    """What a trigger noted: kind I, U, D, E (look again: the row may have been evicted), T (all rows were removed).
+
+    ``old`` and ``new`` are addresses. ``columns`` names the changed columns, None when all may have changed.
+    ``at`` is wall clock time in milliseconds.
+    """
+
+    kind: str
+    old: Address | None
+    new: Address | None
+    at: int
+    columns: frozenset[str] | None
+
+
+def captured_columns(definition: Definition) -> tuple[str, ...]:
+    """The columns whose changes are marked, in the order of the bitmap."""
+    return (*definition.key_columns, *definition.columns)
+
+
+class Rejected(Exception):
+    """The database refused a row: a constraint, a type, a length. The message is the database's."""
+
+    def __init__(self, message: str, kind: str = "constraint") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Rows(Protocol):
+    """Bulk access to one resource's rows and ledger entries."""
+
+    definition: Definition
+
+    def after(
+        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
+    ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
+        """Entries with ``seq < entry.seq <= until`` in seq order, each with the row's field values (None: no row).
+
+        ``dead`` True asks for entries flagged as deleted only, False for the others only. Entries without ``extra`` and without the flag WHOLE (4) whose (origin, tick) one of ``skip`` covers (same origin, tick not greater) are
+        left out.
+        """
+
+    def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """Entries of the keys that are in the ledger."""
+
+    def by_locals(self, locals_: Sequence[Any]) -> dict[Any, Entry]:
+        """Live entries by their ``local``."""
+
+    def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
+        """Field values of the rows that exist at the addresses."""
+
+    def scan(self) -> Iterator[tuple[Address, tuple[Value, ...]]]:
+        """Every row: address and field values. References to rows without an entry read as ``\\?integer``."""
+
+    def put(self, entries: Sequence[Entry], replaced: Sequence[int]) -> None:
+        """Write entries (new or with a new seq) and remove those whose seqs are in ``replaced``."""
+
+    def insert(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
+        """Insert rows. Raises Rejected; then nothing of the batch is in the table."""
+
+    def update(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
+        """Overwrite the fields of rows by address. Raises Rejected; then nothing of the batch was changed."""
+
+    def delete(self, addresses: Sequence[Address]) -> None:
+        """Delete rows. Raises Rejected; then nothing of the batch was deleted."""
+
+    def vacate(self, addresses: Sequence[Address]) -> None:
+        """Give the unique fields of rows passing values, so that rows can swap them. Raises Rejected."""
+
+    def fresh(self, count: int) -> list[int]:
+        """``count`` integers for new rows of a mapped resource that no row holds."""
+
+    def settle_sequence(self) -> None:
+        """Move the table's sequence past the integers that were inserted."""
+
+    def forget_all(self) -> None:
+        """Remove every ledger entry of the resource."""
+
+
+class Engine(Protocol):
+    """One connection to one database. Not shared between threads."""
+
+    dialect: str
+    """``sqlite`` or ``postgresql``."""
+
+    @property
+    def writing(self) -> bool:
+        """True inside ``write``."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run portable SQL."""
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run portable SQL for each of ``rows``."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of portable SQL."""
+
+    def query_in(self, sql: str, before: Sequence[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows of portable SQL that holds ``IN (*)`` as its last placeholder, for any number of ``values``."""
+
+    def read(self) -> AbstractContextManager[None]:
+        """A read snapshot, or nothing inside a transaction."""
+
+    def write(self) -> AbstractContextManager[None]:
+        """A transaction that holds the stamping lock; commits at the end, rolls back on an exception.
+
+        Raises StorageError when the lock cannot be had in time, the disk is full, or the commit is refused.
+        """
+
+    def create_ledger(self, statements: Sequence[str]) -> None:
+        """Create our tables from portable DDL with the types {int}, {text}, {blob}, {any}."""
+
+    def has_ledger(self) -> bool:
+        """True when our tables are there."""
+
+    def drop_ledger(self) -> None:
+        """Remove every trace of us."""
+
+    def tables(self) -> list[Table]:
+        """The application's tables, with keys, references and the application's own triggers."""
+
+    def create_table(self, table: Table) -> None:
+        """Create a table of the application, columns by logical type, with keys, NOT NULL, UNIQUE and references."""
+
+    def add_columns(self, table: Table, names: Sequence[str]) -> None:
+        """Add nullable columns."""
+
+    def install_capture(self, number: int, definition: Definition) -> None:
+        """Install the triggers that mark changes of the table for resource ``number`` (replacing older ones).
+
+        Bits of the changed-columns bitmap follow ``captured_columns(definition)``.
+        """
+
+    def remove_capture(self, number: int, table: str) -> None:
+        """Remove those triggers."""
+
+    def capture_intact(self, number: int, definition: Definition) -> bool:
+        """True when the installed triggers are exactly those that ``install_capture`` would install."""
+
+    def structure(self) -> str:
+        """A text that changes whenever tables or triggers changed in a way that may have lost capture."""
+
+    def marks(self, definitions: Mapping[int, Definition]) -> tuple[dict[int, list[Mark]], int]:
+        """Committed marks by resource number in an order that can be followed one by one, and the highest mark id."""
+
+    def clear_marks(self, until: int) -> None:
+        """Delete marks up to the id."""
+
+    def last_mark(self) -> int:
+        """The highest mark id made in this transaction or before; 0 if none."""
+
+    def drop_marks(self, number: int, after: int, addresses: Sequence[Address]) -> None:
+        """Delete the marks with an id above ``after`` that concern the addresses: our own writes."""
+
+    def capture_off(self) -> AbstractContextManager[None]:
+        """Inside: this transaction's writes leave no marks."""
+
+    def rows(self, number: int, definition: Definition, parents: Mapping[str, int]) -> Rows:
+        """Bulk access to resource ``number``; ``parents`` are numbers of referenced resources by wire name."""
+
+    def identity(self) -> str:
+        """What tells this database file or cluster from a copy of it (path, device, inode, host; system identifier)."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what happens inside when it raises."""
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""

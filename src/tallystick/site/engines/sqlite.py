@@ -1,0 +1,237 @@
+"""The SQLite engine: connection, transactions, portable SQL, reflection and capture."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tallystick.errors import ConfigurationError, StorageError
+from tallystick.site.engines import sqlite_capture, sqlite_schema
+from tallystick.site.engines.engine import Address, Mark, Rejected
+from tallystick.site.engines.sqlite_rows import SQLiteRows
+from tallystick.site.identity import stored
+from tallystick.site.schema import Definition, Table
+
+BUSY_TIMEOUT_S = 30.0
+_CHUNK = 20_000
+
+
+class SQLiteEngine:
+    """One connection to one SQLite file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+        """Open ``path``. Raises ConfigurationError when it does not exist (unless ``create``) or is no database."""
+        self.path = Path(path).absolute()
+        if not create and not self.path.exists():
+            raise ConfigurationError(
+                f"there is no database at {self.path}", hint="check the path; only the second end may be created"
+            )
+        self._depth = 0
+        self._names: dict[str, str] = {}
+        try:
+            uri = f"file:{quote(str(self.path))}?mode={'rwc' if create else 'rw'}"
+            self.connection = sqlite3.connect(
+                uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise _storage(error, self.path) from error
+
+    def _prepare(self) -> None:
+        connection = self.connection
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA cache_size=-32768")
+        connection.execute("PRAGMA temp_store=MEMORY")
+
+    # Portable SQL
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        try:
+            self.connection.execute(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            raise _storage(error, self.path) from error
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self.connection.executemany(sql, rows)
+        except sqlite3.DatabaseError as error:
+            raise _storage(error, self.path) from error
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _storage(error, self.path) from error
+
+    def query_in(self, sql: str, before: Sequence[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(values), _CHUNK):
+            chunk = values[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            found.extend(self.query(sql.replace("IN (*)", f"IN ({marks})"), (*before, *chunk)))
+        return found
+
+    # Transactions
+
+    @property
+    def writing(self) -> bool:
+        return self._depth > 0
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        if self._depth or self.connection.in_transaction:
+            yield
+            return
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.execute("COMMIT")
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        if self._depth:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        try:
+            self.execute("PRAGMA defer_foreign_keys=ON")
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth = 0
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self.execute("SAVEPOINT tally")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK TO tally")
+                self.connection.execute("RELEASE tally")
+            raise
+        self.execute("RELEASE tally")
+
+    # Our tables
+
+    def create_ledger(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            without = " WITHOUT ROWID" if "tally_record" in statement and "CREATE TABLE" in statement else ""
+            self.execute(statement.format(int="INTEGER", text="TEXT", blob="BLOB", any="") + without)
+
+    def has_ledger(self) -> bool:
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type='table' AND name='tally_meta'"))
+
+    def drop_ledger(self) -> None:
+        ours = self.query(
+            "SELECT type, name FROM sqlite_master WHERE substr(name, 1, 6)='tally_' AND type IN ('trigger', 'table')"
+        )
+        for kind in ("trigger", "table"):
+            for _, name in (row for row in ours if row[0] == kind):
+                self.execute(f"DROP {kind.upper()} IF EXISTS {sqlite_schema.quoted(name)}")
+
+    # The application's tables
+
+    def tables(self) -> list[Table]:
+        return sqlite_schema.reflect(self.query)
+
+    def create_table(self, table: Table) -> None:
+        self.execute(sqlite_schema.create_statement(table))
+
+    def add_columns(self, table: Table, names: Sequence[str]) -> None:
+        for name in names:
+            declared = sqlite_schema.declared_type(table.column(name))
+            self.execute(
+                f"ALTER TABLE {sqlite_schema.quoted(table.name)} ADD COLUMN {sqlite_schema.quoted(name)} {declared}"
+            )
+
+    # Capture
+
+    def install_capture(self, number: int, definition: Definition) -> None:
+        self.remove_capture(number, definition.name)
+        for statement in sqlite_capture.triggers(number, definition):
+            self.execute(statement)
+
+    def remove_capture(self, number: int, table: str) -> None:
+        for name in sqlite_capture.trigger_names(number):
+            self.execute(f"DROP TRIGGER IF EXISTS {name}")
+
+    def capture_intact(self, number: int, definition: Definition) -> bool:
+        names = sqlite_capture.trigger_names(number)
+        rows = self.query_in("SELECT sql FROM sqlite_master WHERE type='trigger' AND name IN (*)", (), names)
+        return sorted(row[0] for row in rows) == sorted(sqlite_capture.triggers(number, definition))
+
+    def structure(self) -> str:
+        return str(self.query("PRAGMA schema_version")[0][0])
+
+    def marks(self, definitions: Mapping[int, Definition]) -> tuple[dict[int, list[Mark]], int]:
+        rows = self.query("SELECT id, resource, kind, old, new, at, columns FROM tally_mark ORDER BY id")
+        found: dict[int, list[Mark]] = {}
+        for _, number, kind, old, new, at, columns in rows:
+            definition = definitions.get(number)
+            if definition is not None:
+                found.setdefault(number, []).append(sqlite_capture.mark(definition, kind, old, new, at, columns))
+        return found, rows[-1][0] if rows else 0
+
+    def clear_marks(self, until: int) -> None:
+        self.execute("DELETE FROM tally_mark WHERE id<=?", (until,))
+
+    def last_mark(self) -> int:
+        return int(self.query("SELECT coalesce(max(id), 0) FROM tally_mark")[0][0])
+
+    def drop_marks(self, number: int, after: int, addresses: Sequence[Address]) -> None:
+        texts = [stored(address) for address in addresses]
+        self.executemany(
+            "DELETE FROM tally_mark WHERE id>? AND resource=? AND (old IS ? OR new IS ?)",
+            ((after, number, text, text) for text in texts),
+        )
+
+    @contextmanager
+    def capture_off(self) -> Iterator[None]:
+        self.execute("INSERT INTO tally_applying VALUES (1)")
+        yield
+        self.execute("DELETE FROM tally_applying")
+
+    def rows(self, number: int, definition: Definition, parents: Mapping[str, int]) -> SQLiteRows:
+        return SQLiteRows(self, number, definition, parents)
+
+    def identity(self) -> str:
+        """Path, device, inode and host: a copied or moved file differs in one of them."""
+        status = self.path.stat()
+        return f"{socket.gethostname()}:{self.path}:{status.st_dev}:{status.st_ino}"
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _storage(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    """The named error behind an SQLite message."""
+    text = str(error)
+    if re.search(r"disk is full|disk I/O|readonly", text):
+        return StorageError(f"{path}: {text}", hint="free space or make the file writable; nothing was changed")
+    if "locked" in text or "busy" in text:
+        return StorageError(
+            f"{path} is locked by another program", hint="another writer holds it for long; try again when it is done"
+        )
+    if "not a database" in text or "malformed" in text:
+        return StorageError(f"{path}: {text}", hint="the file is no sound SQLite database; restore it from a backup")
+    if isinstance(error, sqlite3.IntegrityError):
+        return Rejected(text, "unique" if "UNIQUE" in text else "constraint")
+    return StorageError(f"{path}: {text}", hint="the statement was undone; please report this with --debug output")

@@ -1,0 +1,116 @@
+"""SQLite capture: triggers that append marks, and reading the marks back (DESIGN.md 4.2).
+
+A mark stores an address as the value itself when the key has one column, else as the SQL literals of its values,
+joined by commas. Changed columns are bitmaps of 60 columns each, joined by commas.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick.site.engines.engine import Address, Mark, captured_columns
+from tallystick.site.engines.sqlite_schema import quoted
+from tallystick.site.identity import parse_literals
+from tallystick.site.schema import Definition
+
+_WORD = 60
+_NOW = "CAST((julianday('now')-2440587.5)*86400000 AS INTEGER)"
+_WHEN = "NOT EXISTS (SELECT 1 FROM tally_applying)"
+
+
+def trigger_names(number: int) -> list[str]:
+    """Names of the triggers of one resource."""
+    return [f"tally_{kind}_{number}" for kind in ("insert", "update", "delete", "evict_insert", "evict_update")]
+
+
+def triggers(number: int, definition: Definition) -> list[str]:
+    """CREATE TRIGGER statements for a table."""
+    insert, update, delete, evict_insert, evict_update = trigger_names(number)
+    name = quoted(definition.name)
+    old, new = _address(definition, "OLD"), _address(definition, "NEW")
+    statements = [
+        f"CREATE TRIGGER {insert} AFTER INSERT ON {name} WHEN {_WHEN} BEGIN {_mark(number, 'I', 'NULL', new)} END",
+        f"CREATE TRIGGER {update} AFTER UPDATE ON {name} WHEN {_WHEN} BEGIN "
+        f"{_mark(number, 'U', old, new, _bitmap(definition))} END",
+        f"CREATE TRIGGER {delete} AFTER DELETE ON {name} WHEN {_WHEN} BEGIN {_mark(number, 'D', old, 'NULL')} END",
+    ]
+    statements.append(
+        f"CREATE TRIGGER {evict_insert} BEFORE INSERT ON {name} WHEN {_WHEN} BEGIN {_evicted(number, definition)} END"
+    )
+    watched = ", ".join(quoted(column) for column in dict.fromkeys(sum((definition.key_columns, *definition.unique), ())))
+    statements.append(
+        f"CREATE TRIGGER {evict_update} BEFORE UPDATE OF {watched} ON {name} WHEN {_WHEN} "
+        f"BEGIN {_evicted(number, definition, f'NOT ({_is_old(definition)})')} END"
+    )
+    return statements
+
+
+def _mark(number: int, kind: str, old: str, new: str, columns: str = "NULL") -> str:
+    return (
+        "INSERT INTO tally_mark(resource, kind, old, new, at, columns) "
+        f"VALUES ({number}, '{kind}', {old}, {new}, {_NOW}, {columns});"
+    )
+
+
+def _address(definition: Definition, row: str) -> str:
+    if len(definition.key_columns) == 1:
+        return f"{row}.{quoted(definition.key_columns[0])}"
+    return "||','||".join(f"quote({row}.{quoted(name)})" for name in definition.key_columns)
+
+
+def _bitmap(definition: Definition) -> str:
+    names = captured_columns(definition)
+    words = []
+    for start in range(0, len(names), _WORD):
+        bits = [
+            f"((OLD.{quoted(name)} IS NOT NEW.{quoted(name)})<<{bit})"
+            for bit, name in enumerate(names[start : start + _WORD])
+        ]
+        words.append("(" + "|".join(bits) + ")")
+    return "||','||".join(words)
+
+
+def _is_old(definition: Definition) -> str:
+    return " AND ".join(f"t.{quoted(name)} IS OLD.{quoted(name)}" for name in definition.key_columns)
+
+
+def _evicted(number: int, definition: Definition, only: str = "1") -> str:
+    """Marks of the rows that hold any of the new row's unique values: REPLACE would remove them silently."""
+    single = len(definition.key_columns) == 1
+    parts = [f"t.{quoted(name)}" for name in definition.key_columns]
+    address = parts[0] if single else "||','||".join(f"quote({part})" for part in parts)
+    statements = []
+    for columns in dict.fromkeys((definition.key_columns, *definition.unique)):
+        match = " AND ".join(f"t.{quoted(name)}=NEW.{quoted(name)}" for name in columns)
+        statements.append(
+            "INSERT INTO tally_mark(resource, kind, old, new, at, columns) "
+            f"SELECT {number}, 'E', {address}, NULL, {_NOW}, NULL FROM {quoted(definition.name)} t "
+            f"WHERE {match} AND {only};"
+        )
+    return " ".join(statements)
+
+
+def mark(definition: Definition, kind: str, old: Any, new: Any, at: int, columns: Any) -> Mark:
+    """A stored mark as a value."""
+    width = len(definition.key_columns)
+    changed = _changed(definition, columns) if kind == "U" else None
+    return Mark(kind, _parsed(old, width, kind != "I"), _parsed(new, width, kind in "IU"), at, changed)
+
+
+def _parsed(stored_address: Any, width: int, present: bool) -> Address | None:
+    if not present:
+        return None
+    if width == 1:
+        return (stored_address,)
+    return tuple(parse_literals(stored_address))
+
+
+def _changed(definition: Definition, columns: Any) -> frozenset[str] | None:
+    if columns is None:
+        return None
+    names = captured_columns(definition)
+    found = []
+    for index, word in enumerate(str(columns).split(",")):
+        bits = int(word)
+        found.extend(name for bit, name in enumerate(names[index * _WORD : (index + 1) * _WORD]) if bits >> bit & 1)
+    return frozenset(found)

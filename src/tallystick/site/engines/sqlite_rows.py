@@ -1,0 +1,219 @@
+"""Rows and ledger entries of one resource in SQLite, in bulk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tallystick.core.values import CANONICAL, Logical, Value
+from tallystick.site.engines.engine import Address, Entry, Rejected
+from tallystick.site.engines.sqlite_schema import quoted
+from tallystick.site.identity import address_of
+from tallystick.site.schema import Definition, Identity
+
+if TYPE_CHECKING:
+    from tallystick.site.engines.sqlite import SQLiteEngine
+
+_ENTRY = "r.seq, r.key, r.local, r.born_seq, r.origin, r.tick, r.stamp, r.hash, r.rendered, r.flags, r.extra"
+_WIDTH = 11
+_KEYS = 10_000
+_PUT = (
+    "INSERT INTO tally_record(resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
+    "VALUES ({}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_LIVE = "(r.flags & 1)=0"
+
+
+class SQLiteRows:
+    """See ``engines.engine.Rows``."""
+
+    def __init__(
+        self, engine: SQLiteEngine, number: int, definition: Definition, parents: Mapping[str, int]
+    ) -> None:
+        self.engine = engine
+        self.number = number
+        self.definition = definition
+        self.table = quoted(definition.name)
+        self.managed = definition.identity is Identity.MANAGED
+        self._converters = _converters(definition)
+        self._expressions, self._joins = _field_sql(definition, parents)
+        self._single = len(definition.key_columns) == 1
+        self._put = _PUT.format(number)
+
+    # Reading
+
+    def after(
+        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
+    ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
+        conditions = "".join(" AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)" for _ in skip)
+        if dead is not None:
+            conditions += f" AND (r.flags & 1)={int(dead)}"
+        where = f"WHERE r.resource={self.number} AND r.seq>? AND r.seq<=?{conditions} ORDER BY r.seq LIMIT ?"
+        parameters = [seq, until, *(value for pair in skip for value in pair), limit]
+        if self._single and not self.managed:
+            return self._joined(where, parameters)
+        rows = self.engine.query(f"SELECT {_ENTRY} FROM tally_record r {where}", parameters)
+        entries = [Entry._make(row) for row in rows]
+        addresses = [address_of(self.definition, entry.key, entry.local) for entry in entries if not entry.flags & 1]
+        found = {} if self.managed else self.values(addresses)
+        return [
+            (entry, None if entry.flags & 1 else found.get(address_of(self.definition, entry.key, entry.local)))
+            for entry in entries
+        ]
+
+    def _joined(self, where: str, parameters: Sequence[Any]) -> list[tuple[Entry, tuple[Value, ...] | None]]:
+        key = quoted(self.definition.key_columns[0])
+        match = "r.local" if self.definition.identity is not Identity.NATURAL else "coalesce(r.local, r.key)"
+        columns = "".join(", " + expression for expression in self._expressions)
+        sql = (
+            f"SELECT {_ENTRY}, t.{key} IS NOT NULL{columns} FROM tally_record r "
+            f"LEFT JOIN {self.table} t ON t.{key}={match} AND {_LIVE}{self._joins} {where}"
+        )
+        rows = self.engine.query(sql, parameters)
+        start = _WIDTH + 1
+        if self._converters:
+            return [
+                (Entry._make(row[:_WIDTH]), self._canonical(row[start:]) if row[_WIDTH] else None) for row in rows
+            ]
+        return [(Entry._make(row[:_WIDTH]), row[start:] if row[_WIDTH] else None) for row in rows]
+
+    def _canonical(self, values: Sequence[Any]) -> tuple[Value, ...]:
+        if not self._converters:
+            return tuple(values)
+        converted = list(values)
+        for index, convert in self._converters:
+            if converted[index] is not None:
+                converted[index] = convert(converted[index])
+        return tuple(converted)
+
+    def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:
+        sql = f"SELECT {_ENTRY} FROM tally_record r WHERE r.resource={self.number} AND r.key IN (*)"
+        return {row[1]: Entry._make(row) for row in self.engine.query_in(sql, (), keys)}
+
+    def by_locals(self, locals_: Sequence[Any]) -> dict[Any, Entry]:
+        sql = f"SELECT {_ENTRY} FROM tally_record r WHERE r.resource={self.number} AND {_LIVE} AND r.local IN (*)"
+        return {row[2]: Entry._make(row) for row in self.engine.query_in(sql, (), locals_)}
+
+    def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
+        found: dict[Address, tuple[Value, ...]] = {}
+        width = max(1, len(self.definition.key_columns))
+        names = [quoted(name) for name in self.definition.key_columns]
+        selected = ", ".join([*(f"t.{name}" for name in names), *self._expressions])
+        step = max(1, _KEYS // width)
+        for start in range(0, len(addresses), step):
+            chunk = addresses[start : start + step]
+            if width == 1:
+                marks = ",".join("?" * len(chunk))
+                sql = f"SELECT {selected} FROM {self.table} t{self._joins} WHERE t.{names[0]} IN ({marks})"
+            else:
+                rows = ",".join(["(" + ",".join("?" * width) + ")"] * len(chunk))
+                match = " AND ".join(f"t.{name} IS k.column{index + 1}" for index, name in enumerate(names))
+                sql = f"SELECT {selected} FROM (VALUES {rows}) k JOIN {self.table} t ON {match}{self._joins}"
+            for row in self.engine.query(sql, [value for address in chunk for value in address]):
+                found[tuple(row[:width])] = self._canonical(row[width:])
+        return found
+
+    def scan(self) -> Iterator[tuple[Address, tuple[Value, ...]]]:
+        width = len(self.definition.key_columns)
+        names = [f"t.{quoted(name)}" for name in self.definition.key_columns]
+        sql = f"SELECT {', '.join([*names, *self._expressions])} FROM {self.table} t{self._joins}"
+        cursor = self.engine.connection.execute(sql + f" ORDER BY {', '.join(names)}")
+        while rows := cursor.fetchmany(5000):
+            for row in rows:
+                yield row[:width], self._canonical(row[width:])
+
+    # The ledger
+
+    def put(self, entries: Sequence[Entry], replaced: Sequence[int]) -> None:
+        if replaced:
+            self.engine.executemany(
+                f"DELETE FROM tally_record WHERE resource={self.number} AND seq=?", ((seq,) for seq in replaced)
+            )
+        self.engine.executemany(self._put, entries)
+
+    def forget_all(self) -> None:
+        self.engine.execute("DELETE FROM tally_record WHERE resource=?", (self.number,))
+
+    # Writing rows
+
+    def insert(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
+        names = [*self.definition.key_columns, *self.definition.columns]
+        marks = ",".join("?" * len(names))
+        listed = ", ".join(quoted(name) for name in names)
+        self._many(
+            f"INSERT INTO {self.table} ({listed}) VALUES ({marks})", ((*address, *values) for address, values in rows)
+        )
+
+    def update(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
+        if not self.definition.fields:
+            return
+        sets = ", ".join(f"{quoted(name)}=?" for name in self.definition.columns)
+        self._many(
+            f"UPDATE {self.table} SET {sets} WHERE {self._match()}", ((*values, *address) for address, values in rows)
+        )
+
+    def delete(self, addresses: Sequence[Address]) -> None:
+        self._many(f"DELETE FROM {self.table} WHERE {self._match()}", addresses)
+
+    def vacate(self, addresses: Sequence[Address]) -> None:
+        columns = {name for columns in self.definition.unique for name in columns}
+        for item in self.definition.fields:
+            if item.column in columns:
+                passing = "NULL" if item.nullable else "'tally-' || hex(randomblob(12))"
+                if not item.nullable and item.logical in (Logical.INT64, Logical.REFERENCE, Logical.DECIMAL):
+                    passing = "-abs(random() % 4611686018427387904)"
+                sql = f"UPDATE {self.table} SET {quoted(item.column)}={passing} WHERE {self._match()}"
+                self._many(sql, addresses)
+
+    def _match(self) -> str:
+        operator = "=" if self._single else " IS "
+        return " AND ".join(f"{quoted(name)}{operator}?" for name in self.definition.key_columns)
+
+    def _many(self, sql: str, rows: Any) -> None:
+        """One statement for many rows, all or none. Raises Rejected."""
+        with self.engine.savepoint():
+            try:
+                self.engine.connection.executemany(sql, rows)
+            except (sqlite3.IntegrityError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError) as error:
+                raise Rejected(str(error), "unique" if "UNIQUE" in str(error) else "constraint") from error
+            except sqlite3.OperationalError as error:
+                if "RAISE" in str(error) or "no such" in str(error):
+                    raise Rejected(str(error)) from error
+                raise
+
+    def fresh(self, count: int) -> list[int]:
+        key = quoted(self.definition.key_columns[0])
+        top = self.engine.query(f"SELECT coalesce(max({key}), 0) FROM {self.table}")[0][0]
+        if self.engine.query("SELECT 1 FROM sqlite_master WHERE name='sqlite_sequence'"):
+            rows = self.engine.query("SELECT seq FROM sqlite_sequence WHERE name=?", (self.definition.name,))
+            top = max([top, *(row[0] for row in rows)])
+        return list(range(top + 1, top + 1 + count))
+
+    def settle_sequence(self) -> None:
+        """AUTOINCREMENT follows explicit integers by itself."""
+
+
+def _converters(definition: Definition) -> list[tuple[int, Callable[[Any], Value]]]:
+    return [
+        (index, CANONICAL[item.logical]) for index, item in enumerate(definition.fields) if item.logical in CANONICAL
+    ]
+
+
+def _field_sql(definition: Definition, parents: Mapping[str, int]) -> tuple[list[str], str]:
+    """SELECT expressions of the fields, and the joins by which references read as keys."""
+    expressions, joins = [], []
+    for index, item in enumerate(definition.fields):
+        column = f"t.{quoted(item.column)}"
+        if item.refers_to and item.refers_to in parents:
+            alias = f"p{index}"
+            expressions.append(
+                f"CASE WHEN {column} IS NULL THEN NULL ELSE coalesce({alias}.key, '\\?' || {column}) END"
+            )
+            joins.append(
+                f" LEFT JOIN tally_record {alias} ON {alias}.resource={parents[item.refers_to]} "
+                f"AND {alias}.local={column} AND ({alias}.flags & 1)=0"
+            )
+        else:
+            expressions.append(column)
+    return expressions, "".join(joins)

@@ -1,0 +1,197 @@
+"""Reading and writing SQLite table structures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tallystick.core.values import Logical
+from tallystick.site.schema import Column, Reference, Table
+
+Query = Callable[[str], Sequence[tuple[Any, ...]]]
+
+_LOGICAL = (
+    (r"BOOL", Logical.BOOL),
+    (r"UUID|UNIQUEIDENTIFIER", Logical.UUID),
+    (r"TIMESTAMPTZ|TIMESTAMP WITH TIME ZONE", Logical.INSTANT),
+    (r"DATETIME|TIMESTAMP", Logical.TIMESTAMP),
+    (r"^DATE", Logical.DATE),
+    (r"^TIME", Logical.TIME),
+    (r"JSON", Logical.JSON),
+    (r"INT", Logical.INT64),
+    (r"CHAR|CLOB|TEXT", Logical.TEXT),
+    (r"BLOB|BYTEA|BINARY", Logical.BYTES),
+    (r"REAL|FLOA|DOUB", Logical.FLOAT64),
+    (r"NUMERIC|DECIMAL|MONEY", Logical.DECIMAL),
+)
+_DECLARED = {
+    Logical.ANY: "",
+    Logical.BOOL: "BOOLEAN",
+    Logical.INT64: "INTEGER",
+    Logical.DECIMAL: "NUMERIC",
+    Logical.FLOAT64: "REAL",
+    Logical.TEXT: "TEXT",
+    Logical.BYTES: "BLOB",
+    Logical.DATE: "DATE",
+    Logical.TIME: "TIME",
+    Logical.TIMESTAMP: "DATETIME",
+    Logical.INSTANT: "TIMESTAMPTZ",
+    Logical.UUID: "UUID",
+    Logical.JSON: "JSON",
+    Logical.REFERENCE: "INTEGER",
+}
+_ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string literal as SQL text, for DDL where parameters are not allowed."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def logical_type(declared: str) -> Logical:
+    """The logical type of a declared column type."""
+    upper = declared.upper()
+    for pattern, logical in _LOGICAL:
+        if re.search(pattern, upper):
+            return logical
+    return Logical.ANY
+
+
+def declared_type(column: Column) -> str:
+    """The type under which a column is created here."""
+    detail = column.detail
+    if column.logical is Logical.DECIMAL and re.fullmatch(r"\d+(,\d+)?", detail):
+        return f"NUMERIC({detail})"
+    return _DECLARED[column.logical]
+
+
+def reflect(query: Query) -> list[Table]:
+    """Every ordinary table of the application."""
+    names = [
+        row[0]
+        for row in query(
+            "SELECT name FROM sqlite_master WHERE type='table' AND substr(name, 1, 7)<>'sqlite_' "
+            "AND substr(name, 1, 6)<>'tally_' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+        )
+        if not _is_shadow(query, row[0])
+    ]
+    references = {name: _references(query, name) for name in names}
+    acted_on = {
+        reference.parent.casefold()
+        for listed in references.values()
+        for reference in listed
+        if reference.on_delete in _ACTIONS
+    }
+    return [_table(query, name, references, name.casefold() in acted_on) for name in names]
+
+
+def _is_shadow(query: Query, name: str) -> bool:
+    rows = query(f"SELECT type FROM pragma_table_list WHERE schema='main' AND name={literal(name)}")
+    return bool(rows) and rows[0][0] != "table"
+
+
+def _table(query: Query, name: str, references: dict[str, tuple[Reference, ...]], acted_on: bool) -> Table:
+    columns, keys = [], []
+    for _, column, declared, not_null, _, position, hidden in query(f"PRAGMA table_xinfo({quoted(name)})"):
+        if hidden == 1:
+            continue
+        logical = logical_type(declared or "")
+        columns.append(Column(column, declared or "", logical, not not_null, _detail(declared, logical), hidden > 1))
+        if position:
+            keys.append((position, column))
+    triggers = query(
+        f"SELECT name FROM sqlite_master WHERE type='trigger' AND lower(tbl_name)=lower({literal(name)}) "
+        "AND substr(name, 1, 6)<>'tally_' ORDER BY name"
+    )
+    real = _with_parent_keys(query, references[name])
+    return Table(
+        name,
+        tuple(columns),
+        tuple(column for _, column in sorted(keys)),
+        real,
+        _unique(query, name),
+        tuple(row[0] for row in triggers),
+        acted_on,
+    )
+
+
+def _detail(declared: str | None, logical: Logical) -> str:
+    match = re.search(r"\(\s*(\d+)\s*(?:,\s*(\d+))?\s*\)", declared or "")
+    if logical is Logical.DECIMAL and match:
+        return match.group(1) + ("," + match.group(2) if match.group(2) else "")
+    return ""
+
+
+def _references(query: Query, name: str) -> tuple[Reference, ...]:
+    groups: dict[int, list[tuple[Any, ...]]] = {}
+    for row in query(f"PRAGMA foreign_key_list({quoted(name)})"):
+        groups.setdefault(row[0], []).append(row)
+    found = []
+    for _, rows in sorted(groups.items()):
+        ordered = sorted(rows, key=lambda row: row[1])
+        targets = tuple(row[4] for row in ordered if row[4] is not None)
+        found.append(Reference(tuple(row[3] for row in ordered), ordered[0][2], targets, ordered[0][6].upper()))
+    return tuple(found)
+
+
+def _with_parent_keys(query: Query, references: Sequence[Reference]) -> tuple[Reference, ...]:
+    """References with the parent's spelling, and its primary key where the declaration left the columns out."""
+    found = []
+    for reference in references:
+        spelled = query(
+            f"SELECT name FROM sqlite_master WHERE type='table' AND lower(name)=lower({literal(reference.parent)})"
+        )
+        parent = spelled[0][0] if spelled else reference.parent
+        info = query(f"PRAGMA table_info({quoted(parent)})")
+        by_fold = {row[1].casefold(): row[1] for row in info}
+        named = tuple(by_fold.get(column.casefold(), column) for column in reference.parent_columns)
+        keys = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
+        found.append(Reference(reference.columns, parent, named or keys, reference.on_delete))
+    return tuple(found)
+
+
+def _unique(query: Query, name: str) -> tuple[tuple[str, ...], ...]:
+    found = []
+    for row in query(f"PRAGMA index_list({quoted(name)})"):
+        if row[2] and row[3] != "pk":
+            columns = tuple(info[2] for info in query(f"PRAGMA index_info({quoted(row[1])})"))
+            if columns and None not in columns:
+                found.append(columns)
+    return tuple(sorted(set(found)))
+
+
+def create_statement(table: Table) -> str:
+    """CREATE TABLE for a table of another site."""
+    single = table.primary_key[0] if len(table.primary_key) == 1 else ""
+    lines = []
+    for column in table.columns:
+        rowid = column.name == single and column.logical is Logical.INT64
+        text = f"{quoted(column.name)} {declared_type(column)}".rstrip()
+        if rowid:
+            text += " PRIMARY KEY"
+        elif not column.nullable or column.name in table.primary_key:
+            text += " NOT NULL"
+        lines.append(text)
+        if rowid:
+            single = ""
+    rowid_key = len(table.primary_key) == 1 and table.column(table.primary_key[0]).logical is Logical.INT64
+    if not rowid_key:
+        lines.append(f"PRIMARY KEY ({_listed(table.primary_key)})")
+    lines.extend(f"UNIQUE ({_listed(columns)})" for columns in table.unique if columns != table.primary_key)
+    for reference in table.references:
+        action = f" ON DELETE {reference.on_delete}" if reference.on_delete in _ACTIONS else ""
+        lines.append(
+            f"FOREIGN KEY ({_listed(reference.columns)}) REFERENCES {quoted(reference.parent)}"
+            f" ({_listed(reference.parent_columns)}){action}"
+        )
+    return f"CREATE TABLE {quoted(table.name)} (\n  " + ",\n  ".join(lines) + "\n)"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(quoted(name) for name in names)

@@ -1,0 +1,171 @@
+"""Records as a site holds them: ledger entries turned into records and back (DESIGN.md 2 *ledger*, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tallystick.core.decide import Held
+from tallystick.core.fingerprints import EMPTY, Fingerprint, canonical_names, content_term, dot_name, names_term
+from tallystick.core.forms import (
+    NO_EXTRA,
+    decode_extra,
+    decode_record,
+    encode_extra,
+    encode_record,
+    extra_of,
+    genesis_flag,
+    simple_record,
+)
+from tallystick.core.values import Value, content_hash
+from tallystick.core.versions import Record, Seen, Version
+from tallystick.site.engines.engine import Entry
+from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
+from tallystick.site.schema import Definition
+
+
+class Whole(NamedTuple):
+    """A record kept whole: its set, the versions its row shows, and whether somebody must decide."""
+
+    record: Record
+    shown: tuple[Version, ...]
+    undecided: bool
+
+
+def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Whole]:
+    """The records among ``keys`` that are kept whole."""
+    if not keys:
+        return {}
+    rows = ledger.engine.query_in(
+        f"SELECT key, whole, undecided FROM tally_sibling WHERE resource={tracked.number} AND key IN (*)", (), keys
+    )
+    found = {}
+    for key, raw, undecided in rows:
+        record, shown = decode_record(bytes(raw))
+        found[key] = Whole(record, shown, bool(undecided))
+    return found
+
+
+def save_whole(ledger: Ledger, tracked: Tracked, key: str, whole: Whole | None) -> None:
+    """Keep a record whole, or (None) no longer."""
+    ledger.engine.execute("DELETE FROM tally_sibling WHERE resource=? AND key=?", (tracked.number, key))
+    if whole is not None:
+        ledger.engine.execute(
+            "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?)",
+            (tracked.number, key, encode_record(whole.record, whole.shown), int(whole.undecided)),
+        )
+
+
+def content_of_row(
+    definition: Definition, values: Sequence[Value] | None, aside: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What the ledger says the row's content is: its values, and those that the row cannot hold."""
+    if values is None:
+        return None
+    content = {name: value for name, value in zip(definition.names, values, strict=True) if value is not None}
+    for name, value in aside.items():
+        if value is None:
+            content.pop(name, None)
+        else:
+            content[name] = value
+    return content
+
+
+def row_hash(definition: Definition, key: str, values: Sequence[Value], aside: Mapping[str, Any]) -> bytes:
+    """The content hash of a row."""
+    if not aside:
+        return content_hash(key, definition.names, values)
+    content = content_of_row(definition, values, aside) or {}
+    names = sorted(content)
+    return content_hash(key, names, [content[name] for name in names])
+
+
+def held(ledger: Ledger, entry: Entry, content: Mapping[str, Any] | None, whole: Whole | None) -> Held:
+    """The record behind an entry as the rules see it."""
+    if whole is not None:
+        past = Seen()
+        for version in whole.shown:
+            past = past.merged(version.past)
+        return Held(whole.record, whole.shown, past)
+    dot = (ledger.origin_name(entry.origin), entry.tick)
+    record = simple_record(dot, entry.stamp, entry.hash, entry.flags, decode_extra(entry.extra), content)
+    return Held(record, record.versions)
+
+
+def terms(ledger: Ledger, entry: Entry, whole: Whole | None = None) -> Fingerprint:
+    """The share of an entry in its resource's fingerprint."""
+    if whole is not None:
+        if not whole.record.live:
+            return EMPTY
+        names = canonical_names((version.genesis, version.dots) for version in whole.record.versions)
+        return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
+    if entry.flags & DELETED:
+        return EMPTY
+    if entry.extra is None:
+        name = entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
+        return Fingerprint(1, names_term(entry.key, name), content_term(entry.hash))
+    record = simple_record(
+        (ledger.origin_name(entry.origin), entry.tick),
+        entry.stamp,
+        entry.hash,
+        entry.flags,
+        decode_extra(entry.extra),
+        None,
+    )
+    names = canonical_names((version.genesis, version.dots) for version in record.versions)
+    return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
+
+
+def is_simple(record: Record, shown: Sequence[Version]) -> bool:
+    """True when a ledger row with its extra says everything: one version, and the row shows it."""
+    return len(record.versions) == 1 and len(shown) == 1 and shown[0].hash == record.versions[0].hash
+
+
+class Kept(NamedTuple):
+    """What an entry should become: see ``make_entry``."""
+
+    record: Record
+    shown: tuple[Version, ...]
+    shown_hash: bytes
+    local: Any
+    rendered: bytes | None = None
+    aside: Mapping[str, Any] = {}
+    unshown: bool = False
+    undecided: bool = False
+
+
+def make_entry(ledger: Ledger, key: str, seq: int, born_seq: int, kept: Kept) -> tuple[Entry, Whole | None]:
+    """The ledger entry of a record, and the whole to keep beside it when the entry cannot say everything."""
+    record = kept.record
+    newest = record.versions[-1]
+    simple = not kept.unshown and is_simple(record, kept.shown)
+    flags = genesis_flag(newest) if simple else WHOLE
+    if kept.unshown:
+        flags |= UNSHOWN
+    if not record.live and not kept.shown_hash:
+        flags |= DELETED
+    if simple:
+        extra = extra_of(record, flags, dict(kept.aside))
+    else:
+        extra = NO_EXTRA
+        if kept.aside:
+            extra = type(NO_EXTRA)(aside=dict(kept.aside))
+    entry = Entry(
+        seq,
+        key,
+        None if flags & DELETED else kept.local,
+        born_seq,
+        ledger.origin_number(newest.origin),
+        newest.tick,
+        newest.stamp,
+        kept.shown_hash,
+        kept.rendered,
+        flags,
+        encode_extra(extra),
+    )
+    return entry, None if simple else Whole(record, kept.shown, kept.undecided)
+
+
+def aside_of(entry: Entry) -> Mapping[str, Any]:
+    """Values of the record that its row cannot hold, by wire name."""
+    return decode_extra(entry.extra).aside if entry.extra is not None else {}

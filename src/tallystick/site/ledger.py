@@ -1,0 +1,412 @@
+"""The ledger: one row per record, live or dead, and the counters of a site (DESIGN.md 4).
+
+``Ledger`` opens a tracked database. Everything that reads or writes agreement state goes through it: resources and
+their counters, origins, seqs, stamps, digests. It never looks at what an application's row means.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tallystick.core import clock
+from tallystick.core.fingerprints import EMPTY, Fingerprint
+from tallystick.core.history import NONCE_BITS
+from tallystick.core.versions import Vector
+from tallystick.errors import ConfigurationError, SchemaError
+from tallystick.site.engines.engine import Engine, Rows
+from tallystick.site.schema import Definition, Naming, Reference
+
+FORMAT = 1
+"""The ledger format this release writes. Older ones are migrated in one transaction, newer ones refused."""
+
+DELETED = 1
+GENESIS = 2
+WHOLE = 4
+"""Flag: the record is kept whole in tally_sibling: it has siblings, or shows what its set does not hold."""
+UNSHOWN = 8
+"""Flag: parked or declined."""
+
+TABLES = (
+    "CREATE TABLE tally_meta (name {text} PRIMARY KEY, value {text})",
+    "CREATE TABLE tally_origin (id {int} PRIMARY KEY, name {text} NOT NULL UNIQUE)",
+    "CREATE TABLE tally_resource (id {int} PRIMARY KEY, name {text} NOT NULL UNIQUE, wire {text} NOT NULL UNIQUE, "
+    "kind {text} NOT NULL, parent {int}, definition {text} NOT NULL, seq {int} NOT NULL DEFAULT 0, "
+    "tick {int} NOT NULL DEFAULT 0, count {int} NOT NULL DEFAULT 0, names {blob}, content {blob}, "
+    "horizon {int} NOT NULL DEFAULT 0)",
+    "CREATE INDEX tally_resource_seq ON tally_resource (seq)",
+    "CREATE TABLE tally_record (resource {int} NOT NULL, seq {int} NOT NULL, key {text} NOT NULL, local {any}, "
+    "born_seq {int} NOT NULL, origin {int} NOT NULL, tick {int} NOT NULL, stamp {int} NOT NULL, "
+    "hash {blob} NOT NULL, rendered {blob}, flags {int} NOT NULL, extra {blob}, PRIMARY KEY (resource, seq))",
+    "CREATE UNIQUE INDEX tally_record_key ON tally_record (resource, key)",
+    "CREATE INDEX tally_record_local ON tally_record (resource, local) WHERE local IS NOT NULL",
+    "CREATE TABLE tally_managed (resource {int} NOT NULL, key {text} NOT NULL, content {blob} NOT NULL, "
+    "PRIMARY KEY (resource, key))",
+    "CREATE TABLE tally_sibling (resource {int} NOT NULL, key {text} NOT NULL, whole {blob} NOT NULL, "
+    "undecided {int} NOT NULL DEFAULT 0, PRIMARY KEY (resource, key))",
+    "CREATE TABLE tally_parked (resource {int} NOT NULL, key {text} NOT NULL, kind {text} NOT NULL, "
+    "reason {text} NOT NULL, since {int} NOT NULL, attempts {int} NOT NULL DEFAULT 0, PRIMARY KEY (resource, key))",
+    "CREATE TABLE tally_conflict (id {int} PRIMARY KEY, resource {int} NOT NULL, key {text} NOT NULL, "
+    "at {int} NOT NULL, kind {text} NOT NULL, run {text}, version {blob} NOT NULL)",
+    "CREATE INDEX tally_conflict_record ON tally_conflict (resource, key)",
+    "CREATE TABLE tally_digest (resource {int} NOT NULL, origin {int} NOT NULL, tick {int} NOT NULL, "
+    "PRIMARY KEY (resource, origin))",
+    "CREATE TABLE tally_forgotten (resource {int} NOT NULL, origin {int} NOT NULL, tick {int} NOT NULL, "
+    "PRIMARY KEY (resource, origin))",
+    "CREATE TABLE tally_state (peer {text} NOT NULL, scope {text} NOT NULL, state {text} NOT NULL, "
+    "at {int} NOT NULL, PRIMARY KEY (peer, scope))",
+    "CREATE TABLE tally_run (id {int} PRIMARY KEY, name {text} NOT NULL, stamp {text} NOT NULL, peer {text} NOT NULL, "
+    "action {text} NOT NULL, started {int} NOT NULL, finished {int}, outcome {text} NOT NULL, report {text} NOT NULL)",
+    "CREATE TABLE tally_user (name {text} PRIMARY KEY, role {text} NOT NULL, secret {text} NOT NULL)",
+)
+MARKS = (
+    "CREATE TABLE tally_mark (id INTEGER PRIMARY KEY, resource INTEGER NOT NULL, kind TEXT NOT NULL, old, new, "
+    "at INTEGER NOT NULL, columns)",
+    "CREATE TABLE tally_applying (one INTEGER)",
+)
+"""Capture tables of SQLite; other engines bring their own."""
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A resource of this site with its counters, loaded afresh in every write transaction that touches it."""
+
+    number: int
+    definition: Definition
+    rows: Rows
+    parent: int | None = None
+    seq: int = 0
+    tick: int = 0
+    fingerprint: Fingerprint = EMPTY
+    horizon: int = 0
+    dirty: bool = field(default=False, repr=False)
+
+    @property
+    def wire(self) -> str:
+        """Name on the wire."""
+        return self.definition.wire
+
+
+class Ledger:
+    """An opened, tracked database. Not shared between threads."""
+
+    def __init__(self, engine: Engine, now: Callable[[], int] = wall_clock) -> None:
+        """Open the ledger in ``engine``'s database. Raises ConfigurationError when there is none or it is newer."""
+        self.engine = engine
+        self.now = now
+        self._origins: dict[str, int] = {}
+        self._origin_names: dict[int, str] = {}
+        self._by_wire: dict[str, Tracked] = {}
+        self._fresh: set[int] = set()
+        self.seq = 0
+        self.last_stamp = 0
+        self._catalog = ""
+        self._check_format()
+        self.site = self.meta("site")
+        self.load()
+
+    # Opening
+
+    @classmethod
+    def create(cls, engine: Engine, now: Callable[[], int] = wall_clock) -> Ledger:
+        """Create the ledger of a new site, or open the one that is there."""
+        with engine.write():
+            if not engine.has_ledger():
+                statements = (*TABLES, *MARKS) if engine.dialect == "sqlite" else TABLES
+                engine.create_ledger(statements)
+                first = {
+                    "format": str(FORMAT),
+                    "site": uuid.uuid4().hex,
+                    "incarnation": str(secrets.randbits(NONCE_BITS) | 1),
+                    "seq": "0",
+                    "stamp": "0",
+                    "catalog": "0",
+                    "identity": engine.identity(),
+                    "structure": "",
+                }
+                engine.executemany("INSERT INTO tally_meta(name, value) VALUES (?, ?)", first.items())
+        return cls(engine, now)
+
+    def _check_format(self) -> None:
+        if not self.engine.has_ledger():
+            raise ConfigurationError("this database is not tracked", hint="run: tallystick track SITE")
+        found = int(self.meta("format"))
+        if found > FORMAT:
+            raise ConfigurationError(
+                f"the ledger has format {found}, this release knows up to {FORMAT}",
+                hint="upgrade tallystick on this machine",
+            )
+
+    def load(self) -> None:
+        """Read the catalogue of resources again if another process changed it."""
+        catalog = self.meta("catalog")
+        self.incarnation = int(self.meta("incarnation"))
+        self.origin = f"{self.site}.{self.incarnation}"
+        if catalog == self._catalog:
+            return
+        rows = self.engine.query("SELECT id, definition, parent FROM tally_resource ORDER BY id")
+        definitions = [(number, _decode_definition(text), parent) for number, text, parent in rows]
+        numbers = {definition.wire: number for number, definition, _ in definitions}
+        self._by_wire = {
+            definition.wire: Tracked(number, definition, self.engine.rows(number, definition, numbers), parent)
+            for number, definition, parent in definitions
+        }
+        self._catalog = catalog
+        self._fresh.clear()
+
+    # Meta
+
+    def meta(self, name: str) -> str:
+        """A value of tally_meta; "" when it is not there."""
+        rows = self.engine.query("SELECT value FROM tally_meta WHERE name=?", (name,))
+        return str(rows[0][0]) if rows else ""
+
+    def put_meta(self, name: str, value: str) -> None:
+        """Write a value of tally_meta."""
+        self.engine.execute(
+            "INSERT INTO tally_meta(name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
+            (name, value),
+        )
+
+    # Transactions
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """A write transaction with counters loaded at its start and saved at its end."""
+        with self.engine.write():
+            self._begin()
+            try:
+                yield
+                self._save()
+            except BaseException:
+                self._forget_cached()
+                raise
+
+    def _begin(self) -> None:
+        values = dict(self.engine.query("SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp')"))
+        self.seq, self.last_stamp = int(values["seq"]), int(values["stamp"])
+        self._saved = (self.seq, self.last_stamp)
+        self._fresh.clear()
+        self.load()
+
+    def _save(self) -> None:
+        if (self.seq, self.last_stamp) != self._saved:
+            self.engine.executemany(
+                "UPDATE tally_meta SET value=? WHERE name=?",
+                ((str(self.seq), "seq"), (str(self.last_stamp), "stamp")),
+            )
+        self.save_counters()
+
+    def save_counters(self) -> None:
+        """Write the counters of resources that changed in this transaction."""
+        for tracked in self._by_wire.values():
+            if tracked.dirty:
+                self._save_counters(tracked)
+
+    def _save_counters(self, tracked: Tracked) -> None:
+        print_ = tracked.fingerprint
+        self.engine.execute(
+            "UPDATE tally_resource SET seq=?, tick=?, count=?, names=?, content=?, horizon=? WHERE id=?",
+            (
+                tracked.seq,
+                tracked.tick,
+                print_.count,
+                print_.names.to_bytes(32, "big"),
+                print_.content.to_bytes(32, "big"),
+                tracked.horizon,
+                tracked.number,
+            ),
+        )
+        tracked.dirty = False
+
+    def _forget_cached(self) -> None:
+        """After a rollback nothing that was loaded in the transaction can be trusted."""
+        self._origins.clear()
+        self._origin_names.clear()
+        self._fresh.clear()
+        self._catalog = "?"
+
+    # Resources
+
+    def resource(self, wire: str) -> Tracked:
+        """A tracked resource by wire name, counters loaded. Raises SchemaError when there is none."""
+        tracked = self._by_wire.get(wire)
+        if tracked is None:
+            known = ", ".join(sorted(self._by_wire)) or "none"
+            raise SchemaError(f"there is no resource {wire!r} here", hint=f"tracked resources: {known}")
+        self._load_counters(tracked)
+        return tracked
+
+    def resources(self) -> list[Tracked]:
+        """All tracked resources by number. Counters are loaded by ``resource``."""
+        return list(self._by_wire.values())
+
+    def has(self, wire: str) -> bool:
+        """True when a resource of that wire name is tracked."""
+        return wire in self._by_wire
+
+    def _load_counters(self, tracked: Tracked) -> None:
+        if tracked.number in self._fresh:
+            return
+        row = self.engine.query(
+            "SELECT seq, tick, count, names, content, horizon FROM tally_resource WHERE id=?", (tracked.number,)
+        )[0]
+        tracked.seq, tracked.tick, tracked.horizon = row[0], row[1], row[5]
+        tracked.fingerprint = Fingerprint(
+            row[2], int.from_bytes(row[3] or b"", "big"), int.from_bytes(row[4] or b"", "big")
+        )
+        if self.in_write:
+            self._fresh.add(tracked.number)
+
+    @property
+    def in_write(self) -> bool:
+        """True inside ``write``: counters may then be kept."""
+        return self.engine.writing
+
+    def add_resource(self, definition: Definition, parent: int | None = None) -> Tracked:
+        """Enter a resource into the catalogue."""
+        self.engine.execute(
+            "INSERT INTO tally_resource(id, name, wire, kind, parent, definition) "
+            "VALUES ((SELECT coalesce(max(id), 0)+1 FROM tally_resource), ?, ?, ?, ?, ?)",
+            (definition.name, definition.wire, definition.identity.value, parent, _encode_definition(definition)),
+        )
+        self._bump_catalog()
+        return self.resource(definition.wire)
+
+    def change_resource(self, number: int, definition: Definition) -> None:
+        """Replace the definition of a resource."""
+        self.engine.execute(
+            "UPDATE tally_resource SET name=?, wire=?, definition=? WHERE id=?",
+            (definition.name, definition.wire, _encode_definition(definition), number),
+        )
+        self._save()
+        self._bump_catalog()
+
+    def remove_resource(self, tracked: Tracked) -> None:
+        """Forget everything about a resource; the application's rows stay."""
+        tracked.rows.forget_all()
+        for table in ("managed", "sibling", "parked", "conflict", "digest", "forgotten"):
+            self.engine.execute(f"DELETE FROM tally_{table} WHERE resource=?", (tracked.number,))
+        self.engine.execute("DELETE FROM tally_resource WHERE id=?", (tracked.number,))
+        self._bump_catalog()
+
+    def _bump_catalog(self) -> None:
+        self.put_meta("catalog", str(int(self.meta("catalog")) + 1))
+        self.load()
+
+    def naming(self) -> Naming:
+        """Names on the wire that were agreed explicitly at this site."""
+        text = self.meta("naming")
+        return Naming(msgspec.json.decode(text, type=dict[str, str]) if text else {})
+
+    def references(self) -> list[tuple[str, Reference]]:
+        """References that the user declared at this site (``--ref``): child table and reference."""
+        text = self.meta("references")
+        return msgspec.json.decode(text, type=list[tuple[str, Reference]]) if text else []
+
+    # Origins
+
+    def origin_number(self, name: str) -> int:
+        """The site's number of an origin, given on first use."""
+        number = self._origins.get(name)
+        if number is None:
+            rows = self.engine.query("SELECT id FROM tally_origin WHERE name=?", (name,))
+            if not rows:
+                self.engine.execute(
+                    "INSERT INTO tally_origin(id, name) VALUES ((SELECT coalesce(max(id), 0)+1 FROM tally_origin), ?)",
+                    (name,),
+                )
+                rows = self.engine.query("SELECT id FROM tally_origin WHERE name=?", (name,))
+            number = int(rows[0][0])
+            self._origins[name] = number
+            self._origin_names[number] = name
+        return number
+
+    def origin_name(self, number: int) -> str:
+        """The origin that a number stands for."""
+        name = self._origin_names.get(number)
+        if name is None:
+            name = str(self.engine.query("SELECT name FROM tally_origin WHERE id=?", (number,))[0][0])
+            self._origin_names[number] = name
+        return name
+
+    # Counters
+
+    def next_seqs(self, tracked: Tracked, count: int) -> range:
+        """``count`` new seqs for ``tracked``, in order."""
+        start = self.seq + 1
+        self.seq += count
+        tracked.seq = self.seq
+        tracked.dirty = True
+        return range(start, start + count)
+
+    def next_ticks(self, tracked: Tracked, count: int) -> range:
+        """``count`` new own ticks for ``tracked``, in order."""
+        start = tracked.tick + 1
+        tracked.tick += count
+        tracked.dirty = True
+        return range(start, start + count)
+
+    def stamp_at(self, milliseconds: int) -> int:
+        """The stamp of a local change made at a wall clock time; later ones are greater."""
+        self.last_stamp = clock.advance(self.last_stamp, milliseconds)
+        return self.last_stamp
+
+    def observe(self, stamp: int) -> None:
+        """Let the clock follow a remote stamp."""
+        self.last_stamp = clock.observe(self.last_stamp, stamp, self.now())
+
+    def count(self, tracked: Tracked, added: Fingerprint, removed: Fingerprint) -> None:
+        """Keep the fingerprint of a resource."""
+        tracked.fingerprint = tracked.fingerprint.added(added).removed(removed)
+        tracked.dirty = True
+
+    # Digests
+
+    def digest(self, tracked: Tracked) -> dict[str, int]:
+        """The version vector of a resource, our own tick included."""
+        vector = self._vector("tally_digest", tracked)
+        if tracked.tick:
+            vector[self.origin] = max(vector.get(self.origin, 0), tracked.tick)
+        return vector
+
+    def forgotten(self, tracked: Tracked) -> dict[str, int]:
+        """The version vector of purged tombstones."""
+        return self._vector("tally_forgotten", tracked)
+
+    def _vector(self, table: str, tracked: Tracked) -> dict[str, int]:
+        rows = self.engine.query(
+            f"SELECT o.name, d.tick FROM {table} d JOIN tally_origin o ON o.id=d.origin WHERE d.resource=?",
+            (tracked.number,),
+        )
+        return dict(rows)
+
+    def merge_digest(self, tracked: Tracked, vector: Vector, table: str = "tally_digest") -> None:
+        """Raise the digest (or ``tally_forgotten``) to cover ``vector``. Our own tick needs no row."""
+        for origin, tick in sorted(vector.items()):
+            if origin != self.origin or table != "tally_digest":
+                self.engine.execute(
+                    f"INSERT INTO {table}(resource, origin, tick) VALUES (?, ?, ?) ON CONFLICT (resource, origin) "
+                    f"DO UPDATE SET tick=excluded.tick WHERE {table}.tick<excluded.tick",
+                    (tracked.number, self.origin_number(origin), tick),
+                )
+
+
+def _encode_definition(definition: Definition) -> str:
+    return msgspec.json.encode(definition).decode()
+
+
+def _decode_definition(text: str) -> Definition:
+    return msgspec.json.decode(text, type=Definition)
+

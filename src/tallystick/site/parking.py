@@ -1,0 +1,65 @@
+"""Parked and declined changes: held and passed on, but not projected (DESIGN.md 4.3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tallystick.site.ledger import Ledger, Tracked
+
+PARKED = "parked"
+DECLINED = "declined"
+
+
+class Waiting(NamedTuple):
+    """One change that is held and not shown. ``since`` is milliseconds, ``kind`` parked or declined."""
+
+    resource: str
+    key: str
+    kind: str
+    reason: str
+    since: int
+    attempts: int
+
+
+def park(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
+    """Note that a change cannot be applied now, and why; another attempt is counted when it was parked before."""
+    _note(ledger, tracked, key, PARKED, reason)
+
+
+def decline(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
+    """Note that the policy does not want a change here."""
+    _note(ledger, tracked, key, DECLINED, reason)
+
+
+def _note(ledger: Ledger, tracked: Tracked, key: str, kind: str, reason: str) -> None:
+    ledger.engine.execute(
+        "INSERT INTO tally_parked(resource, key, kind, reason, since, attempts) VALUES (?, ?, ?, ?, ?, 1) "
+        "ON CONFLICT (resource, key) DO UPDATE SET kind=excluded.kind, reason=excluded.reason, "
+        "attempts=tally_parked.attempts+1",
+        (tracked.number, key, kind, reason[:2000], ledger.now()),
+    )
+
+
+def release(ledger: Ledger, tracked: Tracked, key: str) -> None:
+    """The change is shown now, or no longer wanted."""
+    ledger.engine.execute("DELETE FROM tally_parked WHERE resource=? AND key=?", (tracked.number, key))
+
+
+def waiting(ledger: Ledger, kind: str | None = PARKED, tracked: Tracked | None = None) -> list[Waiting]:
+    """What is held and not shown, oldest first."""
+    names = {item.number: item.wire for item in ledger.resources()}
+    sql = "SELECT resource, key, kind, reason, since, attempts FROM tally_parked WHERE 1=1"
+    parameters: list[object] = []
+    if kind is not None:
+        sql += " AND kind=?"
+        parameters.append(kind)
+    if tracked is not None:
+        sql += " AND resource=?"
+        parameters.append(tracked.number)
+    rows = ledger.engine.query(sql + " ORDER BY since, resource, key", parameters)
+    return [Waiting(names.get(row[0], "?"), *row[1:]) for row in rows]
+
+
+def count(ledger: Ledger) -> int:
+    """How many changes are parked."""
+    return int(ledger.engine.query("SELECT count(*) FROM tally_parked WHERE kind=?", (PARKED,))[0][0])

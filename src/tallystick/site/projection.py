@@ -1,0 +1,353 @@
+"""Writing what records show into the application's rows (DESIGN.md 4.3, 4.4 *Keys*).
+
+Integers of mapped records are chosen here, references turned from keys into integers, rows written in bulk; rows that
+the database refuses are named with its reason and delay nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tallystick.core.values import Logical, Value
+from tallystick.site.engines.engine import Address, Entry, Rejected
+from tallystick.site.holding import row_hash
+from tallystick.site.identity import address_of, key_parts, local_of
+from tallystick.site.ledger import DELETED, Ledger, Tracked
+from tallystick.site.managed import store
+from tallystick.site.schema import Definition, Field, Identity
+
+MISSING_REFERENCE = "reference"
+RENUMBERING = "renumbering"
+
+
+@dataclass(slots=True)
+class Writing:
+    """One row to write: ``content`` None deletes it. ``entry`` is what the ledger holds; ``hint`` the integer it has
+    at its sender. Afterwards ``address`` says where the row is and ``failure`` why it was not written."""
+
+    key: str
+    content: Mapping[str, Any] | None
+    entry: Entry | None = None
+    hint: Any = None
+    address: Address | None = None
+    failure: str = ""
+    patched: bool = False
+    values: tuple[Value, ...] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """True when a row of the record is in the table."""
+        return self.entry is not None and bool(self.entry.hash)
+
+
+@dataclass(slots=True)
+class Projector:
+    """Writes rows of one resource.
+
+    Nullable references to the records in ``together`` (wire name, key), which are written in the same step, may be
+    NULL at first; such writings are marked ``patched``.
+    """
+
+    ledger: Ledger
+    tracked: Tracked
+    together: frozenset[tuple[str, str]] = frozenset()
+    _children: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def write(self, writings: Sequence[Writing]) -> None:
+        """Write the rows, in an order that frees values before they are taken."""
+        if not writings:
+            return
+        if self.tracked.definition.identity is Identity.MANAGED:
+            store(self.ledger, self.tracked, [(item.key, item.content) for item in writings])
+            return
+        for item in writings:
+            if item.exists:
+                assert item.entry is not None
+                item.address = address_of(self.tracked.definition, item.key, item.entry.local)
+        removed = [item for item in writings if item.content is None and item.exists]
+        changed = [item for item in writings if item.content is not None and item.exists]
+        made = [item for item in writings if item.content is not None and not item.exists]
+        self._place(made)
+        self._translate([*changed, *made])
+        with self._capture([*removed, *changed, *made]):
+            self._batch(self.tracked.rows.delete, removed, lambda item: item.address)
+            waiting = self._batch(self.tracked.rows.update, changed, lambda item: (item.address, item.values))
+            waiting += self._batch(self.tracked.rows.insert, made, lambda item: (item.address, item.values))
+            self._swap([item for item in waiting if item.entry is not None])
+        if made and self.tracked.definition.mapped:
+            self.tracked.rows.settle_sequence()
+
+    # Integers
+
+    def _place(self, made: Sequence[Writing]) -> None:
+        """Choose addresses for new rows."""
+        definition = self.tracked.definition
+        if definition.identity is Identity.NATURAL:
+            for item in made:
+                item.address = address_of(definition, item.key, None)
+        elif definition.identity is Identity.DERIVED:
+            self._place_derived(made)
+        else:
+            self._place_mapped(made)
+
+    def _place_mapped(self, made: Sequence[Writing]) -> None:
+        wanted = [item.hint for item in made if isinstance(item.hint, int)]
+        taken = {address[0] for address in self._taken(wanted)}
+        homeless = []
+        for item in made:
+            if isinstance(item.hint, int) and item.hint not in taken:
+                item.address = (item.hint,)
+                taken.add(item.hint)
+            else:
+                homeless.append(item)
+        self._renumber(homeless, taken)
+
+    def _taken(self, wanted: Sequence[int]) -> Iterable[Address]:
+        if not wanted or not self.tracked.seq:
+            return ()
+        return self.tracked.rows.values([(value,) for value in wanted])
+
+    def _renumber(self, homeless: Sequence[Writing], taken: set[int]) -> None:
+        """Give fresh integers to records whose integer is taken here."""
+        if not homeless:
+            return
+        suspects = self.tracked.definition.suspects
+        if suspects:
+            for item in homeless:
+                item.failure = (
+                    f"{RENUMBERING}: it needs another integer here, and {', '.join(suspects)} may refer to it; "
+                    f"declare --ref {suspects[0]}={self.tracked.definition.name}"
+                )
+            return
+        fresh = [number for number in self.tracked.rows.fresh(len(homeless) + len(taken)) if number not in taken]
+        for item, number in zip(homeless, fresh, strict=False):
+            item.address = (number,)
+
+    def _place_derived(self, made: Sequence[Writing]) -> None:
+        fields = self.tracked.definition.key_fields
+        parts = {item.key: key_parts(self.tracked.definition, item.key) for item in made}
+        for index, key_field in enumerate(fields):
+            if key_field.refers_to:
+                locals_ = self._locals(key_field.refers_to, [parts[item.key][index] for item in made])
+                for item in made:
+                    key = parts[item.key][index]
+                    if key in locals_:
+                        parts[item.key][index] = locals_[key]
+                    else:
+                        item.failure = _missing(key_field, key)
+        for item in made:
+            if not item.failure:
+                item.address = tuple(parts[item.key])
+
+    # References
+
+    def _translate(self, writings: Sequence[Writing]) -> None:
+        """Turn contents into values in field order, references into integers."""
+        definition = self.tracked.definition
+        names = definition.names
+        for item in writings:
+            if not item.failure:
+                content = item.content or {}
+                item.values = tuple(map(content.get, names))
+        for index, target in enumerate(definition.fields):
+            if target.refers_to:
+                self._translate_field(index, target, [item for item in writings if not item.failure])
+        self._check_natural_parents([item for item in writings if not item.failure])
+
+    def _translate_field(self, index: int, target: Field, writings: Sequence[Writing]) -> None:
+        keys = [item.values[index] for item in writings if item.values is not None]
+        own = {item.key: item.address[0] for item in writings if item.address} if self._is_self(target) else {}
+        locals_ = self._locals(target.refers_to, [key for key in keys if key not in own]) | own
+        for item in writings:
+            assert item.values is not None
+            key = item.values[index]
+            if key is None:
+                continue
+            if key in locals_:
+                value: Value = locals_[key]
+            elif isinstance(key, str) and key.startswith("\\?"):
+                value = int(key[2:])
+            elif target.nullable and (target.refers_to, key) in self.together:
+                value, item.patched = None, True
+            else:
+                item.failure = _missing(target, key)
+                continue
+            item.values = (*item.values[:index], value, *item.values[index + 1 :])
+
+    def _is_self(self, target: Field) -> bool:
+        return target.refers_to == self.tracked.wire
+
+    def _locals(self, wire: str, keys: Sequence[Value]) -> dict[Any, Any]:
+        """Integers of records of another resource whose rows are here."""
+        if not self.ledger.has(wire):
+            return {}
+        known = self._children.setdefault(wire, {})
+        lacking = sorted({key for key in keys if isinstance(key, str) and key not in known})
+        if lacking:
+            found = self.ledger.resource(wire).rows.by_keys(lacking)
+            known.update({key: entry.local for key, entry in found.items() if entry.local is not None and entry.hash})
+        return known
+
+    def _check_natural_parents(self, writings: Sequence[Writing]) -> None:
+        """Rows whose declared reference to a natural key finds no row would break the commit: they wait."""
+        positions = {name: index for index, name in enumerate(self.tracked.definition.columns)}
+        mapped = {item.column for item in self.tracked.definition.fields if item.refers_to}
+        for reference in self.tracked.definition.references:
+            inside = all(column in positions for column in reference.columns)
+            if inside and not mapped & set(reference.columns) and len(reference.columns) == 1 and reference.declared:
+                self._check_parent(reference.parent, reference.parent_columns[0], positions[reference.columns[0]], writings)
+
+    def _check_parent(self, parent: str, column: str, position: int, writings: Sequence[Writing]) -> None:
+        wanted = {item.values[position] for item in writings if item.values and item.values[position] is not None}
+        if not wanted:
+            return
+        quoted = [name.replace('"', '""') for name in (column, parent)]
+        sql = f'SELECT "{quoted[0]}" FROM "{quoted[1]}" WHERE "{quoted[0]}" IN (*)'
+        found = {row[0] for row in self.ledger.engine.query_in(sql, (), list(wanted))}
+        if parent == self.tracked.definition.name:
+            found |= {item.address[0] for item in writings if item.address}
+        for item in writings:
+            if item.values and item.values[position] is not None and item.values[position] not in found:
+                item.failure = f"{MISSING_REFERENCE}: {parent} {item.values[position]!r} is not here"
+
+    # Writing
+
+    def _capture(self, writings: Sequence[Writing]) -> Any:
+        definition = self.tracked.definition
+        if definition.triggers or definition.acted_on:
+            return _OwnMarks(self.ledger, self.tracked, writings)
+        return self.ledger.engine.capture_off() if writings else nullcontext()
+
+    def _batch(self, write: Callable[[Any], None], writings: Sequence[Writing], row: Any) -> list[Writing]:
+        """Write all at once; if the database refuses, one by one. Returns those that may succeed after a swap."""
+        ready = [item for item in writings if not item.failure]
+        if not ready:
+            return []
+        try:
+            write([row(item) for item in ready])
+            return []
+        except Rejected:
+            pass
+        waiting: list[Writing] = []
+        for _ in range(2):
+            left, ready = ready, []
+            for item in left:
+                try:
+                    write([row(item)])
+                    item.failure = ""
+                except Rejected as refused:
+                    item.failure = str(refused)
+                    ready.append(item)
+                    if refused.kind == "unique":
+                        waiting.append(item)
+            if len(ready) == len(left):
+                break
+        return [item for item in ready if item in waiting]
+
+    def _swap(self, waiting: Sequence[Writing]) -> None:
+        """Rows that hold each other's unique values: let go of them all, then write them again."""
+        if len(waiting) < 2:
+            return
+        try:
+            with self.ledger.engine.savepoint():
+                self.tracked.rows.vacate([item.address for item in waiting if item.address is not None])
+                self.tracked.rows.update([(item.address, item.values) for item in waiting])  # type: ignore[misc]
+        except Rejected as refused:
+            for item in waiting:
+                item.failure = str(refused)
+            return
+        for item in waiting:
+            item.failure = ""
+
+
+class _OwnMarks:
+    """Where other rows may change by what we write, capture stays on and the marks of our own rows are removed."""
+
+    def __init__(self, ledger: Ledger, tracked: Tracked, writings: Sequence[Writing]) -> None:
+        self.ledger, self.tracked, self.writings = ledger, tracked, writings
+        self.before = 0
+
+    def __enter__(self) -> None:
+        self.before = self.ledger.engine.last_mark()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            addresses = [item.address for item in self.writings if item.address is not None and not item.failure]
+            self.ledger.engine.drop_marks(self.tracked.number, self.before, addresses)
+
+
+def _missing(target: Field, key: Value) -> str:
+    return f"{MISSING_REFERENCE}: {target.column} refers to {target.refers_to} {key!r}, which is not here"
+
+
+def rows_with_children(ledger: Ledger, tracked: Tracked, addresses: Sequence[Address]) -> set[Address]:
+    """Those rows that other rows refer to: deleting them would remove or change what the deleter had not seen."""
+    found: set[Address] = set()
+    for child, reference in tracked.definition.referrers:
+        if len(reference.columns) != 1:
+            found |= _composite_children(ledger, child, reference.columns, addresses)
+            continue
+        column, name = reference.columns[0].replace('"', '""'), child.replace('"', '""')
+        sql = f'SELECT DISTINCT "{column}" FROM "{name}" WHERE "{column}" IN (*)'
+        rows = ledger.engine.query_in(sql, (), [address[0] for address in addresses])
+        found |= {(row[0],) for row in rows}
+    return found & set(addresses)
+
+
+def _composite_children(ledger: Ledger, child: str, columns: Sequence[str], addresses: Sequence[Address]) -> set[Address]:
+    names = ['"' + name.replace('"', '""') + '"' for name in (*columns, child)]
+    where = " AND ".join(f"{name}=?" for name in names[:-1])
+    return {
+        address
+        for address in addresses
+        if ledger.engine.query(f"SELECT 1 FROM {names[-1]} WHERE {where} LIMIT 1", address)
+    }
+
+
+def exact(tracked: Tracked, fields: Mapping[str, tuple[str, str]]) -> bool:
+    """True when the database keeps values of the sender's fields (name to logical type and detail) unaltered."""
+    definition = tracked.definition
+    if definition.triggers:
+        return False
+    for item in definition.fields:
+        stated = fields.get(item.wire)
+        if stated is not None and stated != (item.logical.value, item.detail) and item.logical is not Logical.ANY:
+            return False
+    return True
+
+
+def local_after(tracked: Tracked, item: Writing) -> Any:
+    """What the ledger notes as local for a row that was written."""
+    if item.address is None:
+        return None
+    return local_of(tracked.definition, item.key, item.address)
+
+
+def is_deleted(entry: Entry | None) -> bool:
+    """True when the ledger says that the record is deleted."""
+    return entry is not None and bool(entry.flags & DELETED)
+
+
+class Rendered(NamedTuple):
+    """The hash of the row as it is, and the values that it does not hold as they came."""
+
+    hash: bytes | None
+    aside: dict[str, Any]
+
+
+def compare_row(definition: Definition, item: Writing, values: tuple[Any, ...] | None) -> Rendered | None:
+    """What of a written row differs from what was written; None when nothing does. ``values`` None: not read back."""
+    content = item.content or {}
+    aside = {name: value for name, value in content.items() if name not in definition.wires}
+    digest = None
+    if values is not None:
+        for name, value in zip(definition.names, values, strict=True):
+            if type(value) is not type(content.get(name)) or value != content.get(name):
+                aside[name] = content.get(name)
+        digest = row_hash(definition, item.key, values, {})
+    if not aside:
+        return None
+    return Rendered(digest, aside)

@@ -1,0 +1,213 @@
+"""Reading changes: pages of what is new to somebody (DESIGN.md 4.2 *one dot, one content*, 4.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tallystick.core.changes import is_news
+from tallystick.core.forms import decode_extra, encode_record
+from tallystick.core.pages import FieldForm, Row
+from tallystick.core.values import Value
+from tallystick.core.versions import Vector, vector_covers
+from tallystick.site.engines.engine import Entry
+from tallystick.site.holding import Whole, content_of_row, load_wholes
+from tallystick.site.identity import local_of, natural_key
+from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
+from tallystick.site.managed import contents
+from tallystick.site.schema import Identity
+
+PAGE_ROWS = 2000
+PAGE_BYTES = 2 * 1024 * 1024
+FIRST_ROWS = 32
+LEFT_SCOPE = 8
+
+Matches = Callable[[Mapping[str, Any]], bool]
+
+
+class Batch(NamedTuple):
+    """Rows of one resource for a page, the seq they reach, and whether more follow below the bound."""
+
+    rows: list[Row]
+    origins: list[str]
+    position: int
+    more: bool
+
+
+def field_forms(tracked: Tracked) -> list[FieldForm]:
+    """The fields of a resource as pages state them."""
+    return [FieldForm(item.wire, item.logical.value, item.detail) for item in tracked.definition.fields]
+
+
+class Reader:
+    """Reads batches of one resource in seq order for one receiver. Used inside one read snapshot per batch."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        tracked: Tracked,
+        digest: Vector,
+        *,
+        dead: bool | None = None,
+        matches: Matches | None = None,
+        scoped: bool = False,
+        keys: Sequence[str] | None = None,
+    ) -> None:
+        """``digest`` is what the receiver knows. ``matches`` is the filter; ``scoped`` says that the receiver may hold
+        records that left it. ``keys`` restricts to those records (first contact, repair)."""
+        self.ledger = ledger
+        self.tracked = tracked
+        self.digest = digest
+        self.dead = dead
+        self.matches = matches
+        self.scoped = scoped
+        self.keys = None if keys is None else frozenset(keys)
+        self.skipped = False
+        """True once a record was left out because it was marked again: the digest must not be said to be reached."""
+        self._limit = FIRST_ROWS
+        self._skip = _skips(ledger, digest)
+
+    def batch(self, position: int, until: int) -> Batch:
+        """The next rows after seq ``position``, up to ``until``."""
+        rows: list[Row] = []
+        origins: dict[int, int] = {}
+        size = 0
+        while len(rows) < PAGE_ROWS and size < PAGE_BYTES:
+            limit = min(self._limit, PAGE_ROWS)
+            found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)
+            made = self._rows(found, origins)
+            rows.extend(made)
+            size += _size(made)
+            if found:
+                position = found[-1][0].seq
+            if len(found) < limit:
+                return Batch(rows, self._names(origins), until, False)
+            self._limit = max(FIRST_ROWS, min(PAGE_ROWS, self._limit * 4, PAGE_BYTES * len(rows) // max(size, 1)))
+        return Batch(rows, self._names(origins), position, True)
+
+    def heads(self, position: int, until: int) -> list[tuple[Entry, Whole | None]]:
+        """Entries that ``batch`` would send, without their rows: for announcing."""
+        entries = [entry for entry, _ in self.tracked.rows.after(position, until, 1 << 31, self._skip, self.dead)]
+        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry in entries if entry.flags & WHOLE])
+        chosen = [(entry, wholes.get(entry.key)) for entry in entries]
+        return [(entry, kept) for entry, kept in chosen if self._news(entry, kept)]
+
+    def _names(self, origins: Mapping[int, int]) -> list[str]:
+        return [self.ledger.origin_name(number) for number in origins]
+
+    def _rows(self, found: Sequence[tuple[Entry, tuple[Value, ...] | None]], origins: dict[int, int]) -> list[Row]:
+        pending = self._pending()
+        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
+        managed = self._managed(found)
+        made: list[Row] = []
+        for entry, values in found:
+            index = origins.setdefault(entry.origin, len(origins))
+            if values is not None and entry.extra is None and not entry.flags & WHOLE and self.matches is None:
+                if self.keys is None and not pending and not managed:
+                    flags = entry.flags & GENESIS
+                    made.append((entry.key, entry.local, index, entry.tick, entry.stamp, flags, None, *values))
+                    continue
+            row = self._row(entry, values, index, wholes.get(entry.key), pending, managed)
+            if row is not None:
+                made.append(row)
+        return made
+
+    def _row(
+        self,
+        entry: Entry,
+        values: tuple[Value, ...] | None,
+        index: int,
+        whole: Whole | None,
+        pending: frozenset[str],
+        managed: Mapping[str, Any],
+    ) -> Row | None:
+        if entry.key in pending:
+            self.skipped = True
+            return None
+        if self.keys is not None and entry.key not in self.keys:
+            return None
+        if not self._news(entry, whole):
+            return None
+        head = (entry.key, entry.local, index, entry.tick, entry.stamp)
+        if whole is not None:
+            return (*head, WHOLE, encode_record(whole.record)) if self._in_scope_whole(whole) else None
+        if entry.flags & DELETED:
+            return (*head, DELETED, entry.extra)
+        if values is None and entry.key not in managed:
+            self.skipped = True
+            return None
+        if not self._in_scope(entry, values, managed):
+            return (*head, LEFT_SCOPE, None) if self.scoped else None
+        body = tuple(values or ())
+        if entry.key in managed:
+            body = (managed[entry.key],)
+        return (*head, entry.flags & GENESIS, entry.extra, *body)
+
+    def _news(self, entry: Entry, whole: Whole | None) -> bool:
+        if whole is not None:
+            return is_news(whole.record, self.digest)
+        if entry.extra is None:
+            return self.digest.get(self.ledger.origin_name(entry.origin), 0) < entry.tick
+        extra = decode_extra(entry.extra)
+        seen = extra.seen or {self.ledger.origin_name(entry.origin): entry.tick}
+        return not vector_covers(self.digest, seen)
+
+    def _in_scope(self, entry: Entry, values: tuple[Value, ...] | None, managed: Mapping[str, Any]) -> bool:
+        if self.matches is None:
+            return True
+        if entry.key in managed:
+            return self.matches(managed[entry.key])
+        content = content_of_row(self.tracked.definition, values, decode_extra(entry.extra).aside) or {}
+        return self.matches({**content, "$key": entry.key})
+
+    def _in_scope_whole(self, whole: Whole) -> bool:
+        if self.matches is None:
+            return True
+        return any(version.content is None or self.matches(version.content) for version in whole.record.versions)
+
+    def _pending(self) -> frozenset[str]:
+        """Keys of records marked again since they were stamped: they wait for their next dot."""
+        engine = self.ledger.engine
+        if self.tracked.definition.identity is Identity.MANAGED:
+            return frozenset()
+        if not engine.query("SELECT 1 FROM tally_mark WHERE resource=? LIMIT 1", (self.tracked.number,)):
+            return frozenset()
+        marks, _ = engine.marks({self.tracked.number: self.tracked.definition})
+        addresses = {a for mark in marks.get(self.tracked.number, ()) for a in (mark.old, mark.new) if a is not None}
+        if any(mark.kind == "T" for mark in marks.get(self.tracked.number, ())):
+            return _Everything()
+        return keys_at(self.ledger, self.tracked, addresses)
+
+    def _managed(self, found: Sequence[tuple[Entry, object]]) -> dict[str, Any]:
+        if self.tracked.definition.identity is not Identity.MANAGED:
+            return {}
+        return contents(self.ledger, self.tracked, [entry.key for entry, _ in found])
+
+
+class _Everything(frozenset[str]):
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def keys_at(ledger: Ledger, tracked: Tracked, addresses: Any) -> frozenset[str]:
+    """Keys of the records whose rows are at the addresses."""
+    definition = tracked.definition
+    if definition.identity is Identity.NATURAL:
+        return frozenset(natural_key(definition, address) for address in addresses)
+    locals_ = [local_of(definition, "", address) for address in addresses]
+    return frozenset(entry.key for entry in tracked.rows.by_locals(locals_).values())
+
+
+def _skips(ledger: Ledger, digest: Vector) -> list[tuple[int, int]]:
+    known = ledger.engine.query("SELECT name, id FROM tally_origin")
+    return [(number, digest[name]) for name, number in known if name in digest][:16]
+
+
+def _size(rows: Sequence[Row]) -> int:
+    total = 0
+    for row in rows[:: max(1, len(rows) // 32)]:
+        total += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
+    return total * max(1, len(rows) // 32)

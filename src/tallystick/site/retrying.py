@@ -1,0 +1,126 @@
+"""Retrying parked changes, all together, at the end of a pass (DESIGN.md 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tallystick.core.changes import Rank, parents_first
+from tallystick.core.fingerprints import EMPTY
+from tallystick.core.merge import Projection, project
+from tallystick.core.pages import Tally
+from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy
+from tallystick.core.values import mapping_hash
+from tallystick.site import parking
+from tallystick.site.engines.engine import Entry
+from tallystick.site.holding import Kept, Whole, load_wholes, make_entry, save_whole, terms
+from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.projection import Projector, Writing, compare_row, local_after
+
+
+class _Parked(NamedTuple):
+    entry: Entry
+    whole: Whole
+    projection: Projection
+    writing: Writing
+
+
+def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> dict[str, Tally]:
+    """Try every parked change again: parents first, then once more with mutual references patched afterwards.
+
+    ``policies`` are conflict policies by wire name. Call inside ``ledger.write()``.
+    """
+    tallies: dict[str, Tally] = {}
+    if not parking.count(ledger):
+        return tallies
+    order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()])
+    for patched in (False, True):
+        keys = {(item.resource, item.key) for item in parking.waiting(ledger)}
+        if not keys:
+            break
+        later: list[tuple[Tracked, _Parked]] = []
+        for wire in order:
+            names = [key for resource, key in keys if resource == wire]
+            if names:
+                tracked = ledger.resource(wire)
+                parked = _load(ledger, tracked, names, (policies or {}).get(wire))
+                _attempt(ledger, tracked, parked, keys if patched else set(), tallies.setdefault(wire, Tally()))
+                later.extend((tracked, item) for item in parked if not item.writing.failure)
+        if patched:
+            _patch(ledger, later)
+    return tallies
+
+
+def _load(ledger: Ledger, tracked: Tracked, keys: Sequence[str], policy: FieldPolicy | None) -> list[_Parked]:
+    entries = tracked.rows.by_keys(keys)
+    wholes = load_wholes(ledger, tracked, keys)
+    found = []
+    for key in sorted(keys):
+        entry, whole = entries.get(key), wholes.get(key)
+        if entry is None or whole is None:
+            parking.release(ledger, tracked, key)
+            continue
+        projection = project(whole.record, whole.shown, policy or DEFAULT_POLICY.conflict)
+        found.append(_Parked(entry, whole, projection, Writing(key, projection.content, entry)))
+    return found
+
+
+def _attempt(
+    ledger: Ledger, tracked: Tracked, parked: Sequence[_Parked], together: set[tuple[str, str]], tally: Tally
+) -> None:
+    Projector(ledger, tracked, frozenset(together)).write([item.writing for item in parked])
+    put, replaced, added, removed = [], [], EMPTY, EMPTY
+    for item in parked:
+        if item.writing.failure:
+            parking.park(ledger, tracked, item.entry.key, item.writing.failure)
+            continue
+        entry, whole = _shown(ledger, tracked, item)
+        put.append(entry)
+        replaced.append(item.entry.seq)
+        added = added.added(terms(ledger, entry, whole))
+        removed = removed.added(terms(ledger, item.entry, item.whole))
+        save_whole(ledger, tracked, entry.key, whole)
+        parking.release(ledger, tracked, entry.key)
+        _count(tally, item)
+    if put:
+        tracked.rows.put(put, replaced)
+        ledger.count(tracked, added, removed)
+
+
+def _count(tally: Tally, item: _Parked) -> None:
+    tally.parked -= 1
+    if item.projection.content is None:
+        tally.deleted += 1
+    elif item.entry.hash:
+        tally.updated += 1
+    else:
+        tally.created += 1
+
+
+def _shown(ledger: Ledger, tracked: Tracked, item: _Parked) -> tuple[Entry, Whole | None]:
+    (seq,) = ledger.next_seqs(tracked, 1)
+    content, projection = item.projection.content, item.projection
+    digest = b"" if content is None else mapping_hash(item.entry.key, dict(content))
+    local = None if content is None else local_after(tracked, item.writing)
+    rendered, aside = read_back(tracked, item.writing)
+    kept = Kept(
+        item.whole.record, projection.contributors, digest, local, rendered, aside, undecided=projection.undecided
+    )
+    return make_entry(ledger, item.entry.key, seq, item.entry.born_seq, kept)
+
+
+def read_back(tracked: Tracked, writing: Writing) -> tuple[bytes | None, dict[str, Any]]:
+    """What the database made of one row that was written, and the values it does not hold as they came."""
+    if writing.content is None or writing.address is None:
+        return None, {}
+    values = tracked.rows.values([writing.address]).get(writing.address)
+    made = compare_row(tracked.definition, writing, values)
+    return (None, {}) if made is None else (made.hash, made.aside)
+
+
+def _patch(ledger: Ledger, written: Sequence[tuple[Tracked, _Parked]]) -> None:
+    """Rows that were written without references to each other get them now."""
+    for tracked, item in written:
+        if item.projection.content is not None and item.writing.patched:
+            entries = tracked.rows.by_keys([item.entry.key])
+            Projector(ledger, tracked).write([Writing(item.entry.key, item.projection.content, entries[item.entry.key])])

@@ -1,0 +1,404 @@
+"""Stamping: captured changes get their dots and seqs, before anyone reads changes (DESIGN.md 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tallystick.core.changes import Rank, parents_first
+from tallystick.core.fingerprints import EMPTY
+from tallystick.core.join import edit
+from tallystick.core.values import Value
+from tallystick.core.versions import DELETED as NO_CONTENT
+from tallystick.core.versions import Version
+from tallystick.site import conflicts
+from tallystick.site.capture import column_key, derived_keys, restored_capture
+from tallystick.site.engines.engine import Address, Entry, Mark
+from tallystick.site.holding import (
+    Kept,
+    Whole,
+    aside_of,
+    content_of_row,
+    held,
+    load_wholes,
+    make_entry,
+    row_hash,
+    save_whole,
+    terms,
+)
+from tallystick.site.identity import address_of, local_of, natural_key, new_key
+from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger, Tracked
+from tallystick.site.schema import Identity
+
+
+@dataclass(slots=True)
+class Touched:
+    """One record that marks speak of: the entry it had, the address its row has now (None: the row is gone)."""
+
+    entry: Entry | None
+    address: Address | None
+    at: int
+    columns: frozenset[str] | None = frozenset()
+    evicted: bool = False
+
+    def note(self, mark: Mark) -> None:
+        """Add what one more mark says."""
+        self.at = max(self.at, mark.at)
+        if mark.kind == "E":
+            self.evicted = True
+        if mark.columns is None or self.columns is None:
+            self.columns = None
+        else:
+            self.columns = self.columns | mark.columns
+
+
+class Change(NamedTuple):
+    """A touched record with what its row holds now."""
+
+    touched: Touched
+    key: str
+    values: tuple[Value, ...] | None
+
+
+def stamp(ledger: Ledger) -> int:
+    """Stamp every committed mark. Returns how many records got a new seq. Call inside ``ledger.write()``."""
+    total = recapture(ledger)
+    definitions = {item.number: item.definition for item in ledger.resources()}
+    if not definitions:
+        return total
+    marks, last = ledger.engine.marks(definitions)
+    if not last:
+        return total
+    order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()])
+    for wire in order:
+        tracked = ledger.resource(wire)
+        if tracked.number in marks:
+            total += _stamp_resource(ledger, tracked, marks[tracked.number])
+    ledger.engine.clear_marks(last)
+    return total
+
+
+def recapture(ledger: Ledger) -> int:
+    """Where the structure of the database changed, install capture again and compare tables with the ledger.
+
+    Returns how many records got a new seq. Raises SchemaError when a tracked table is gone.
+    """
+    structure = ledger.engine.structure()
+    if ledger.meta("structure") == structure:
+        return 0
+    changed = restored_capture(ledger)
+    total = sum(compare(ledger, ledger.resource(wire)) for wire in changed)
+    ledger.put_meta("structure", ledger.engine.structure())
+    return total
+
+
+def compare(ledger: Ledger, tracked: Tracked) -> int:
+    """Compare every row with the ledger and stamp the differences. Returns how many there were."""
+    touched = differences(ledger, tracked)
+    return write_changes(ledger, tracked, _read(ledger, tracked, touched)) if touched else 0
+
+
+def differences(ledger: Ledger, tracked: Tracked) -> list[Touched]:
+    """Records whose rows are not what the ledger says: capture was bypassed or lost."""
+    now = ledger.now()
+    entries = {address_of(tracked.definition, entry.key, entry.local): entry for entry in all_live(tracked)}
+    found = []
+    for address, values in tracked.rows.scan():
+        entry = entries.pop(address, None)
+        if entry is None:
+            found.append(Touched(_dead(tracked, address), address, now, None))
+        elif row_hash(tracked.definition, entry.key, values, aside_of(entry)) not in (entry.hash, entry.rendered):
+            found.append(Touched(entry, address, now, None))
+    gone = (entry for entry in entries.values() if entry.hash)
+    found.extend(Touched(entry, None, now, None) for entry in gone)
+    return found
+
+
+def _dead(tracked: Tracked, address: Address) -> Entry | None:
+    if tracked.definition.identity is not Identity.NATURAL:
+        return None
+    key = natural_key(tracked.definition, address)
+    return tracked.rows.by_keys([key]).get(key)
+
+
+def _stamp_resource(ledger: Ledger, tracked: Tracked, marks: Sequence[Mark]) -> int:
+    if tracked.definition.identity is Identity.NATURAL:
+        touched = _follow_keys(tracked, marks)
+    else:
+        touched = _follow_rows(tracked, marks)
+    _move(ledger, tracked, touched)
+    return write_changes(ledger, tracked, _read(ledger, tracked, touched))
+
+
+# Following marks -----------------------------------------------------------------------------------------------
+
+
+def _follow_keys(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
+    """For natural keys only the end matters: every address that a mark names is looked at again."""
+    touched: dict[Address, Touched] = {}
+    for mark in marks:
+        if mark.kind == "T":
+            for entry in all_live(tracked):
+                address = address_of(tracked.definition, entry.key, entry.local)
+                touched.setdefault(address, Touched(entry, address, mark.at, None))
+            continue
+        for address in {mark.old, mark.new} - {None}:
+            assert address is not None
+            item = touched.setdefault(address, Touched(None, address, mark.at))
+            item.note(mark if mark.kind == "U" and mark.old == mark.new else mark._replace(columns=None))
+    keys = {address: natural_key(tracked.definition, address) for address in touched}
+    entries = tracked.rows.by_keys([keys[address] for address in touched])
+    for address, item in touched.items():
+        item.entry = entries.get(keys[address])
+    return list(touched.values())
+
+
+def _follow_rows(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
+    """For mapped and derived keys a record lives from insert to delete, wherever its primary key moves."""
+    named = {address for mark in marks for address in (mark.old, mark.new) if address is not None}
+    entries = _by_address(tracked, named)
+    if any(mark.kind == "T" for mark in marks):
+        entries.update({address_of(tracked.definition, entry.key, entry.local): entry for entry in all_live(tracked)})
+    holder: dict[Address, Touched | None] = {}
+    everyone: list[Touched] = []
+
+    def at(address: Address, mark: Mark) -> Touched | None:
+        if address not in holder:
+            entry = entries.get(address)
+            holder[address] = Touched(entry, address, mark.at) if entry is not None else None
+            if entry is not None:
+                everyone.append(holder[address])  # type: ignore[arg-type]
+        return holder[address]
+
+    for mark in marks:
+        _follow(mark, at, holder, everyone, entries)
+    return everyone
+
+
+def _follow(mark: Mark, at: Any, holder: dict[Address, Touched | None], everyone: list[Touched], entries: Any) -> None:
+    if mark.kind == "T":
+        for address in [*entries, *holder]:
+            item = at(address, mark)
+            if item is not None:
+                item.note(mark)
+                item.address, holder[address] = None, None
+        return
+    item = at(mark.old, mark) if mark.old is not None else at(mark.new, mark)
+    if mark.kind == "I" and item is None:
+        item = Touched(None, mark.new, mark.at, None)
+        holder[mark.new] = item  # type: ignore[index]
+        everyone.append(item)
+    elif item is None and mark.kind == "U":
+        item = Touched(None, mark.old, mark.at, None)
+        holder[mark.old] = item  # type: ignore[index]
+        everyone.append(item)
+    if item is None:
+        return
+    item.note(mark)
+    if mark.kind == "D":
+        item.address, holder[mark.old] = None, None  # type: ignore[index]
+    elif mark.kind == "U" and mark.old != mark.new:
+        at(mark.new, mark)
+        item.address, holder[mark.new], holder[mark.old] = mark.new, item, None  # type: ignore[index]
+
+
+def all_live(tracked: Tracked) -> list[Entry]:
+    """Every entry whose row should exist."""
+    found = tracked.rows.after(0, 1 << 62, 1 << 31, ())
+    return [entry for entry, _ in found if not entry.flags & DELETED]
+
+
+def _by_address(tracked: Tracked, addresses: Iterable[Address]) -> dict[Address, Entry]:
+    by_local = {local_of(tracked.definition, "", address): address for address in addresses}
+    return {by_local[local]: entry for local, entry in tracked.rows.by_locals(list(by_local)).items()}
+
+
+def _move(ledger: Ledger, tracked: Tracked, touched: Sequence[Touched]) -> None:
+    """Let the ledger know of moved rows at once, so that references to them are read as the right keys."""
+    moved = []
+    for item in touched:
+        if item.entry is not None and item.entry.local is not None:
+            local = None if item.address is None else local_of(tracked.definition, item.entry.key, item.address)
+            if local != item.entry.local:
+                moved.append((local, tracked.number, item.entry.seq))
+                item.entry = item.entry._replace(local=local)
+    if moved:
+        sql = "UPDATE tally_record SET local=? WHERE resource=? AND seq=?"
+        ledger.engine.executemany(sql, [(None, number, seq) for _, number, seq in moved])
+        ledger.engine.executemany(sql, moved)
+
+
+def _read(ledger: Ledger, tracked: Tracked, touched: Sequence[Touched]) -> list[Change]:
+    """What the rows hold now, and the keys of new records."""
+    definition = tracked.definition
+    found = tracked.rows.values([item.address for item in touched if item.address is not None])
+    if definition.wire in definition.parents:
+        return _read_self_references(ledger, tracked, touched, found)
+    return _named(ledger, tracked, touched, found)
+
+
+def _named(
+    ledger: Ledger, tracked: Tracked, touched: Sequence[Touched], found: Mapping[Address, tuple[Value, ...]]
+) -> list[Change]:
+    definition = tracked.definition
+    changes = []
+    derived: dict[Address, str] = {}
+    if definition.identity is Identity.DERIVED:
+        there = [item.address for item in touched if item.address in found]
+        derived = dict(zip(there, derived_keys(ledger, tracked, there), strict=True))  # type: ignore[arg-type]
+    for item in touched:
+        values = found.get(item.address) if item.address is not None else None
+        key = _key(tracked, item, values, derived)
+        if item.entry is not None and key != item.entry.key:
+            changes.append(Change(Touched(item.entry, None, item.at, None), item.entry.key, None))
+            changes.append(Change(Touched(None, item.address, item.at, None), key, values))
+        else:
+            changes.append(Change(item, key, values))
+    if definition.identity in (Identity.DERIVED, Identity.COLUMN):
+        return _with_known_keys(tracked, changes)
+    return changes
+
+
+def _key(tracked: Tracked, item: Touched, values: tuple[Value, ...] | None, derived: Mapping[Address, str]) -> str:
+    definition = tracked.definition
+    if definition.identity is Identity.NATURAL:
+        assert item.address is not None
+        return natural_key(definition, item.address)
+    if values is not None and definition.identity is Identity.DERIVED and item.address is not None:
+        return derived[item.address]
+    if values is not None and definition.identity is Identity.COLUMN:
+        return column_key(definition, values)
+    return item.entry.key if item.entry is not None else new_key()
+
+
+def _with_known_keys(tracked: Tracked, changes: list[Change]) -> list[Change]:
+    """A row whose key is made of its values may be one that the ledger knows, dead or alive."""
+    unknown = [change.key for change in changes if change.touched.entry is None]
+    entries = tracked.rows.by_keys(unknown)
+    latest: dict[str, Change] = {}
+    for change in changes:
+        if change.touched.entry is None and change.key in entries:
+            change.touched.entry = entries[change.key]
+        if change.key not in latest or change.values is not None:
+            latest[change.key] = change
+    return list(latest.values())
+
+
+def _read_self_references(
+    ledger: Ledger, tracked: Tracked, touched: Sequence[Touched], found: Mapping[Address, tuple[Value, ...]]
+) -> list[Change]:
+    """New rows may refer to each other: the keys they get here take the place of unresolved integers."""
+    changes = _named(ledger, tracked, touched, found)
+    own = {f"\\?{change.touched.address[0]}": change.key for change in changes if change.touched.address}
+    positions = [
+        index for index, item in enumerate(tracked.definition.fields) if item.refers_to == tracked.definition.wire
+    ]
+    resolved = []
+    for change in changes:
+        if change.values is not None:
+            values = list(change.values)
+            for index in positions:
+                values[index] = own.get(values[index], values[index])  # type: ignore[arg-type]
+            change = change._replace(values=tuple(values))
+        resolved.append(change)
+    return resolved
+
+
+# Writing -------------------------------------------------------------------------------------------------------
+
+
+def write_changes(ledger: Ledger, tracked: Tracked, changes: Sequence[Change]) -> int:
+    """Give the changes their dots and seqs. Returns how many records got a new seq."""
+    real = [change for change in changes if change.touched.entry is not None or change.values is not None]
+    whole_keys = [change.key for change in real if change.touched.entry is not None and change.touched.entry.flags & WHOLE]
+    wholes = load_wholes(ledger, tracked, whole_keys)
+    seqs = ledger.next_seqs(tracked, len(real)) if real else range(0)
+    entries, replaced = [], []
+    added = removed = EMPTY
+    for change, seq in zip(real, seqs, strict=True):
+        entry, whole = _stamped(ledger, tracked, change, wholes.get(change.key), seq)
+        old = change.touched.entry
+        if old is not None:
+            replaced.append(old.seq)
+            removed = removed.added(terms(ledger, old, wholes.get(change.key)))
+        if whole is not None or change.key in wholes:
+            save_whole(ledger, tracked, change.key, whole)
+        entries.append(entry)
+        added = added.added(terms(ledger, entry, whole))
+    if real:
+        tracked.rows.put(entries, replaced)
+        ledger.count(tracked, added, removed)
+    return len(real)
+
+
+def _stamped(
+    ledger: Ledger, tracked: Tracked, change: Change, whole: Whole | None, seq: int
+) -> tuple[Entry, Whole | None]:
+    touched, key, values = change
+    entry = touched.entry
+    aside = _remaining_aside(tracked, touched)
+    digest = NO_CONTENT if values is None else row_hash(tracked.definition, key, values, aside)
+    if entry is not None and digest in (entry.hash, entry.rendered) and (values is not None or not entry.hash):
+        return entry._replace(seq=seq), whole
+    local = None if values is None or touched.address is None else local_of(tracked.definition, key, touched.address)
+    (tick,) = ledger.next_ticks(tracked, 1)
+    dot, time = (ledger.origin, tick), ledger.stamp_at(touched.at)
+    if entry is None:
+        record = edit(None, dot, time, digest)
+        return make_entry(ledger, key, seq, seq, Kept(record, record.versions, digest, local))
+    before = held(ledger, entry, None, whole)
+    content = content_of_row(tracked.definition, values, aside)
+    record = edit(
+        before.record,
+        dot,
+        time,
+        digest,
+        content if whole is not None else None,
+        superseded=_superseded(before.record.versions, whole, entry),
+        shown_past=before.shown_past,
+        changed=_changed_fields(tracked, touched),
+    )
+    if whole is not None:
+        conflicts.closed(ledger, tracked, key, before.record, record, whole)
+    shown = tuple(version for version in record.versions if version.dot == dot)
+    undecided = whole is not None and whole.undecided and record.contested
+    rendered = _rendered(tracked, key, values, aside)
+    kept = Kept(record, shown, digest, local, rendered, aside, undecided=undecided)
+    return make_entry(ledger, key, seq, entry.born_seq, kept)
+
+
+def _rendered(tracked: Tracked, key: str, values: Sequence[Value] | None, aside: Mapping[str, Any]) -> bytes | None:
+    """The hash of the bare row where values of its own fields are kept aside."""
+    if values is None or aside.keys().isdisjoint(tracked.definition.names):
+        return None
+    return row_hash(tracked.definition, key, values, {})
+
+
+def _superseded(versions: Sequence[Version], whole: Whole | None, entry: Entry) -> Sequence[Version] | None:
+    """The versions that the edited row showed; all of them where an automatic policy had decided."""
+    if whole is None or not (whole.undecided or entry.flags & UNSHOWN):
+        return None
+    shown = {version.hash for version in whole.shown}
+    return [version for version in versions if version.hash in shown]
+
+
+def _remaining_aside(tracked: Tracked, touched: Touched) -> Mapping[str, Any]:
+    """Values kept aside, less those of fields that the application has now written itself."""
+    if touched.entry is None or touched.entry.extra is None:
+        return {}
+    aside = aside_of(touched.entry)
+    if not aside:
+        return {}
+    changed = _changed_fields(tracked, touched)
+    if changed is None:
+        ours = set(tracked.definition.names)
+        return {name: value for name, value in aside.items() if name not in ours}
+    return {name: value for name, value in aside.items() if name not in changed}
+
+
+def _changed_fields(tracked: Tracked, touched: Touched) -> frozenset[str] | None:
+    if touched.columns is None:
+        return None
+    by_column = {item.column: item.wire for item in tracked.definition.fields}
+    return frozenset(by_column[name] for name in touched.columns if name in by_column)

@@ -1,0 +1,1 @@
+"""The engine: two ends brought into agreement."""

@@ -1,0 +1,256 @@
+"""Two ends brought into agreement: preparation, first contact, both directions, the report (DESIGN.md 1, 4.4)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tallystick.core.pages import Tally
+from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.core.states import parse_state
+from tallystick.core.values import fold
+from tallystick.errors import IdentityDoubt, SchemaError
+from tallystick.site.applying import OnConflict
+from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Settings, Wanted
+from tallystick.sync.transfer import Progress, Transfer, transfer
+
+DOUBTS_ALLOWED = 20
+DOUBTS_SHARE = 0.05
+BOTH, PUSH, PULL = "both", "push", "pull"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the user wants of a synchronization of ``a`` and ``b``. THIS is ``a`` in both directions.
+
+    ``policies`` are by wire name, "" for the rest. ``where`` are filters by wire name. ``identity`` is "", "same" or
+    "separate". ``naming`` maps names of ``b`` (``table`` or ``table.column``) to wire names.
+    """
+
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    direction: str = BOTH
+    policies: Mapping[str, Policy] = field(default_factory=lambda: {"": DEFAULT_POLICY})
+    where: Mapping[str, str] = field(default_factory=dict)
+    delete_left: bool = False
+    identity: str = ""
+    naming: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
+    onconflict: OnConflict | None = None
+    progress: Progress | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a synchronization did. Tallies by resource for each direction; ``waiting`` counts what needs somebody."""
+
+    a: str
+    b: str
+    resources: tuple[str, ...] = ()
+    pushed: dict[str, Tally] = field(default_factory=dict)
+    pulled: dict[str, Tally] = field(default_factory=dict)
+    tracked: list[str] = field(default_factory=list)
+    records: int = 0
+    seconds: float = 0.0
+    parked: int = 0
+    undecided: int = 0
+    run: str = ""
+
+    @property
+    def waiting(self) -> int:
+        """Changes that are parked and conflicts that nobody has decided."""
+        return self.parked + self.undecided
+
+    def total(self) -> Tally:
+        """Everything of both directions together."""
+        total = Tally()
+        for tallies in (self.pushed, self.pulled):
+            for tally in tallies.values():
+                total.add(tally)
+        return total
+
+
+def agree(a: Replica, b: Replica, plan: Plan) -> Report:
+    """Bring ``a`` and ``b`` into agreement under ``plan``. Whatever was applied before an error stays applied.
+
+    Raises IdentityDoubt when rows older than tracking pair up by integer but differ too often, and what the port
+    raises.
+    """
+    started = time.monotonic()
+    report = Report(a.name, b.name, run=plan.run or secrets.token_hex(8))
+    scope = _prepare(a, b, plan, report)
+    mine, theirs = _meet(a, b, scope)
+    if mine.site == theirs.site and mine.origin == theirs.origin:
+        raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
+    for direction in (PULL, PUSH):
+        if plan.direction in (BOTH, direction):
+            _pass(a, b, plan, scope, report, direction, (mine, theirs))
+    if report.records:
+        mine, theirs = _meet(a, b, scope)
+    report.parked = mine.parked + theirs.parked
+    report.undecided = mine.undecided + theirs.undecided
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _prepare(a: Replica, b: Replica, plan: Plan, report: Report) -> Scope:
+    """Have both ends track what is to agree, and settle the scope."""
+    first, second = a.describe(), b.describe()
+    before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
+    if _lacks(first, plan.only) or plan.references:
+        names = _chosen(first, plan)
+        first = a.prepare(Wanted([], names, False, {}, dict(plan.references)))
+    if plan.only and not (first.resources or second.resources):
+        raise SchemaError("none of the named tables is there", hint="check the names given with --only")
+    if _differ(first, second) or plan.naming:
+        shared = [item for item in first.resources if _selected(item.wire, item.name, plan)]
+        names = [name for name in second.untracked if not plan.only and fold(name) not in _excluded(plan)]
+        second = b.prepare(Wanted(shared, names, plan.direction != PULL, dict(plan.naming), {}))
+        lacking = [item for item in second.resources if _selected(item.wire, item.name, plan)]
+        if _differ(second, first):
+            first = a.prepare(Wanted(lacking, [], plan.direction != PUSH))
+    both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
+    names = {item.wire: item.name for item in first.resources}
+    wires = tuple(sorted(wire for wire in both if _selected(wire, names[wire], plan)))
+    closed = _with_parents(first, wires)
+    report.tracked = sorted(both - before)
+    report.resources = closed
+    where = tuple(sorted((fold(name) if fold(name) in both else name, text) for name, text in plan.where.items()))
+    return Scope(closed, where, plan.delete_left)
+
+
+def _lacks(described: Described, only: tuple[str, ...]) -> bool:
+    known = {item.wire for item in described.resources}
+    return bool(described.untracked) and (not only or any(fold(name) not in known for name in only))
+
+
+def _chosen(described: Described, plan: Plan) -> list[str]:
+    excluded = _excluded(plan)
+    if plan.only:
+        there = {fold(name) for name in described.untracked}
+        return [name for name in plan.only if fold(name) in there]
+    return [name for name in described.untracked if fold(name) not in excluded]
+
+
+def _excluded(plan: Plan) -> set[str]:
+    return {fold(name) for name in plan.exclude}
+
+
+def _selected(wire: str, name: str, plan: Plan) -> bool:
+    names = {wire, fold(name)}
+    if names & _excluded(plan):
+        return False
+    return not plan.only or bool(names & {fold(item) for item in plan.only})
+
+
+def _differ(one: Described, other: Described) -> bool:
+    wires = {item.wire for item in other.resources}
+    return any(item.wire not in wires for item in one.resources) or bool(other.untracked)
+
+
+def _with_parents(described: Described, wires: tuple[str, ...]) -> tuple[str, ...]:
+    """Referenced resources come along: a row without its parent could not be shown."""
+    parents = {item.wire: item.parents for item in described.resources}
+    chosen = list(wires)
+    for wire in chosen:
+        chosen.extend(parent for parent in parents.get(wire, ()) if parent in parents and parent not in chosen)
+    return tuple(sorted(set(chosen)))
+
+
+def _meet(a: Replica, b: Replica, scope: Scope) -> tuple[Meeting, Meeting]:
+    """Exchange what both hold; histories travel only where they differ."""
+    opening = Meeting("", "", "", "", scope)
+    mine = a.meet(opening)
+    theirs = b.meet(Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, mine.state, mine.seq))
+    if theirs.histories is not None:
+        told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
+        answered = b.meet(told)
+        mine = a.meet(
+            Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories)
+        )
+        theirs = answered
+    else:
+        mine = a.meet(Meeting(theirs.site, theirs.origin, theirs.token, theirs.catalog, scope))
+    return mine, theirs
+
+
+def _pass(
+    a: Replica,
+    b: Replica,
+    plan: Plan,
+    scope: Scope,
+    report: Report,
+    direction: str,
+    met: tuple[Meeting, Meeting],
+) -> None:
+    source, target = (a, b) if direction == PUSH else (b, a)
+    stated, holder = met if direction == PUSH else (met[1], met[0])
+    turned = {
+        wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()
+    }
+    settings = Settings(stated.site, scope, turned, report.run, onconflict=plan.onconflict)
+    if not report.pulled and _nothing_new(stated, holder):
+        return
+    known = target.digest(stated.site, scope)
+    keys = {} if known.state else _first_contact(source, target, scope, stated.site, known, plan)
+    done: Transfer = transfer(source, target, settings, known, keys=keys, progress=plan.progress)
+    tallies = report.pushed if direction == PUSH else report.pulled
+    for wire, tally in done.tallies.items():
+        tallies.setdefault(wire, Tally()).add(tally)
+    report.records += done.records
+
+
+def _nothing_new(stated: Meeting, holder: Meeting) -> bool:
+    """True when the target's state says that it has everything the source has in the scope."""
+    if not holder.state:
+        return False
+    state = parse_state(holder.state)
+    same = f"{state.site}.{state.incarnation}" == stated.origin
+    return same and not state.open and stated.seq <= state.seq
+
+
+def _first_contact(
+    source: Replica, target: Replica, scope: Scope, peer: str, known: Known, plan: Plan
+) -> dict[str, list[str]]:
+    """Where both ends hold data, find what differs: equal copies agree with nothing sent."""
+    mine = source.digest("", scope).prints
+    keys: dict[str, list[str]] = {}
+    for wire in scope.resources:
+        here, there = mine.get(wire), known.prints.get(wire)
+        if here is None or there is None or not here[0] or not there[0] or wire in scope.filters:
+            continue
+        keys[wire] = [] if here == there else _differing(source, target, wire, here[0], plan)
+    return keys
+
+
+def _differing(source: Replica, target: Replica, wire: str, count: int, plan: Plan) -> list[str]:
+    """Keys of the records that the target lacks or holds differently."""
+    stated = source.ranges(wire, []).ranges
+    lacking: set[str] = set()
+    both: set[str] = set()
+    asker, other, swapped = target, source, False
+    while stated:
+        answered = asker.ranges(wire, stated)
+        lacking.update(answered.mine if swapped else answered.theirs)
+        both.update(answered.both)
+        stated = answered.ranges
+        asker, other, swapped = other, asker, not swapped
+    _doubt(source, target, wire, sorted(both), count, plan)
+    return sorted(lacking | both)
+
+
+def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: int, plan: Plan) -> None:
+    """Rows older than tracking that share an integer and differ may be different things."""
+    if not both or plan.identity:
+        return
+    doubtful = set(source.older(wire, both)) & set(target.older(wire, both))
+    if len(doubtful) > DOUBTS_ALLOWED or len(doubtful) > DOUBTS_SHARE * count:
+        raise IdentityDoubt(
+            f"{len(doubtful)} of {count} rows of {wire!r} have the same integer key at {source.name} and {target.name} "
+            "but different contents",
+            hint="say what equal integers mean: --identity same (one record, edited), --identity separate (different "
+            "records), or --identity natural:COLUMN,... (match by these columns)",
+        )

@@ -1,0 +1,335 @@
+"""A site as a replica: the port over a ledger in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tallystick.version import VERSION
+from tallystick.core import filter_text, filters
+from tallystick.core.changes import Rank, parents_first
+from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
+from tallystick.core.pages import Page, Tally
+from tallystick.core.ranges import Range, answer, whole
+from tallystick.core.states import State, check_state, parse_state, scope_of
+from tallystick.site import history, parking
+from tallystick.site.applying import Applying, apply_page
+from tallystick.site.engines.engine import Engine
+from tallystick.site.holding import load_wholes, terms
+from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
+from tallystick.site.preparing import prepare
+from tallystick.site.reading import Batch, Matches, Reader, field_forms
+from tallystick.site.retrying import retry
+from tallystick.site.stamping import stamp
+from tallystick.sync.replica import (
+    Announced,
+    Answer,
+    Capabilities,
+    Closing,
+    Described,
+    Known,
+    Meeting,
+    Print,
+    RangeForm,
+    Scope,
+    Selection,
+    Settings,
+    Wanted,
+)
+
+
+class LocalReplica:
+    """See ``sync.replica.Replica``."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, ledger: Ledger, name: str) -> None:
+        self.ledger = ledger
+        self.name = name
+        with ledger.write():
+            history.check_identity(ledger)
+
+    @classmethod
+    def open(cls, engine: Engine, name: str, now: Callable[[], int] | None = None) -> LocalReplica:
+        """Open (and create, where there is none) the ledger in an engine's database."""
+        return cls(Ledger.create(engine, now) if now else Ledger.create(engine), name)
+
+    # Introduction
+
+    def describe(self) -> Described:
+        self.ledger.load()
+        tracked = {item.definition.name for item in self.ledger.resources()}
+        tables = [table.name for table in self.ledger.engine.tables() if table.primary_key]
+        return Described(
+            self.ledger.site,
+            self.ledger.origin,
+            self.ledger.meta("catalog"),
+            [item.definition for item in self.ledger.resources()],
+            [name for name in tables if name not in tracked],
+            f"tallystick {VERSION}",
+        )
+
+    def prepare(self, wanted: Wanted) -> Described:
+        with self.ledger.write():
+            prepare(
+                self.ledger, wanted.resources, wanted.only, wanted.create, wanted.naming, wanted.references
+            )
+        return self.describe()
+
+    def meet(self, theirs: Meeting) -> Meeting:
+        with self.ledger.write():
+            stamp(self.ledger)
+            known = history.speak_now(self.ledger)
+            if theirs.histories is not None:
+                history.meet_now(self.ledger, history.histories_of(theirs.histories))
+                known = history.load(self.ledger)
+        return self.stated(theirs.site, theirs.scope, history.token(known) != theirs.token)
+
+    def stated(self, peer: str, scope: Scope, with_histories: bool = False) -> Meeting:
+        """What this end states to ``peer`` about a scope."""
+        known = history.load(self.ledger)
+        return Meeting(
+            self.ledger.site,
+            self.ledger.origin,
+            history.token(known),
+            self.ledger.meta("catalog"),
+            scope,
+            self._state_of(peer, scope),
+            self._top(scope),
+            history.form_of(known) if with_histories else None,
+            parking.count(self.ledger),
+            self.undecided(),
+        )
+
+    def undecided(self) -> int:
+        """How many records wait for somebody's decision."""
+        return int(self.ledger.engine.query("SELECT count(*) FROM tally_sibling WHERE undecided=1")[0][0])
+
+    def _top(self, scope: Scope) -> int:
+        rows = self.ledger.engine.query_in("SELECT max(seq) FROM tally_resource WHERE wire IN (*)", (), scope.resources)
+        return max((row[0] or 0 for row in rows), default=0)
+
+    def _state_of(self, peer: str, scope: Scope) -> str:
+        rows = self.ledger.engine.query(
+            "SELECT state FROM tally_state WHERE peer=? AND scope=?", (peer, scope_name(scope))
+        )
+        return str(rows[0][0]) if rows else ""
+
+    # Digest
+
+    def digest(self, source: str, scope: Scope) -> Known:
+        with self.ledger.engine.read():
+            tracked = [self.ledger.resource(wire) for wire in scope.resources if self.ledger.has(wire)]
+            return Known(
+                self._state_of(source, scope),
+                {item.wire: self.ledger.digest(item) for item in tracked},
+                {item.wire: _print(item) for item in tracked},
+            )
+
+    def ranges(self, resource: str, stated: Sequence[RangeForm]) -> Answer:
+        with self.ledger.engine.read():
+            items = range_items(self.ledger, self.ledger.resource(resource))
+        if not stated:
+            return Answer([_range_form(item) for item in whole(items)], [], [], [])
+        replies, found = answer(items, [_range_of(item) for item in stated])
+        return Answer([_range_form(item) for item in replies], found.mine, found.theirs, found.both)
+
+    def older(self, resource: str, keys: Sequence[str]) -> list[str]:
+        entries = self.ledger.resource(resource).rows.by_keys(keys)
+        return [key for key, entry in entries.items() if entry.flags & GENESIS and entry.extra is None]
+
+    # Changes
+
+    def announce(self, selection: Selection) -> Announced:
+        state = self._start(selection)
+        announced = Announced({}, {})
+        for wire in selection.scope.resources:
+            tracked = self.ledger.resource(wire)
+            digest = selection.known.digests.get(wire, {})
+            rows = [
+                entry
+                for entry, _ in Reader(self.ledger, tracked, digest).heads(state.seq, self.ledger.resource(wire).seq)
+            ]
+            announced.changes[wire] = sum(1 for entry in rows if not entry.flags & DELETED)
+            announced.deletions[wire] = sum(1 for entry in rows if entry.flags & DELETED)
+        return announced
+
+    def _start(self, selection: Selection) -> State:
+        """The state a pass begins from. Raises StateError when it cannot be continued."""
+        scope = scope_name(selection.scope)
+        fresh = State(self.ledger.site, self.ledger.incarnation, scope, 0)
+        if selection.stateless or not selection.known.state:
+            return fresh
+        state = parse_state(selection.known.state)
+        horizon = max((self.ledger.resource(wire).horizon for wire in selection.scope.resources), default=0)
+        check_state(
+            state,
+            site=self.ledger.site,
+            incarnation=self.ledger.incarnation,
+            scope=scope,
+            seq=self._committed_seq(),
+            horizon=horizon,
+        )
+        return state
+
+    def _committed_seq(self) -> int:
+        return int(self.ledger.meta("seq"))
+
+    def changes(self, selection: Selection) -> Iterator[Page | Closing]:
+        with self.ledger.write():
+            stamp(self.ledger)
+            history.speak_now(self.ledger)
+            self.ledger.save_counters()
+            closing = self._closing(selection)
+            until = self.ledger.seq
+        start = self._start(selection)
+        pass_ = _Pass(self, selection, start, start.until if start.open else until)
+        yield from pass_.pages()
+        for wire in pass_.skipped:
+            closing.digests.pop(wire, None)
+        closing.state = start._replace(seq=pass_.until, until=0, resource="", position=0).text()
+        yield closing
+
+    def _closing(self, selection: Selection) -> Closing:
+        filtered = selection.scope.filters
+        wires = [wire for wire in selection.scope.resources if wire not in filtered]
+        return Closing(
+            "",
+            {wire: self.ledger.digest(self.ledger.resource(wire)) for wire in wires},
+            {wire: self.ledger.forgotten(self.ledger.resource(wire)) for wire in wires},
+        )
+
+    # Apply
+
+    def apply(self, page: Page, settings: Settings) -> Tally:
+        with self.ledger.write():
+            stamp(self.ledger)
+            applying = Applying(
+                settings.policy(page.resource), settings.onconflict, settings.run, settings.scope.delete_left
+            )
+            tally = apply_page(self.ledger, page, applying)
+            self._note_state(settings, page.state)
+        return tally
+
+    def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
+        with self.ledger.write():
+            stamp(self.ledger)
+            conflict = {wire: settings.policy(wire).conflict for wire in settings.scope.resources}
+            tallies = retry(self.ledger, conflict)
+            for wire, vector in closing.digests.items():
+                self.ledger.merge_digest(self.ledger.resource(wire), vector)
+            for wire, vector in closing.forgotten.items():
+                self.ledger.merge_digest(self.ledger.resource(wire), vector, "tally_forgotten")
+            self._note_state(settings, closing.state)
+        return tallies
+
+    def _note_state(self, settings: Settings, state: str) -> None:
+        if not state:
+            return
+        self.ledger.engine.execute(
+            "INSERT INTO tally_state(peer, scope, state, at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (peer, scope) DO UPDATE SET state=excluded.state, at=excluded.at",
+            (settings.source, scope_name(settings.scope), state, self.ledger.now()),
+        )
+
+    def close(self) -> None:
+        self.ledger.engine.close()
+
+
+class _Pass:
+    """One pass over the resources of a scope: live records parents first, then deletions children first."""
+
+    def __init__(self, replica: LocalReplica, selection: Selection, start: State, until: int) -> None:
+        self.ledger, self.selection, self.start, self.until = replica.ledger, selection, start, until
+        self.skipped: set[str] = set()
+        tracked = [self.ledger.resource(wire) for wire in selection.scope.resources]
+        order = parents_first([Rank(item.wire, item.definition.parents) for item in tracked])
+        self.steps = ["+" + wire for wire in order] + ["-" + wire for wire in reversed(order)]
+
+    def pages(self) -> Iterator[Page]:
+        first = self.steps.index(self.start.resource) if self.start.resource in self.steps else 0
+        for index, step in enumerate(self.steps[first:]):
+            position = self.start.position if index == 0 and self.start.open else self.start.seq
+            yield from self._step(step, position)
+
+    def _step(self, step: str, position: int) -> Iterator[Page]:
+        wire, dead = step[1:], step[0] == "-"
+        tracked = self.ledger.resource(wire)
+        if tracked.seq <= position or self._agreed(wire, dead):
+            return
+        reader = Reader(
+            self.ledger,
+            tracked,
+            self.selection.known.digests.get(wire, {}),
+            dead=dead,
+            matches=_matches(self.selection.scope, wire),
+            scoped=bool(self.selection.known.state),
+            keys=None if dead else self.selection.keys.get(wire),
+        )
+        more = True
+        while more:
+            with self.ledger.engine.read():
+                batch: Batch = reader.batch(position, self.until)
+            position, more = batch.position, batch.more
+            if batch.rows:
+                state = self.start._replace(until=self.until, resource=step, position=position)
+                yield Page(wire, field_forms(tracked), batch.origins, batch.rows, state.text())
+        if reader.skipped:
+            self.skipped.add(wire)
+
+    def _agreed(self, wire: str, dead: bool) -> bool:
+        return not dead and self.selection.keys.get(wire) == []
+
+
+def scope_name(scope: Scope) -> str:
+    """The short name under which states of a scope are kept."""
+    return scope_of(scope.resources, scope.where)
+
+
+def _matches(scope: Scope, wire: str) -> Matches | None:
+    text = scope.filters.get(wire)
+    if not text:
+        return None
+    expression = filter_text.parse(text)
+
+    def matches(content: Mapping[str, Any]) -> bool:
+        return filters.evaluate(expression, content)
+
+    return matches
+
+
+def _print(tracked: Tracked) -> Print:
+    made = tracked.fingerprint
+    return (made.count, made.names.to_bytes(32, "big"), made.content.to_bytes(32, "big"))
+
+
+def range_items(ledger: Ledger, tracked: Tracked) -> list[tuple[str, bytes]]:
+    """Key and identifier of every live record, keys ascending."""
+    sql = (
+        f"SELECT key, origin, tick, hash, flags, extra FROM tally_record WHERE resource={tracked.number} "
+        "AND (flags & 1)=0 ORDER BY key"
+    )
+    rows = ledger.engine.query(sql)
+    special = [row[0] for row in rows if row[4] & WHOLE]
+    wholes = load_wholes(ledger, tracked, special)
+    found = []
+    for key, origin, tick, digest, flags, extra in rows:
+        if extra is None and not flags & WHOLE:
+            name = bytes(digest) if flags & GENESIS else dot_name(ledger.origin_name(origin), tick)
+            term = names_term(key, name)
+        else:
+            entry = tracked.rows.by_keys([key])[key]
+            term = terms(ledger, entry, wholes.get(key)).names
+        shown = content_term(bytes(digest))
+        found.append((key, ((term + shown) % MODULUS).to_bytes(32, "big")[16:]))
+    return found
+
+
+def _range_form(stated: Range) -> RangeForm:
+    items = None if stated.items is None else list(stated.items)
+    return RangeForm(stated.lower, stated.upper, stated.count, stated.total.to_bytes(16, "big"), items)
+
+
+def _range_of(form: RangeForm) -> Range:
+    items = None if form.items is None else tuple((key, bytes(value)) for key, value in form.items)
+    return Range(form.lower, form.upper, form.count, int.from_bytes(form.total, "big"), items)

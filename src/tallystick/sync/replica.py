@@ -1,0 +1,208 @@
+"""The replica port: an end seen through its four verbs (DESIGN.md 1).
+
+    digest       what do you know?                       ``Replica.digest``
+    changes      what is new beyond that?                ``Replica.changes``
+    apply        take these, under your policy           ``Replica.apply``
+    acknowledge  here is what became of yours            ``Replica.acknowledge``
+
+Every method may raise PeerUnreachable (try again, with back-off: all verbs may be repeated), PeerRefused (credentials
+or rights), PeerProtocolError (a defect or an attack; do not repeat), StorageError (the end's own database). Where a
+method raises anything else it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from tallystick.core.pages import Page, Tally
+from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.site.history import HistoriesForm
+from tallystick.site.schema import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an end can do; the engine asks for nothing else."""
+
+    dots: bool = True
+    """Changes carry dots; without them conflicts are detected by time against the last synchronization."""
+    fingerprints: bool = True
+    ranges: bool = True
+    filters: bool = True
+    forwards: frozenset[str] = frozenset()
+    """Wire languages whose pages it takes and gives unread."""
+
+
+class Described(msgspec.Struct):
+    """An end's introduction: site, origin, catalogue version, resources."""
+
+    site: str
+    origin: str
+    catalog: str
+    resources: list[Definition]
+    untracked: list[str] = []
+    """Names of tables that could be tracked and are not."""
+    software: str = ""
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What a pass covers: resources by wire name, filters by wire name in canonical text."""
+
+    resources: tuple[str, ...]
+    where: tuple[tuple[str, str], ...] = ()
+    delete_left: bool = False
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Filters by resource."""
+        return dict(self.where)
+
+
+class Meeting(msgspec.Struct):
+    """What one end states when two meet.
+
+    ``token`` names the histories it knows; ``histories`` carries them when the tokens differed. ``state`` is what it
+    holds of the other's changes in the scope, ``seq`` how far its own go there.
+    """
+
+    site: str
+    origin: str
+    token: str
+    catalog: str
+    scope: Scope
+    state: str = ""
+    seq: int = 0
+    histories: HistoriesForm | None = None
+    parked: int = 0
+    undecided: int = 0
+
+
+Print = tuple[int, bytes, bytes]
+"""Count, sum of names, sum of contents; the sums as 32 bytes."""
+
+
+class Known(msgspec.Struct):
+    """What a target knows: its state at the source, its digests, and its fingerprints, by wire name."""
+
+    state: str
+    digests: dict[str, dict[str, int]]
+    prints: dict[str, Print]
+
+
+class RangeForm(msgspec.Struct, array_like=True):
+    """A range of keys as stated on the wire: see ``core.ranges.Range``."""
+
+    lower: str
+    upper: str | None
+    count: int
+    total: bytes
+    items: list[tuple[str, bytes]] | None = None
+
+
+class Answer(msgspec.Struct):
+    """The answer to stated ranges: ranges to compare next, keys found on one side only, keys that differ."""
+
+    ranges: list[RangeForm]
+    mine: list[str]
+    theirs: list[str]
+    both: list[str]
+
+
+class Closing(msgspec.Struct):
+    """What follows the last page: the state reached, and digests of the resources that were sent whole."""
+
+    state: str
+    digests: dict[str, dict[str, int]]
+    forgotten: dict[str, dict[str, int]]
+
+
+class Selection(msgspec.Struct):
+    """Which records a source sends: those new to ``known``; of the resources in ``keys`` only these live ones."""
+
+    scope: Scope
+    known: Known
+    keys: dict[str, list[str]] = {}
+    stateless: bool = False
+    """Compare by digest from the beginning: the state is gone or cannot be used."""
+
+
+class Announced(msgspec.Struct):
+    """What a source says before page one: changes by resource, live and deletions, and how many records it has."""
+
+    changes: dict[str, int]
+    deletions: dict[str, int]
+
+
+@dataclass(slots=True)
+class Settings:
+    """How a target applies: policies by wire name ("" is the default), turned to it, and whose pages they are."""
+
+    source: str
+    scope: Scope
+    policies: Mapping[str, Policy] = field(default_factory=lambda: {"": DEFAULT_POLICY})
+    run: str = ""
+    held: Mapping[str, int] = field(default_factory=dict)
+    """Resources whose deletions a guard holds back."""
+    onconflict: Any = None
+
+    def policy(self, wire: str) -> Policy:
+        """The policy of one resource."""
+        return self.policies.get(wire, self.policies.get("", DEFAULT_POLICY))
+
+
+class Wanted(msgspec.Struct):
+    """What the other end would like to find here: resources to create or track, and how to name records."""
+
+    resources: list[Definition]
+    only: list[str] = []
+    create: bool = True
+    naming: dict[str, str] = {}
+    references: dict[str, str] = {}
+
+
+class Replica(Protocol):
+    """An end, seen through the port."""
+
+    capabilities: Capabilities
+    name: str
+    """How the end is called in messages: its URL without credentials."""
+
+    def describe(self) -> Described:
+        """Introduce the end."""
+
+    def prepare(self, wanted: Wanted) -> Described:
+        """Track tables that exist, create those that are missing. Raises SchemaError where that cannot be."""
+
+    def meet(self, theirs: Meeting) -> Meeting:
+        """State what this end holds, after stamping. Compares histories when ``theirs`` carries them."""
+
+    def digest(self, source: str, scope: Scope) -> Known:
+        """What this end knows of the scope, for changes that come from site ``source``."""
+
+    def ranges(self, resource: str, stated: Sequence[RangeForm]) -> Answer:
+        """Compare ranges of a resource; an empty ``stated`` asks for the opening statement."""
+
+    def older(self, resource: str, keys: Sequence[str]) -> list[str]:
+        """Those keys whose records are rows older than tracking that were never edited."""
+
+    def announce(self, selection: Selection) -> Announced:
+        """How much ``changes`` would send."""
+
+    def changes(self, selection: Selection) -> Iterator[Page | Closing]:
+        """Pages of what is new, parents first, then deletions, children first; at the end one Closing.
+
+        Raises StateError when the state in ``selection`` cannot be continued from: repeat with ``stateless``.
+        """
+
+    def apply(self, page: Page, settings: Settings) -> Tally:
+        """Apply one page and note its state, in one durable step."""
+
+    def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
+        """End a pass: retry what is parked, advance the digests, note the state. Tallies by wire name."""
+
+    def close(self) -> None:
+        """Let go of connections. Idempotent."""

@@ -1,0 +1,74 @@
+"""The engine's one function: what a source has that a target lacks goes there, page by page (DESIGN.md 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tallystick.core.pages import Page, Tally
+from tallystick.errors import StateError
+from tallystick.sync.replica import Closing, Known, Replica, Selection, Settings
+
+Progress = Callable[[str, int], None]
+"""Called with the resource's wire name and the number of records of each page that was applied."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """What one pass did."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    records: int = 0
+    resumed: bool = False
+
+
+def transfer(
+    source: Replica,
+    target: Replica,
+    settings: Settings,
+    known: Known,
+    *,
+    keys: dict[str, list[str]] | None = None,
+    progress: Progress | None = None,
+) -> Transfer:
+    """One pass from ``source`` to ``target``, resumable at the target's last committed page.
+
+    ``settings`` say how the target applies; ``known`` is its digest. ``keys`` restricts live records of a resource
+    to those named (first contact). Raises what the port raises; whatever was applied stays applied.
+    """
+    done = Transfer()
+    selection = Selection(settings.scope, known, keys or {})
+    try:
+        _carry(source, target, selection, settings, done, progress)
+    except StateError:
+        done.resumed = True
+        selection = Selection(settings.scope, known, keys or {}, stateless=True)
+        _carry(source, target, selection, settings, done, progress)
+    return done
+
+
+def _carry(
+    source: Replica,
+    target: Replica,
+    selection: Selection,
+    settings: Settings,
+    done: Transfer,
+    progress: Progress | None,
+) -> None:
+    """Read one page ahead while the target applies: reading and applying overlap, memory stays at two pages."""
+    with ThreadPoolExecutor(1, "tally-read") as reader:
+        pages = source.changes(selection)
+        ahead: Future[Page | Closing | None] = reader.submit(next, pages, None)
+        while (item := ahead.result()) is not None:
+            if isinstance(item, Closing):
+                for wire, tally in target.acknowledge(item, settings).items():
+                    done.tallies.setdefault(wire, Tally()).add(tally)
+                return
+            ahead = reader.submit(next, pages, None)
+            tally = target.apply(item, settings)
+            done.tallies.setdefault(item.resource, Tally()).add(tally)
+            done.records += len(item.rows)
+            if progress is not None:
+                progress(item.resource, len(item.rows))
+
