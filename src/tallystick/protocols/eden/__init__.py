@@ -1,0 +1,1 @@
+"""Sahana Eden's synchronization protocol, as the active and as the passive side (docs/eden.md)."""

@@ -1,0 +1,313 @@
+"""Documents to decided writes (spec: sections 6.3, 6.4, 7, 9 and 10).
+
+Everything is read from the store in batches, decided by the pure rules of ``deciding``, and applied as one batch.
+A record that cannot be imported is handed back with its reasons; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from tallystick.core.policies import FieldPolicy, Resolution
+from tallystick.protocols.eden import deciding
+from tallystick.protocols.eden.deciding import NOT_PERMITTED, Decision, Outcome, Policies, Side
+from tallystick.protocols.eden.elements import EXTENSION, NULLS, Document
+from tallystick.protocols.eden.encoding import DROPPED, decode_value
+from tallystick.protocols.eden.errors import FieldRejected, TimeFormatError
+from tallystick.protocols.eden.identifiers import imported
+from tallystick.protocols.eden.identifying import adopt_single_children, identify
+from tallystick.protocols.eden.items import Imported, Item, Job, Options
+from tallystick.protocols.eden.reaching import reach
+from tallystick.protocols.eden.referring import refer
+from tallystick.protocols.eden.replies import PushReply
+from tallystick.protocols.eden.schema import META_FIELDS, Field, Table
+from tallystick.protocols.eden.store import Batch, EdenStore, Lost, Target, Write
+from tallystick.protocols.eden.times import parse_time
+
+INVALID = "Validation error"
+REQUIRED = "value(s) required"
+
+
+def import_document(store: EdenStore, table: Table, document: Document, options: Options, now: datetime) -> Imported:
+    """Imports the records of ``table``, their components and what they refer to in the document.
+
+    Elements of other tables that nothing reaches are ignored. Raises what the store raises; what is wrong with single
+    records stands in the reply.
+    """
+    job = Job(store, table, document, options, now)
+    tops = reach(job)
+    _read_fields(job)
+    identify(job)
+    adopt_single_children(job)
+    refer(job)
+    _check(job)
+    ordered = list(_ordered(job.items))
+    for item in ordered:
+        _decide(job, item)
+    return _apply(job, tops, ordered)
+
+
+def _read_fields(job: Job) -> None:
+    for item in job.items:
+        _read_meta(job, item)
+        if not item.resource.deleted:
+            _read_data(job, item)
+
+
+def _read_meta(job: Job, item: Item) -> None:
+    attributes = item.resource.attributes
+    for name in ("modified_on", "created_on"):
+        text = attributes.get(name)
+        if text:
+            try:
+                setattr(item, name, parse_time(text))
+            except TimeFormatError as error:
+                job.reject(item, f"{name}: {error.message}", INVALID)
+    copies = attributes.get("mci")
+    if copies is not None and copies.isascii() and copies.isdigit():
+        item.copies = int(copies)
+    replaced_by = item.resource.replaced_by
+    item.replaced_by = imported(replaced_by, job.own_domain) if replaced_by else None
+
+
+def _read_data(job: Job, item: Item) -> None:
+    fields, values, bad = item.table.fields, item.values, {}
+    for position, data in enumerate(item.resource.data):
+        one = fields.get(data.field)
+        if one is None or one.is_reference or data.field in META_FIELDS or not one.writable:
+            continue
+        try:
+            found = decode_value(one, data)
+        except FieldRejected as error:
+            bad[position] = data._replace(error=error.message)
+            continue
+        if found is not DROPPED:
+            values[data.field] = found
+    for position, data in bad.items():
+        item.resource.data[position] = data
+    if bad:
+        job.reject(item, INVALID)
+    for name in filter(None, item.resource.attributes.get(NULLS, "").split(",")):
+        if name in fields and name not in values:
+            values[name] = None
+
+
+# What becomes of them (9.3) --------------------------------------------------------------------------------
+
+
+def _check(job: Job) -> None:
+    """Mandatory fields; then an invalid component rejects its parent."""
+    for item in job.items:
+        if item.resource.deleted or item.error is not None:
+            continue
+        for one in item.table.required:
+            if _lacks(job, item, one):
+                job.reject(item, f"{one.name}: {REQUIRED}")
+                break
+    for item in reversed(job.items):
+        if item.error is not None and item.parent is not None:
+            job.reject(item.parent, item.error)
+
+
+def _lacks(job: Job, item: Item, one: Field) -> bool:
+    if one.name not in item.values:
+        return item.local is None and one.default is None
+    value = item.values[one.name]
+    if isinstance(value, Target):
+        found = job.by_name.get(value)
+        return value not in job.known and (found is None or not _arrives(found))
+    return value is None or value in ("", ())
+
+
+def _arrives(item: Item) -> bool:
+    """False when the record is neither here nor will be, as far as is known by now."""
+    decision = item.decision
+    return item.local is not None or (
+        item.error is None and (decision is None or decision.outcome not in (Outcome.SKIPPED, Outcome.REJECTED))
+    )
+
+
+def _decide(job: Job, item: Item) -> None:
+    parent = item.parent.decision if item.parent is not None else None
+    for one in _required_references(item) if item.error is None else ():
+        if _lacks(job, item, one):
+            job.reject(item, f"{one.name}: {REQUIRED}")
+    if item.error is not None:
+        item.decision = Decision(Outcome.REJECTED)
+    elif parent is not None and (parent.stands or parent.outcome in (Outcome.REJECTED, Outcome.SKIPPED)):
+        item.decision = Decision(Outcome.SKIPPED)
+    else:
+        item.method = deciding.method_of(
+            deleted=item.resource.deleted, replaced_by=item.replaced_by, known=item.local is not None
+        )
+        if job.options.resolve is not None:
+            job.options.resolve(item)
+        item.decision = Decision(Outcome.SKIPPED) if item.skip else _judged(job, item)
+        if item.decision.outcome is Outcome.REJECTED:
+            job.reject(item, NOT_PERMITTED)
+
+
+def _required_references(item: Item) -> list[Field]:
+    return [one for one in item.table.required if one.is_reference] if not item.resource.deleted else []
+
+
+def _judged(job: Job, item: Item) -> Decision:
+    local, incoming, policies = item.local_side, item.incoming_side, item.policies
+    unknown_stub = local is None and item.resource.deleted
+    if not unknown_stub and not job.options.permitted(item.table, item.method):
+        return Decision(Outcome.REJECTED)
+    if job.options.onconflict is not None and local is not None and item.method in policies.strategy:
+        policies = _asked(job, item, local, incoming, policies)
+    survivor = Target(item.table.name, item.replaced_by or "")
+    decision = deciding.decide(
+        item.method,
+        local,
+        incoming,
+        policies,
+        survivor_known=survivor in job.known or survivor in job.by_name,
+    )
+    return _with_fields(item, decision, policies)
+
+
+def _asked(job: Job, item: Item, local: Side, incoming: Side, policies: Policies) -> Policies:
+    """The policies after the callback decided a conflict."""
+    if not deciding.is_conflict(item.method, policies.last_sync, local.modified_on, incoming.modified_on):
+        return policies
+    item.conflict = True
+    if job.options.onconflict is not None:
+        job.options.onconflict(item)
+    return replace(item.policies, conflict=Resolution.THIS if item.conflict else Resolution.OTHER)
+
+
+def _with_fields(item: Item, decision: Decision, policies: Policies) -> Decision:
+    local = item.local
+    if local is None or decision.outcome not in (Outcome.TAKEN, Outcome.REVIVED):
+        return decision
+    side = Side(local.modified_on, local.copies)
+    if decision.outcome is Outcome.REVIVED:
+        policies = replace(policies, update=FieldPolicy(Resolution.OTHER))
+    before = {name: local.values.get(name) for name in item.values}
+    item.values = deciding.taken_fields(policies.update, side, item.incoming_side, before, item.values)
+    if item.values or item.rename or decision.outcome is Outcome.REVIVED:
+        return decision
+    return replace(decision, outcome=Outcome.KEPT)
+
+
+# Writing ---------------------------------------------------------------------------------------------------
+
+
+def _apply(job: Job, tops: Sequence[Item], ordered: Sequence[Item]) -> Imported:
+    rejected = [item for item in ordered if item.error is not None]
+    if rejected and not job.options.skip_errors:
+        reply = PushReply(False, 400, job.messages[0])
+        reply.rejected = [item.resource for item in rejected if item.parent is None]
+        return Imported(reply)
+    batch = Batch(job.options.source, job.options.user, job.now)
+    writing = [item for item in ordered if item.decision is not None and item.decision.outcome in deciding.WRITTEN]
+    batch.writes = [_write(job, item) for item in writing]
+    batch.lost = [lost for item in ordered if (lost := _lost(item)) is not None]
+    numbers: dict[int, int | None] = {}
+    for item, applied in zip(writing, job.store.apply(batch), strict=True):
+        numbers[id(item)] = applied.id
+        if applied.error is not None:
+            item.decision = Decision(Outcome.REJECTED)
+            job.reject(item, applied.error)
+    return _report(job, tops, ordered, numbers)
+
+
+def _write(job: Job, item: Item) -> Write:
+    attributes, local = item.resource.attributes, item.local
+    decision = item.decision or Decision(Outcome.SKIPPED)
+    return Write(
+        decision.outcome,
+        item.table.name,
+        item.uuid,
+        deciding.written_time(local.modified_on if local is not None else None, item.modified_on, job.now),
+        item.values,
+        item.copies,
+        item.created_on,
+        attributes.get("created_by"),
+        attributes.get("modified_by"),
+        attributes.get("owned_by_user"),
+        attributes.get("owned_by_group"),
+        item.replaced_by,
+        item.rename,
+        attributes.get("approved", "").lower() != "false",
+        attributes.get(EXTENSION),
+    )
+
+
+def _report(job: Job, tops: Sequence[Item], ordered: Sequence[Item], numbers: Mapping[int, int | None]) -> Imported:
+    reply = PushReply()
+    done = Imported(reply)
+    for item in ordered:
+        if item.decision is not None:
+            done.outcomes[item.decision.outcome] = done.outcomes.get(item.decision.outcome, 0) + 1
+    for item in tops:
+        if item.error is not None:
+            done.rejected_times.append(item.modified_on)
+            continue
+        done.times.append(item.modified_on)
+        reply.records += 1
+        number = numbers.get(id(item), item.local.id if item.local is not None else None)
+        listed = _list_of(reply, item.decision)
+        if number is not None and listed is not None:
+            listed.append(number)
+    reply.rejected = [item.resource for item in ordered if item.error is not None and _outermost(item)]
+    if reply.rejected:
+        reply.message = f"{job.messages[0]} - invalid items ignored"
+    return done
+
+
+def _outermost(item: Item) -> bool:
+    """True when no rejected record around it shows the item already."""
+    return item.parent is None or item.parent.error is None
+
+
+def _list_of(reply: PushReply, decision: Decision | None) -> list[int] | None:
+    if decision is None:
+        return None
+    if decision.stands:
+        return reply.conflicts
+    return {
+        Outcome.CREATED: reply.created,
+        Outcome.TAKEN: reply.updated,
+        Outcome.REVIVED: reply.updated,
+        Outcome.DELETED: reply.deleted,
+        Outcome.MERGED: reply.deleted,
+        Outcome.KEPT: reply.unchanged,
+        Outcome.SKIPPED: reply.skipped,
+    }.get(decision.outcome)
+
+
+def _lost(item: Item) -> Lost | None:
+    """What a conflict leaves aside: the incoming record when it stands, the local one when it was overwritten."""
+    decision, local = item.decision, item.local
+    if decision is None or not decision.conflict or local is None:
+        return None
+    if decision.outcome in deciding.WRITTEN:
+        values = dict(local.values)
+        return Lost(item.table.name, local.uuid, decision.outcome, True, local.modified_on, values)
+    if item.resource.deleted or any(local.values.get(name) != value for name, value in item.values.items()):
+        return Lost(item.table.name, local.uuid, decision.outcome, True, item.modified_on, dict(item.values))
+    return None
+
+
+def _ordered(items: Sequence[Item]) -> Iterator[Item]:
+    """Parents and referenced records before those that need them; in a cycle, in the order of the document."""
+    done: set[int] = set()
+    for first in items:
+        waiting = [(first, False)]
+        while waiting:
+            item, ready = waiting.pop()
+            if ready:
+                yield item
+                continue
+            if id(item) in done:
+                continue
+            done.add(id(item))
+            waiting.append((item, True))
+            before = item.needs if item.parent is None else [item.parent, *item.needs]
+            waiting += [(one, False) for one in before if id(one) not in done]
