@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from tallystick.core.values import Value, canonical_bool, canonical_time, canonical_timestamp, canonical_uuid
+from tallystick.core.values import Value, canonical_bool, canonical_decimal, canonical_time, canonical_timestamp, canonical_uuid
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -43,13 +43,15 @@ def from_decimal(value: Decimal) -> int | float | None:
 
 
 def as_number(value: Value) -> int | float | None:
-    """Integers and finite floats as they are, text that is a plain number as that number."""
+    """Integers and finite floats as they are, text that is a number as that number."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int | float):
         return fitting(value)
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return from_decimal(Decimal(value))
+    if isinstance(value, str):
+        plain = value if _NUMBER.fullmatch(value) else canonical_decimal(value)
+        if isinstance(plain, str) and _NUMBER.fullmatch(plain):
+            return from_decimal(Decimal(plain))
     return None
 
 

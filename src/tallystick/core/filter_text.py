@@ -129,8 +129,8 @@ def _tokens(source: str) -> list[_Token]:
 
 
 def _unreadable(source: str, position: int, what: str) -> FilterError:
-    rest = source[position:].strip()
-    where = f"at {rest[:30]!r} (character {position + 1})" if rest else "at its end"
+    rest = source[position:].lstrip()
+    where = f"at {rest[:30]!r} (character {len(source) - len(rest) + 1})" if rest else "at its end"
     return FilterError(f"the filter {source[:200]!r}, {where}: {what}")
 
 
