@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from tallystick.core.versions import Record, Vector, vector_covers
+from tallystick.core.versions import GENESIS_DOT, Dot, Record, Vector, vector_covers
 
 
 class Verdict(StrEnum):
@@ -18,31 +18,48 @@ class Verdict(StrEnum):
 
 
 def is_news(record: Record, digest: Vector) -> bool:
-    """True when a receiver whose digest is ``digest`` may lack something of ``record``."""
-    return not vector_covers(digest, record.seen.vector)
+    """True when a receiver whose digest is ``digest`` may lack something of ``record``.
+
+    Siblings of which one is a deletion always may be news: a receiver that had purged this deletion before the other
+    sibling arrived has seen it, but holds it no longer.
+    """
+    if not vector_covers(digest, record.seen.vector):
+        return True
+    return record.contested and any(version.deleted for version in record.versions)
 
 
 def judge_unknown(record: Record, digest: Vector, forgotten: Vector) -> Verdict:
     """What an incoming record that we lack is: new, deleted here and purged, or in conflict with a purged deletion.
 
-    ``digest`` is ours, ``forgotten`` the version vector of purged tombstones (4.5).
+    ``digest`` is ours, ``forgotten`` the version vector of purged tombstones (4.5). Where nothing was purged, whatever
+    we lack is new. Else a change of the record that our digest covers is one that we knew once.
     """
     if not forgotten or not record.live:
         return Verdict.TAKE
-    if vector_covers(digest, record.seen.vector) and _reaches(record, forgotten):
+    if vector_covers(digest, record.seen.vector):
         return Verdict.DELETED_HERE
-    if _reaches(record, forgotten):
-        return Verdict.DELETION_CONFLICT
-    return Verdict.TAKE
+    return Verdict.DELETION_CONFLICT if any(_knew(digest, dot) for dot in _past_dots(record)) else Verdict.TAKE
 
 
-def _reaches(record: Record, forgotten: Vector) -> bool:
-    return any(tick <= forgotten.get(origin, 0) for origin, tick in record.seen.vector.items())
+def _past_dots(record: Record) -> Iterator[Dot]:
+    """Changes that led to the record: the highest of every origin, and those that its fields were last edited by."""
+    yield from record.seen.vector.items()
+    for version in record.versions:
+        yield from version.fields.values()
+        if version.rest is not None and version.rest != GENESIS_DOT:
+            yield version.rest
+
+
+def _knew(digest: Vector, dot: Dot) -> bool:
+    return digest.get(dot[0], 0) >= dot[1]
 
 
 def purgeable(record: Record, digest: Vector) -> bool:
-    """True when a tombstone may be forgotten: it is only that, and our own digest covers its whole ``seen``."""
-    return not record.live and len(record.versions) == 1 and vector_covers(digest, record.seen.vector)
+    """True when a tombstone may be forgotten: it is only that, and our own digest covers its whole ``seen``.
+
+    One that covers a row older than tracking stays: a copy of that row may turn up under a dot nobody knows.
+    """
+    return not record.live and not record.seen.genesis and vector_covers(digest, record.seen.vector)
 
 
 class Rank(NamedTuple):

@@ -1,4 +1,4 @@
-"""What becomes of one incoming record at its receiver (DESIGN.md 4.1, 4.5, 4.6). Pure: sites and the simulator share it."""
+"""What becomes of one incoming record at its receiver (DESIGN.md 4.1, 4.5, 4.6): sites and the simulator share it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from tallystick.core.changes import Verdict, judge_unknown
 from tallystick.core.join import join
-from tallystick.core.merge import Projection, project
+from tallystick.core.merge import Projection, changed_fields, project
 from tallystick.core.policies import FieldPolicy, Method, Policy, Resolution, masters, newest
-from tallystick.core.versions import Record, Seen, Vector, Version
+from tallystick.core.versions import Content, Origin, Record, Seen, Vector, Version, covered, genesis_record
 
 
 class Kind(StrEnum):
@@ -34,12 +34,14 @@ class Held:
     """A record as a site holds it, with the versions that its row shows.
 
     ``shown`` are versions of the record, except where a superseding version was declined or parked: then they are
-    the ones still shown, and ``shown_past`` is what they had seen.
+    the ones still shown, and ``shown_past`` is what they had seen. ``row`` are the fields of the row where it shows a
+    mixture and not just the content of the version shown.
     """
 
     record: Record
     shown: tuple[Version, ...]
     shown_past: Seen | None = None
+    row: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,9 @@ def decide(held: Held | None, incoming: Record, policy: Policy, digest: Vector, 
     record = join(held.record, incoming)
     if record == held.record:
         return Outcome(Kind.UNCHANGED, held.record)
-    if _hashes(record) == _hashes(held.record):
-        return Outcome(Kind.UNITED, record)
     if record.contested:
         return _contested(held, record, policy)
-    return _superseded(held, record, policy)
-
-
-def _hashes(record: Record) -> list[bytes]:
-    return sorted(version.hash for version in record.versions)
+    return _agreed(held, record, policy)
 
 
 def _unknown(incoming: Record, policy: Policy, digest: Vector, forgotten: Vector) -> Outcome:
@@ -90,101 +86,135 @@ def _unknown(incoming: Record, policy: Policy, digest: Vector, forgotten: Vector
         return Outcome(Kind.UNCHANGED, incoming)
     conflict = incoming.contested or verdict is Verdict.DELETION_CONFLICT
     projection = project(incoming, (), policy.conflict)
-    if not incoming.live or projection.content is None:
+    if projection.content is None:
         return Outcome(Kind.UNITED, incoming, projection, conflict)
     if Method.CREATE not in policy.strategy:
         return Outcome(Kind.DECLINED, incoming, None, conflict, method=Method.CREATE)
     return Outcome(Kind.CREATED, incoming, projection, conflict, method=Method.CREATE)
 
 
-def _superseded(held: Held, record: Record, policy: Policy) -> Outcome:
-    """One version is left and the row shows another one."""
-    (version,) = record.versions
-    was_shown = any(not shown.deleted for shown in held.shown)
-    method = Method.DELETE if version.deleted else Method.UPDATE if was_shown else Method.CREATE
-    if method not in policy.strategy or not _update_wanted(held, record, policy.update, method):
+def _hashes(versions: Collection[Version]) -> set[bytes]:
+    return {version.hash for version in versions}
+
+
+def _showing(held: Held) -> bool:
+    return any(not version.deleted for version in held.shown)
+
+
+# One content is left: an update -------------------------------------------------------------------------------
+
+
+def _agreed(held: Held, record: Record, policy: Policy) -> Outcome:
+    """There is nothing to choose from; the row may show it already, or something that it supersedes."""
+    version = newest(record.versions)
+    shows = _showing(held)
+    if _hashes(record.versions) == _hashes(held.shown) or (version.deleted and not shows):
+        return Outcome(Kind.UNITED, record, Projection(version.content, record.versions))
+    if _hashes(record.versions) == _hashes(held.record.versions):
+        return Outcome(Kind.UNITED, record)
+    method = Method.DELETE if version.deleted else Method.UPDATE if shows else Method.CREATE
+    kept = _kept_fields(held, version, record.born, policy.update) if method is Method.UPDATE else {}
+    if method not in policy.strategy or kept is None or not _update_wanted(held, record, policy.update, method):
         return Outcome(Kind.DECLINED, record, None, method=method)
-    kept = _kept_fields(held, version, policy.update) if method is Method.UPDATE else {}
-    if kept is None:
-        return Outcome(Kind.DECLINED, record, None, method=method)
-    projection = project(record, held.shown, policy.conflict)
+    projection = Projection(version.content, record.versions)
     if kept:
         content = {name: value for name, value in {**(version.content or {}), **kept}.items() if value is not None}
-        projection = Projection(content, record.versions)
-    return Outcome(_kind(method, was_shown), record, projection, method=method)
+        projection = Projection(content, (*held.shown, *record.versions))
+    return Outcome(_kind(method, shows), record, projection, method=method)
 
 
-def _kind(method: Method, was_shown: bool) -> Kind:
+def _kind(method: Method, shows: bool) -> Kind:
     if method is Method.DELETE:
-        return Kind.DELETED if was_shown else Kind.UNITED
+        return Kind.DELETED if shows else Kind.UNITED
     return Kind.UPDATED if method is Method.UPDATE else Kind.CREATED
 
 
-def _update_wanted(held: Held, record: Record, policy: FieldPolicy | None, method: Method) -> bool:
-    if policy is None:
+def _update_wanted(held: Held, record: Record, policy: FieldPolicy, method: Method) -> bool:
+    if method is Method.CREATE or (policy.fields and method is Method.UPDATE):
         return True
-    if method is Method.CREATE or policy.fields and method is Method.UPDATE:
-        return True
-    return _prefers_other(held, record, policy.default)
+    return _prefers_other(held, newest(record.versions), record.born, policy.default)
 
 
-def _prefers_other(held: Held, record: Record, resolution: Resolution) -> bool:
+def _prefers_other(held: Held, version: Version, born: Origin, resolution: Resolution) -> bool:
     """True when a superseding version is taken under an update policy."""
-    (version,) = record.versions
     if resolution is Resolution.THIS:
         return False
     candidates = (*held.shown, version)
     if resolution is Resolution.NEWER:
         return newest(candidates) is version
     if resolution is Resolution.MASTER:
-        return masters(candidates, record.born) is version
+        return masters(candidates, born) is version
     return True
 
 
-def _kept_fields(held: Held, version: Version, policy: FieldPolicy | None) -> dict[str, object] | None:
+def _kept_fields(held: Held, version: Version, born: Origin, policy: FieldPolicy) -> dict[str, object] | None:
     """Fields that a per-field update policy keeps as shown; None when it keeps all of them (nothing to show)."""
-    if policy is None or not policy.fields:
+    if not policy.fields:
         return {}
-    shown = held.shown[0].content or {} if held.shown else {}
-    incoming = version.content or {}
-    kept: dict[str, object] = {}
-    for name in shown.keys() | incoming.keys():
-        if shown.get(name) != incoming.get(name) and not _field_wanted(held, version, policy.of(name)):
-            kept[name] = shown.get(name)
-    changed = {name for name in shown.keys() | incoming.keys() if shown.get(name) != incoming.get(name)}
-    return None if changed and changed == kept.keys() else kept
+    shown = held.row if held.row is not None else held.shown[0].content or {}
+    changed = changed_fields(shown, version.content or {})
+    kept = {name: shown.get(name) for name in changed if not _prefers_other(held, version, born, policy.of(name))}
+    return None if changed and len(changed) == len(kept) else kept
 
 
-def _field_wanted(held: Held, version: Version, resolution: Resolution) -> bool:
-    return _prefers_other(held, Record((version,), version.past), resolution)
+# Several contents: a conflict -----------------------------------------------------------------------------------
 
 
 def _contested(held: Held, record: Record, policy: Policy) -> Outcome:
     """Concurrent versions: the conflict policy decides what the row shows."""
-    projection = project(record, held.shown, policy.conflict)
-    fresh = _hashes(record) != _hashes(held.record)
-    shown_hashes = {version.hash for version in held.shown}
-    if projection.undecided and _shows(held, projection):
-        return Outcome(Kind.UNITED, record, projection, conflict=fresh)
+    fresh = _hashes(record.versions) != _hashes(held.record.versions)
+    projection = project(record, _continued(held, record), policy.conflict, _arrived(held, record))
     lost = tuple(version for version in record.versions if version not in projection.contributors)
-    if {version.hash for version in projection.contributors} == shown_hashes and not projection.copies:
+    if projection.undecided and _hashes(projection.contributors) <= _hashes(held.shown):
+        return Outcome(Kind.UNITED, record, projection, fresh)
+    if not projection.copies and _shows_already(held, projection):
         return Outcome(Kind.UNITED, record, projection, fresh, lost)
-    was_shown = any(not version.deleted for version in held.shown)
-    method = Method.DELETE if projection.content is None else Method.UPDATE if was_shown else Method.CREATE
+    shows = _showing(held)
+    method = Method.DELETE if projection.content is None else Method.UPDATE if shows else Method.CREATE
     if method not in policy.strategy:
         return Outcome(Kind.DECLINED, record, None, fresh, method=method)
-    return Outcome(_kind(method, was_shown), record, projection, fresh, lost, method)
+    return Outcome(_kind(method, shows), record, projection, fresh, lost, method)
 
 
-def _shows(held: Held, projection: Projection) -> bool:
-    hashes = {version.hash for version in held.shown}
-    return {version.hash for version in projection.contributors} <= hashes
+def _continued(held: Held, record: Record) -> tuple[Version, ...]:
+    """The versions that the row shows; where they are superseded, those whose makers had seen them."""
+    hashes = _hashes(held.shown)
+    still = tuple(version for version in record.versions if version.hash in hashes)
+    if still:
+        return still
+    return tuple(version for version in record.versions if any(covered(shown, version.past) for shown in held.shown))
+
+
+def _arrived(held: Held, record: Record) -> tuple[Version, ...] | None:
+    """The versions that this step brought: what the other end speaks for. None when it only closed some."""
+    known = _hashes(held.record.versions)
+    return tuple(version for version in record.versions if version.hash not in known) or None
+
+
+def _shows_already(held: Held, projection: Projection) -> bool:
+    """True when the row needs no writing: it shows just these versions, and they are of one content."""
+    hashes = _hashes(projection.contributors)
+    if hashes != _hashes(held.shown):
+        return False
+    return len(hashes) == 1 or (held.row is not None and held.row == projection.content)
+
+
+# What follows from decisions --------------------------------------------------------------------------------------
 
 
 def copy_key(key: str, version: Version) -> str:
     """The key of the record that KEEP_BOTH makes of ``version``: it comes from its content, so every site agrees."""
     seed = hashlib.sha256(b"tallystick/copy/1\0" + key.encode("utf-8", "surrogatepass") + b"\0" + version.hash)
     return str(uuid.UUID(bytes=seed.digest()[:16], version=5))
+
+
+def copy_record(version: Version, digest: bytes, origin: Origin, tick: int) -> Record:
+    """The record that KEEP_BOTH makes of ``version`` under its ``copy_key``, where ``digest`` is its content hash.
+
+    It is named by its content, as rows older than tracking are: every site makes the same version, and an edit of
+    one site's copy supersedes what another site makes later.
+    """
+    return genesis_record(origin, tick, digest, 0, version.content)
 
 
 def lost_local_edits(outcomes: Collection[Outcome]) -> int:

@@ -6,18 +6,21 @@ concurrent ones both stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tallystick.core.versions import (
     DEFAULT_PRIORITY,
     DELETED,
+    GENESIS_DOT,
     NOTHING_SEEN,
     Content,
     Dot,
     Record,
     Seen,
     Version,
+    akin,
     covered,
+    precedence,
     same,
     unite,
     vector_of,
@@ -27,48 +30,43 @@ from tallystick.core.versions import (
 def join(one: Record, other: Record) -> Record:
     """The state that knows what both know.
 
-    Versions of one side that the other has too are united; versions that the other side's ``seen`` does not
-    cover stay; the rest is superseded. ``seen`` is merged. Versions come out in a canonical order.
+    A version that both have stays, and one that the other side's ``seen`` does not cover; the rest is superseded.
+    ``seen`` is merged. Versions come out in a canonical order, oldest first.
     """
-    if one is other:
+    if one == other:
         return one
-    kept = _kept(one, other) + _kept(other, one)
-    versions = tuple(sorted(_united(kept), key=_order))
+    kept = _kept(one, other)
+    for version in _kept(other, one):
+        _add(kept, version)
     born, copies = _birth(one, other)
-    return Record(versions, one.seen.merged(other.seen), born, copies)
+    return Record(ordered(kept), one.seen.merged(other.seen), born, copies)
+
+
+def ordered(versions: Iterable[Version]) -> tuple[Version, ...]:
+    """Versions in their canonical order, the one that NEWER shows last."""
+    return tuple(sorted(versions, key=precedence, reverse=True))
 
 
 def _kept(mine: Record, theirs: Record) -> list[Version]:
     return [
         version
         for version in mine.versions
-        if any(same(version, twin) for twin in theirs.versions) or not covered(version, theirs.seen)
+        if not covered(version, theirs.seen) or any(akin(version, twin) for twin in theirs.versions)
     ]
 
 
-def _united(versions: list[Version]) -> list[Version]:
-    """Versions with every group that shares a name or the content made one."""
-    groups: list[Version] = []
-    for version in versions:
-        twins = [group for group in groups if same(group, version)]
-        for twin in twins:
-            groups.remove(twin)
-            version = unite(twin, version)
-        groups.append(version)
-    return groups
-
-
-def _order(version: Version) -> tuple[object, ...]:
-    return (version.stamp, version.origin, version.tick)
+def _add(versions: list[Version], version: Version) -> None:
+    """Add a version, made one with those that are the same."""
+    for known in [known for known in versions if same(known, version)]:
+        versions.remove(known)
+        version = unite(known, version)
+    versions.append(version)
 
 
 def _birth(one: Record, other: Record) -> tuple[str, int]:
-    """The birth that both sides will agree on: fewest copies first, then the smaller origin."""
-    births = [(record.copies, record.born) for record in (one, other) if record.born]
-    if not births:
-        return "", 0
-    copies, born = min(births, key=lambda birth: (birth[1], birth[0]))
-    return born, copies
+    """The birth that everybody agrees on whatever the order: the smallest origin, and its fewest hops."""
+    births = [(record.born, record.copies) for record in (one, other) if record.born]
+    return min(births, default=("", 0))
 
 
 def edit(
@@ -85,9 +83,10 @@ def edit(
 ) -> Record:
     """The record after an edit, or a deletion (``digest`` empty), made at ``dot``.
 
-    The edit supersedes the versions that contributed to the projection it was made on (``superseded``; all of
-    them when omitted) and no others. ``shown_past`` is what the projected row had seen, when it shows a version
-    that the set no longer holds (declined and parked changes). ``changed`` names the edited fields, None = all.
+    The edit supersedes the versions that contributed to the projection it was made on (``superseded``, all of
+    them when omitted; with them their twins) and no others. ``shown_past`` is what the projected row had seen, when it
+    shows a version that the set no longer holds (declined and parked changes). ``changed`` names the edited fields,
+    None = all.
     """
     if record is None:
         seen = Seen({dot[0]: dot[1]})
@@ -95,7 +94,7 @@ def edit(
             dot[0], dot[1], digest, stamp, frozenset((dot,)), past=seen, priority=priority, rest=dot, content=content
         )
         return Record((made,), seen, born=dot[0])
-    base = record.versions if superseded is None else tuple(superseded)
+    base = record.versions if superseded is None else _with_twins(record, superseded)
     past = _past_of(base, shown_past, dot)
     fields, rest = _field_dots(base, dot, changed, digest)
     made = Version(
@@ -110,9 +109,14 @@ def edit(
         rest=rest,
         content=content,
     )
-    others = tuple(version for version in record.versions if version not in base)
-    versions = tuple(sorted((*others, made), key=_order))
-    return Record(versions, record.seen.merged(past), record.born, record.copies)
+    others = [version for version in record.versions if version not in base]
+    return Record(ordered((*others, made)), record.seen.merged(past), record.born, record.copies)
+
+
+def _with_twins(record: Record, superseded: Collection[Version]) -> tuple[Version, ...]:
+    hashes = {version.hash for version in superseded}
+    gone = [version for version in superseded if version not in record.versions]
+    return (*gone, *(version for version in record.versions if version.hash in hashes))
 
 
 def _past_of(base: Collection[Version], shown_past: Seen | None, dot: Dot) -> Seen:
@@ -125,11 +129,11 @@ def _past_of(base: Collection[Version], shown_past: Seen | None, dot: Dot) -> Se
 def _field_dots(
     base: Collection[Version], dot: Dot, changed: Collection[str] | None, digest: bytes
 ) -> tuple[Mapping[str, Dot], Dot | None]:
-    """Dots per field after an edit of ``changed``: kept for the others only when the edit has one base version."""
-    if changed is None or digest == DELETED or len(base) != 1:
+    """Dots per field after an edit of ``changed``: kept for the others only when the edit has one base content."""
+    if changed is None or digest == DELETED or len({version.hash for version in base}) != 1:
         return {}, dot
-    (version,) = base
-    if version.deleted or version.rest is None:
+    version = min(base, key=precedence)
+    rest = GENESIS_DOT if version.genesis else version.rest
+    if version.deleted or rest is None:
         return {}, dot
-    return {**version.fields, **dict.fromkeys(changed, dot)}, version.rest
-
+    return {**version.fields, **dict.fromkeys(changed, dot)}, rest

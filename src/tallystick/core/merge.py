@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick.core.policies import FieldPolicy, Resolution, masters, newest
-from tallystick.core.versions import Content, Dot, Record, Version
+from tallystick.core.versions import GENESIS_DOT, Content, Dot, Record, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,103 +27,115 @@ class Projection:
     copies: tuple[Version, ...] = ()
 
 
-def project(record: Record, local: Collection[Version], policy: FieldPolicy) -> Projection:
+def project(
+    record: Record, local: Collection[Version], policy: FieldPolicy, other: Collection[Version] | None = None
+) -> Projection:
     """The projection of ``record`` under a conflict policy.
 
-    ``local`` are the versions that the row shows now; THIS keeps them, OTHER prefers the rest. With one version
-    there is nothing to decide.
+    ``local`` are the versions that the row shows now, or that continue them; THIS and ASK keep them. ``other`` are
+    the versions that the other end speaks for, OTHER takes them; omitted, they are all but ``local``. Where there
+    is one content there is nothing to decide.
     """
-    versions = record.versions
-    if len(versions) == 1:
-        return Projection(versions[0].content, versions)
+    if not record.contested:
+        return Projection(newest(record.versions).content, record.versions)
+    sides = _Sides(record, local, other)
     if policy.default is Resolution.MERGE or policy.fields:
-        return _mixed(record, local, policy)
+        return _mixed(record, sides, policy)
     if policy.default is Resolution.ASK:
-        return _undecided(record, local)
-    winner = _winner(record, local, policy.default)
+        return _undecided(record, sides)
+    winner = _winner(record.versions, record.born, sides, policy.default)
     if policy.default is Resolution.KEEP_BOTH:
-        losers = tuple(version for version in versions if version is not winner and not version.deleted)
-        return Projection(winner.content, versions, copies=losers)
-    return Projection(winner.content, (winner,))
+        return Projection(winner.content, record.versions, copies=_losers(record.versions, winner))
+    return Projection(winner.content, _twins(record, winner))
 
 
-def _undecided(record: Record, local: Collection[Version]) -> Projection:
-    shown = [version for version in record.versions if version in local]
-    kept = newest(shown or record.versions)
-    return Projection(kept.content, (kept,), undecided=True)
+class _Sides:
+    """Which versions THIS and OTHER mean."""
+
+    def __init__(self, record: Record, local: Collection[Version], other: Collection[Version] | None) -> None:
+        mine = {version.hash for version in local}
+        theirs = {version.hash for version in (record.versions if other is None else other)}
+        if other is None:
+            theirs -= mine
+        self.this = [version for version in record.versions if version.hash in mine]
+        self.other = [version for version in record.versions if version.hash in theirs]
 
 
-def _winner(record: Record, local: Collection[Version], resolution: Resolution) -> Version:
-    versions = record.versions
-    mine = [version for version in versions if version in local]
-    theirs = [version for version in versions if version not in local]
+def _twins(record: Record, *chosen: Version) -> tuple[Version, ...]:
+    """The chosen versions and those of equal content, in the order of the set."""
+    hashes = {version.hash for version in chosen}
+    return tuple(version for version in record.versions if version.hash in hashes)
+
+
+def _losers(versions: Sequence[Version], winner: Version) -> tuple[Version, ...]:
+    """The live contents beside the winner's, one version of each."""
+    by_hash = {version.hash: version for version in versions if not version.deleted and version.hash != winner.hash}
+    return tuple(by_hash.values())
+
+
+def _undecided(record: Record, sides: _Sides) -> Projection:
+    kept = newest(sides.this or record.versions)
+    return Projection(kept.content, _twins(record, kept), undecided=True)
+
+
+def _winner(versions: Sequence[Version], born: str, sides: _Sides, resolution: Resolution) -> Version:
+    mine = [version for version in versions if version in sides.this]
+    theirs = [version for version in versions if version in sides.other]
     if resolution is Resolution.THIS and mine:
         return newest(mine)
     if resolution is Resolution.OTHER and theirs:
         return newest(theirs)
     if resolution is Resolution.MASTER:
-        return masters(versions, record.born)
+        return masters(versions, born)
     if resolution is Resolution.KEEP_BOTH:
         alive = [version for version in versions if not version.deleted]
         return newest(alive or versions)
     return newest(versions)
 
 
-def _mixed(record: Record, local: Collection[Version], policy: FieldPolicy) -> Projection:
+def _mixed(record: Record, sides: _Sides, policy: FieldPolicy) -> Projection:
     """Fields changed on one side only combine, the others go by the policy of the field."""
-    fallback = _fallback(policy.default)
-    base = _winner(record, local, fallback)
-    if base.deleted or any(version.deleted or version.content is None for version in record.versions):
-        return _whole(record, local, policy, fallback)
-    contents = [version.content or {} for version in record.versions]
-    names = sorted({name for content in contents for name in content})
+    if any(version.deleted or version.content is None for version in record.versions):
+        return _whole(record, sides, policy)
+    names = sorted({name for version in record.versions for name in version.content or {}})
     mixed: dict[str, Any] = {}
     contributors: list[Version] = []
     undecided = False
     for name in names:
-        version, asked = _field_winner(record, local, policy, name)
+        version, asked = _field_winner(record, sides, policy, name)
         undecided = undecided or asked
-        if version not in contributors:
-            contributors.append(version)
+        contributors.append(version)
         value = (version.content or {}).get(name)
         if value is not None:
             mixed[name] = value
-    used = tuple(version for version in record.versions if version in contributors)
-    return Projection(mixed, _decided_by(record, used, undecided), undecided)
+    used = _twins(record, *contributors) if undecided else record.versions
+    return Projection(mixed, used, undecided)
 
 
-def _decided_by(record: Record, used: tuple[Version, ...], undecided: bool) -> tuple[Version, ...]:
-    """A complete field-wise mix has looked at every version, so an edit on it supersedes all of them."""
-    return used if undecided else record.versions
-
-
-def _whole(record: Record, local: Collection[Version], policy: FieldPolicy, fallback: Resolution) -> Projection:
+def _whole(record: Record, sides: _Sides, policy: FieldPolicy) -> Projection:
     """A deletion cannot be mixed field by field: the fallback decides for the record as a whole."""
     if policy.default is Resolution.ASK:
-        return _undecided(record, local)
-    winner = _winner(record, local, fallback)
-    return Projection(winner.content, (winner,))
+        return _undecided(record, sides)
+    winner = _winner(record.versions, record.born, sides, _fallback(policy.default))
+    return Projection(winner.content, _twins(record, winner))
 
 
 def _fallback(default: Resolution) -> Resolution:
     return Resolution.NEWER if default in (Resolution.MERGE, Resolution.KEEP_BOTH) else default
 
 
-def _field_winner(
-    record: Record, local: Collection[Version], policy: FieldPolicy, name: str
-) -> tuple[Version, bool]:
+def _field_winner(record: Record, sides: _Sides, policy: FieldPolicy, name: str) -> tuple[Version, bool]:
+    """The version whose value of the field is shown, and whether somebody is asked about it."""
     resolution = policy.of(name)
-    survivors = _concurrent(record.versions, name) if policy.default is Resolution.MERGE else list(record.versions)
-    if resolution is Resolution.MERGE:
+    survivors: Sequence[Version] = record.versions
+    if Resolution.MERGE in (resolution, policy.default):
         survivors = _concurrent(record.versions, name)
-        resolution = Resolution.NEWER
-    if len(survivors) == 1 or _equal(survivors, name):
-        return survivors[0], False
+    if _equal(survivors, name):
+        return newest(survivors), False
     if resolution is Resolution.ASK:
-        shown = [version for version in survivors if version in local]
-        return (shown or survivors)[0], True
-    part = Record(tuple(survivors), record.seen, record.born, record.copies)
-    return _winner(part, local, resolution if resolution is not Resolution.KEEP_BOTH else Resolution.NEWER), False
+        shown = [version for version in survivors if version in sides.this]
+        return newest(shown or survivors), True
+    return _winner(survivors, record.born, sides, _fallback(resolution)), False
 
 
 def _equal(versions: Sequence[Version], name: str) -> bool:
@@ -131,34 +143,32 @@ def _equal(versions: Sequence[Version], name: str) -> bool:
     return all(type(value) is type(values[0]) and value == values[0] for value in values)
 
 
-def _concurrent(versions: Sequence[Version], name: str) -> list[Version]:
+def _concurrent(versions: Sequence[Version], name: str) -> Sequence[Version]:
     """The versions whose value of the field no other version's maker had seen and replaced."""
-    survivors = [
-        version for version in versions if not any(_replaces(other, version, name) for other in versions)
-    ]
-    return survivors or list(versions)
+    survivors = [version for version in versions if not any(_replaces(other, version, name) for other in versions)]
+    return survivors or versions
 
 
 def _replaces(newer: Version, older: Version, name: str) -> bool:
     """True when ``newer`` changed the field knowing the value of ``older``, which did not know that change."""
     mine, theirs = _field_dot(newer, name), _field_dot(older, name)
-    if newer is older or mine is None or theirs is None or mine == theirs:
+    if newer is older or mine is None or theirs is None or mine == GENESIS_DOT:
         return False
-    return _knew(newer, older, theirs) and not _knew(older, newer, mine)
+    return mine != theirs and _knew(newer, older, theirs) and not older.past.covers_dot(mine)
 
 
 def _knew(knower: Version, holder: Version, dot: Dot) -> bool:
-    """True when the maker of ``knower`` had seen the change ``dot``, which ``holder`` carries.
+    """True when the maker of ``knower`` had seen the value that ``holder`` carries under ``dot``.
 
-    The dot of a row that existed before tracking is known by its genesis name.
+    A value older than tracking is the value of the row whose genesis names the holder builds on.
     """
-    if knower.past.covers_dot(dot):
-        return True
-    return dot not in holder.dots and holder.past.genesis <= knower.past.genesis and bool(holder.past.genesis)
+    if dot == GENESIS_DOT:
+        return holder.past.genesis <= knower.past.genesis
+    return knower.past.covers_dot(dot)
 
 
 def _field_dot(version: Version, name: str) -> Dot | None:
-    return version.fields.get(name, version.rest)
+    return GENESIS_DOT if version.genesis else version.fields.get(name, version.rest)
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:

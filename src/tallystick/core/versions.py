@@ -1,6 +1,10 @@
 """Versions, records and what they have seen (DESIGN.md 2 and 4.1).
 
 A record is a set of versions with one ``seen``. Almost always the set has one member.
+
+A version is named by one edit dot, or by genesis names. Two versions may have equal content: they are *twins*,
+stay apart in the set, since each falls away only when its own name is seen, and count as one wherever somebody
+looks at the record. So the set depends on nothing but ``seen``, in whatever order states were joined.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ Content = Mapping[str, Any]
 
 DELETED = b""
 """The content hash of a deletion."""
+
+GENESIS_DOT: Dot = ("", 0)
+"""The dot of fields that were not edited since tracking began. Which row they come from, genesis names tell."""
 
 DEFAULT_PRIORITY = 5
 """Conflict priority of a version whose origin stated none: 1 wishes strongly to win, 9 weakly."""
@@ -57,9 +64,10 @@ NOTHING_SEEN = Seen()
 class Version:
     """One content of a record, or its deletion, with its names, stamp and conflict priority.
 
-    ``origin`` and ``tick`` name the change that first issued it. ``dots`` are its edit dots (none for a row that
-    existed before tracking), ``genesis`` its genesis names. ``past`` is what its maker had seen. ``fields`` holds the
-    dots of fields that were edited after the rest of the record, whose dot is ``rest``.
+    ``origin`` and ``tick`` name the change that issued it, and ``dots`` holds that name; for a row that existed before
+    tracking ``dots`` is empty, ``genesis`` holds its genesis names, and every copy has an origin and tick of its own.
+    ``past`` is what its maker had seen. ``fields`` holds the dots of fields that were edited after the rest of the
+    record, whose dot is ``rest`` (GENESIS_DOT for what is older than tracking).
     """
 
     origin: Origin
@@ -109,8 +117,9 @@ class Record:
 
     @property
     def contested(self) -> bool:
-        """True when there are siblings."""
-        return len(self.versions) > 1
+        """True when there are siblings that differ: twins do not contest each other."""
+        versions = self.versions
+        return len(versions) > 1 and any(version.hash != versions[0].hash for version in versions)
 
 
 def covered(version: Version, seen: Seen) -> bool:
@@ -120,19 +129,29 @@ def covered(version: Version, seen: Seen) -> bool:
     return all(seen.covers_dot(dot) for dot in version.dots)
 
 
+def akin(one: Version, other: Version) -> bool:
+    """True when both bear a common name."""
+    return not one.dots.isdisjoint(other.dots) or not one.genesis.isdisjoint(other.genesis)
+
+
 def same(one: Version, other: Version) -> bool:
-    """True when both are one version: a shared dot, a shared genesis name, or equal content."""
-    return one.hash == other.hash or not one.dots.isdisjoint(other.dots) or not one.genesis.isdisjoint(other.genesis)
+    """True when both are one version: a shared genesis name, or a shared dot and, as it must be, equal content.
+
+    One dot with two contents is a fork of its origin that nobody has noticed yet (core/history.py): two versions.
+    """
+    if not one.genesis.isdisjoint(other.genesis):
+        return True
+    return one.hash == other.hash and not one.dots.isdisjoint(other.dots)
 
 
 def unite(one: Version, other: Version) -> Version:
-    """The one version that carries the names of both; its other attributes come from the earlier by (stamp, dot).
+    """The one version that two holders describe. Precondition: ``same(one, other)``.
 
-    Precondition: ``same(one, other)``.
+    Only what copies of a row older than tracking say of themselves can differ: then the smaller origin speaks.
     """
-    first, second = sorted((one, other), key=_seniority)
-    if first.dots >= second.dots and first.genesis >= second.genesis and first.past.covers(second.past):
-        return first
+    if one.dots == other.dots and one.genesis == other.genesis and one.origin == other.origin:
+        return one if one.content is not None or other.content is None else other
+    first, second = (one, other) if (one.origin, one.tick) <= (other.origin, other.tick) else (other, one)
     return replace(
         first,
         dots=first.dots | second.dots,
@@ -143,8 +162,14 @@ def unite(one: Version, other: Version) -> Version:
     )
 
 
-def _seniority(version: Version) -> tuple[int, Origin, int]:
-    return (version.stamp, version.origin, version.tick)
+def precedence(version: Version) -> tuple[int, int, Origin, int, bytes]:
+    """The order of versions, newest first, equal everywhere: stamp as issued, priority, origin, tick, content.
+
+    Rows older than tracking come last: when they were made nobody knows, and copies differ in origin and tick.
+    """
+    if version.genesis:
+        return (0, version.priority, "", 0, version.hash)
+    return (-version.stamp, version.priority, version.origin, -version.tick, version.hash)
 
 
 def merge_vectors(one: Vector, other: Vector) -> dict[Origin, int]:
