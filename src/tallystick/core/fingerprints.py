@@ -17,7 +17,7 @@ _NAMES = b"tallystick/names/1\0"
 class Fingerprint(NamedTuple):
     """Count of records with a live version, sum over their names, sum over their contents."""
 
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]
     names: int = 0
     content: int = 0
 

@@ -72,8 +72,7 @@ class Policy:
 
     def turned(self) -> Policy:
         """The same policy seen from the other end."""
-        update = None if self.update is None else self.update.turned()
-        return Policy(self.strategy, update, self.conflict.turned())
+        return Policy(self.strategy, self.update.turned(), self.conflict.turned())
 
 
 DEFAULT_POLICY = Policy()

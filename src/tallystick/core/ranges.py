@@ -27,7 +27,7 @@ class Range(NamedTuple):
 
     lower: str
     upper: str | None
-    count: int
+    count: int  # type: ignore[assignment]
     total: int
     items: tuple[Item, ...] | None = None
 

@@ -61,6 +61,7 @@ def content_hash(key: str, names: Sequence[str], values: Sequence[Value]) -> byt
     ``names`` are wire names in ascending order, ``values`` canonical and in the same order. A field that is null
     everywhere leaves no trace, so an added nullable column changes no hash.
     """
+    content: dict[str, Value]
     if None in values:
         content = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     else:
