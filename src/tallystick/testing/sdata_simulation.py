@@ -96,6 +96,7 @@ class History:
         self.numbers = 0
         self.versions: dict[int, Version] = {}
         self.losers: set[int] = set()
+        self.excused: set[int] = set()
         self.conflicts = 0
         self.sent = 0
         self.passes = 0
@@ -206,7 +207,13 @@ class History:
             self.losers.add(loser.number)
 
     def restore(self, index: int) -> None:
-        """An endpoint comes back from its last backup and follows the rule of spec 9.9."""
+        """An endpoint comes back from its last backup and follows the rule of spec 9.9.
+
+        Edits that only the lost store knew are gone with it; no protocol brings them back.
+        """
+        survivors = [self.backups[index], *(self.nodes[peer] for peer in self._names() if peer != index)]
+        held = {held.version.number for node in survivors for held in node.held.values()}
+        self.excused |= self.versions.keys() - self._known(held | self.losers)
         node = self.nodes[index] = self.backups[index].copy()
         peers = [self.nodes[peer] for peer in self._peers(index)]
         node.standing = restored(node.standing, [peer.standing.digest for peer in peers])
@@ -264,10 +271,14 @@ class History:
         return Outcome(converged, self.sent == 0, len(self._lost(contents[0])), self.conflicts)
 
     def _lost(self, final: dict[str, int]) -> set[int]:
-        kept: set[int] = set()
-        for number in [*final.values(), *self.losers]:
-            kept |= self.versions[number].past | {number}
-        return self.versions.keys() - kept
+        return self.versions.keys() - self.excused - self._known({*final.values(), *self.losers})
+
+    def _known(self, numbers: set[int]) -> set[int]:
+        """These versions and all that they build on."""
+        known = set(numbers)
+        for number in numbers:
+            known |= self.versions[number].past
+        return known
 
 
 def _without_passes(standing: Standing) -> Standing:
