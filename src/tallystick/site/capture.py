@@ -80,10 +80,12 @@ def enter_rows(
     tracked: Tracked,
     rows: Iterable[tuple[Address, tuple[Value, ...]]],
     pending: Mapping[str, Mapping[str, str]],
+    named: Mapping[str, str] | None = None,
 ) -> None:
     """Enter rows older than tracking: each is named by its content hash beside its dot.
 
     ``pending`` are the resources entered in the same step, with the keys of their rows (see ``_resolved``).
+    ``named`` gives keys to mapped rows by their integers as text, in place of the proposed ones.
     """
     definition = tracked.definition
     own = ledger.origin_number(ledger.origin)
@@ -92,6 +94,8 @@ def enter_rows(
         if refers:
             batch = [(address, _resolved(definition, values, pending)) for address, values in batch]
         keys = keys_of_rows(ledger, tracked, batch)
+        if named:
+            keys = [named.get(str(address[0]), key) for (address, _), key in zip(batch, keys, strict=True)]
         seqs = ledger.next_seqs(tracked, len(batch))
         ticks = ledger.next_ticks(tracked, len(batch))
         entries, names, contents = [], 0, 0

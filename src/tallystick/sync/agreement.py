@@ -11,9 +11,12 @@ from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, Policy
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
-from tallystick.errors import IdentityDoubt, SchemaError
+from tallystick.errors import IdentityDoubt, SchemaError, StateError
 from tallystick.site.applying import OnConflict
-from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Settings, Wanted
+from tallystick.site.identity import new_key
+from tallystick.site.schema import Identity
+from tallystick.sync.guards import Guard
+from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.transfer import Progress, Transfer, transfer
 
 DOUBTS_ALLOWED = 20
@@ -25,8 +28,8 @@ BOTH, PUSH, PULL = "both", "push", "pull"
 class Plan:
     """What the user wants of a synchronization of ``a`` and ``b``. THIS is ``a`` in both directions.
 
-    ``policies`` are by wire name, "" for the rest. ``where`` are filters by wire name. ``identity`` is "", "same" or
-    "separate". ``naming`` maps names of ``b`` (``table`` or ``table.column``) to wire names.
+    ``policies`` are by wire name, "" for the rest. ``where`` are filters by wire name. ``identity`` is "", "same",
+    "separate" or "natural:FIELD,FIELD". ``allowed`` deletions per resource pass the guards, -1 for all. ``naming`` maps names of ``b`` (``table`` or ``table.column``) to wire names.
     """
 
     only: tuple[str, ...] = ()
@@ -39,6 +42,7 @@ class Plan:
     naming: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     run: str = ""
+    allowed: int = 0
     onconflict: OnConflict | None = None
     progress: Progress | None = None
 
@@ -58,6 +62,8 @@ class Report:
     parked: int = 0
     undecided: int = 0
     run: str = ""
+    held: dict[str, int] = field(default_factory=dict)
+    """Deletions that the guards held back, by ``target: resource``."""
 
     @property
     def waiting(self) -> int:
@@ -85,6 +91,8 @@ def agree(a: Replica, b: Replica, plan: Plan) -> Report:
     mine, theirs = _meet(a, b, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
+    if not mine.state and not theirs.state:
+        _settle(a, b, scope, plan)
     for direction in (PULL, PUSH):
         if plan.direction in (BOTH, direction):
             _pass(a, b, plan, scope, report, direction, (mine, theirs))
@@ -191,16 +199,33 @@ def _pass(
     turned = {
         wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()
     }
-    settings = Settings(stated.site, scope, turned, report.run, onconflict=plan.onconflict)
+    settings = Settings(stated.site, scope, turned, report.run, plan.allowed, plan.onconflict)
     if not report.pulled and _nothing_new(stated, holder):
         return
     known = target.digest(stated.site, scope)
-    keys = {} if known.state else _first_contact(source, target, scope, stated.site, known, plan)
-    done: Transfer = transfer(source, target, settings, known, keys=keys, progress=plan.progress)
+    keys = {} if known.state else _first_contact(source, target, scope, known, plan)
+    held = _guarded(source, target, Selection(scope, known, keys), plan, report)
+    done: Transfer = transfer(source, target, settings, known, keys=keys, held=held, progress=plan.progress)
     tallies = report.pushed if direction == PUSH else report.pulled
     for wire, tally in done.tallies.items():
         tallies.setdefault(wire, Tally()).add(tally)
     report.records += done.records
+
+
+def _guarded(source: Replica, target: Replica, selection: Selection, plan: Plan, report: Report) -> list[str]:
+    """Resources whose deletions are held back."""
+    try:
+        announced = source.announce(selection)
+    except StateError:
+        announced = source.announce(Selection(selection.scope, selection.known, selection.keys, stateless=True))
+    guard = Guard(allowed=plan.allowed)
+    held = []
+    for wire, deletions in announced.deletions.items():
+        records = selection.known.prints[wire][0] if wire in selection.known.prints else 0
+        if guard.holds(deletions, records, selection.known.recent.get(wire, 0)):
+            held.append(wire)
+            report.held[f"{target.name}: {wire}"] = deletions
+    return held
 
 
 def _nothing_new(stated: Meeting, holder: Meeting) -> bool:
@@ -213,7 +238,7 @@ def _nothing_new(stated: Meeting, holder: Meeting) -> bool:
 
 
 def _first_contact(
-    source: Replica, target: Replica, scope: Scope, peer: str, known: Known, plan: Plan
+    source: Replica, target: Replica, scope: Scope, known: Known, plan: Plan
 ) -> dict[str, list[str]]:
     """Where both ends hold data, find what differs: equal copies agree with nothing sent."""
     mine = source.digest("", scope).prints
@@ -228,6 +253,13 @@ def _first_contact(
 
 def _differing(source: Replica, target: Replica, wire: str, count: int, plan: Plan) -> list[str]:
     """Keys of the records that the target lacks or holds differently."""
+    lacking, both = _differences(source, target, wire)
+    _doubt(source, target, wire, both, count, plan)
+    return sorted({*lacking, *both})
+
+
+def _differences(source: Replica, target: Replica, wire: str) -> tuple[list[str], list[str]]:
+    """Keys that only the source holds, and keys that both hold differently."""
     stated = source.ranges(wire, []).ranges
     lacking: set[str] = set()
     both: set[str] = set()
@@ -238,8 +270,7 @@ def _differing(source: Replica, target: Replica, wire: str, count: int, plan: Pl
         both.update(answered.both)
         stated = answered.ranges
         asker, other, swapped = other, asker, not swapped
-    _doubt(source, target, wire, sorted(both), count, plan)
-    return sorted(lacking | both)
+    return sorted(lacking), sorted(both)
 
 
 def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: int, plan: Plan) -> None:
@@ -254,3 +285,28 @@ def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: 
             hint="say what equal integers mean: --identity same (one record, edited), --identity separate (different "
             "records), or --identity natural:COLUMN,... (match by these columns)",
         )
+
+
+def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> None:
+    """Give ``b``'s records that are not ``a``'s keys of their own, before anything is exchanged."""
+    if plan.identity in ("", "same"):
+        return
+    columns = [fold(name) for name in plan.identity.removeprefix("natural:").split(",")]
+    mapped = {item.wire for item in b.describe().resources if item.identity is Identity.MAPPED}
+    for wire in scope.resources:
+        if wire in mapped:
+            keys = _separated(a, b, wire) if plan.identity == "separate" else _matched(a, b, wire, columns)
+            if keys:
+                b.rekey(wire, keys)
+
+
+def _separated(a: Replica, b: Replica, wire: str) -> dict[str, str]:
+    _, both = _differences(a, b, wire)
+    doubtful = set(a.older(wire, both)) & set(b.older(wire, both))
+    return {key: new_key() for key in sorted(doubtful)}
+
+
+def _matched(a: Replica, b: Replica, wire: str, columns: list[str]) -> dict[str, str]:
+    mine, theirs = a.naturals(wire, columns), b.naturals(wire, columns)
+    keys = {key: mine[text] if text in mine else new_key() for text, key in theirs.items()}
+    return {old: new for old, new in keys.items() if old != new}

@@ -12,13 +12,14 @@ from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_
 from tallystick.core.pages import Page, Tally
 from tallystick.core.ranges import Range, answer, whole
 from tallystick.core.states import State, check_state, parse_state, scope_of
-from tallystick.site import history, parking
+from tallystick.site import deletions, history, parking
 from tallystick.site.applying import Applying, apply_page
 from tallystick.site.engines.engine import Engine
 from tallystick.site.holding import load_wholes, terms
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Batch, Matches, Reader, field_forms
+from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
 from tallystick.sync.replica import (
@@ -124,6 +125,7 @@ class LocalReplica:
                 self._state_of(source, scope),
                 {item.wire: self.ledger.digest(item) for item in tracked},
                 {item.wire: _print(item) for item in tracked},
+                deletions.recent(self.ledger),
             )
 
     def ranges(self, resource: str, stated: Sequence[RangeForm]) -> Answer:
@@ -137,6 +139,14 @@ class LocalReplica:
     def older(self, resource: str, keys: Sequence[str]) -> list[str]:
         entries = self.ledger.resource(resource).rows.by_keys(keys)
         return [key for key, entry in entries.items() if entry.flags & GENESIS and entry.extra is None]
+
+    def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
+        with self.ledger.engine.read():
+            return natural_values(self.ledger, self.ledger.resource(resource), columns)
+
+    def rekey(self, resource: str, keys: Mapping[str, str]) -> None:
+        with self.ledger.write():
+            rekey(self.ledger, self.ledger.resource(resource), keys)
 
     # Changes
 
@@ -185,9 +195,12 @@ class LocalReplica:
         start = self._start(selection)
         pass_ = _Pass(self, selection, start, start.until if start.open else until)
         yield from pass_.pages()
-        for wire in pass_.skipped:
+        for wire in (*pass_.skipped, *selection.held):
             closing.digests.pop(wire, None)
-        closing.state = start._replace(seq=pass_.until, until=0, resource="", position=0).text()
+        if selection.held:
+            closing.state = selection.known.state
+        else:
+            closing.state = start._replace(seq=pass_.until, until=0, resource="", position=0).text()
         yield closing
 
     def _closing(self, selection: Selection) -> Closing:
@@ -208,6 +221,9 @@ class LocalReplica:
                 settings.policy(page.resource), settings.onconflict, settings.run, settings.scope.delete_left
             )
             tally = apply_page(self.ledger, page, applying)
+            if settings.allowed >= 0:
+                deletions.check_lost(self.ledger, self.ledger.resource(page.resource), settings.run, settings.allowed)
+                deletions.note(self.ledger, page.resource, tally.deleted)
             self._note_state(settings, page.state)
         return tally
 
@@ -278,7 +294,7 @@ class _Pass:
             self.skipped.add(wire)
 
     def _agreed(self, wire: str, dead: bool) -> bool:
-        return not dead and self.selection.keys.get(wire) == []
+        return wire in self.selection.held if dead else self.selection.keys.get(wire) == []
 
 
 def scope_name(scope: Scope) -> str:

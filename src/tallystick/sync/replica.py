@@ -91,6 +91,8 @@ class Known(msgspec.Struct):
     state: str
     digests: dict[str, dict[str, int]]
     prints: dict[str, Print]
+    recent: dict[str, int] = {}
+    """Deletions applied within the guards' window that nobody explicitly allowed, by wire name."""
 
 
 class RangeForm(msgspec.Struct, array_like=True):
@@ -128,6 +130,8 @@ class Selection(msgspec.Struct):
     keys: dict[str, list[str]] = {}
     stateless: bool = False
     """Compare by digest from the beginning: the state is gone or cannot be used."""
+    held: list[str] = []
+    """Resources whose deletions a guard holds back: they are not sent, and the state does not move past them."""
 
 
 class Announced(msgspec.Struct):
@@ -145,8 +149,8 @@ class Settings:
     scope: Scope
     policies: Mapping[str, Policy] = field(default_factory=lambda: {"": DEFAULT_POLICY})
     run: str = ""
-    held: Mapping[str, int] = field(default_factory=dict)
-    """Resources whose deletions a guard holds back."""
+    allowed: int = 0
+    """Deletions (and losing local edits) per resource that the user lets through; -1 for all."""
     onconflict: Any = None
 
     def policy(self, wire: str) -> Policy:
@@ -188,6 +192,15 @@ class Replica(Protocol):
 
     def older(self, resource: str, keys: Sequence[str]) -> list[str]:
         """Those keys whose records are rows older than tracking that were never edited."""
+
+    def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
+        """For every live record: its values of ``columns`` (wire names) as canonical text, to its key.
+
+        Raises SchemaError when the resource lacks one of the columns.
+        """
+
+    def rekey(self, resource: str, keys: Mapping[str, str]) -> None:
+        """Give records older than tracking other keys. Raises SchemaError once the site has agreed with anybody."""
 
     def announce(self, selection: Selection) -> Announced:
         """How much ``changes`` would send."""

@@ -1,0 +1,50 @@
+"""What the guards look back on: recent deletions, and local edits that lost in this run (DESIGN.md 4.8)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tallystick.errors import GuardStopped
+from tallystick.site.ledger import Ledger, Tracked
+
+WINDOW_MS = 24 * 3600 * 1000
+LOST = 20
+SHARE = 0.30
+
+_Log = dict[str, list[tuple[int, int]]]
+
+
+def _load(ledger: Ledger) -> _Log:
+    text = ledger.meta("deletions")
+    log = msgspec.json.decode(text, type=_Log) if text else {}
+    since = ledger.now() - WINDOW_MS
+    return {wire: [item for item in items if item[0] >= since] for wire, items in log.items()}
+
+
+def note(ledger: Ledger, wire: str, count: int) -> None:
+    """Note deletions that were applied without an allowance."""
+    if count:
+        log = _load(ledger)
+        log.setdefault(wire, []).append((ledger.now(), count))
+        ledger.put_meta("deletions", msgspec.json.encode(log).decode())
+
+
+def recent(ledger: Ledger) -> dict[str, int]:
+    """Deletions of the last day that nobody explicitly allowed, by wire name."""
+    return {wire: sum(count for _, count in items) for wire, items in _load(ledger).items() if items}
+
+
+def check_lost(ledger: Ledger, tracked: Tracked, run: str, allowed: int) -> None:
+    """Stop a run that overrules most of what was edited here.
+
+    Raises GuardStopped, which undoes the page in flight; resumptions of the run count together.
+    """
+    rows = ledger.engine.query(
+        "SELECT count(*) FROM tally_conflict WHERE resource=? AND run=? AND kind='lost here'", (tracked.number, run)
+    )
+    lost = int(rows[0][0])
+    if lost > max(LOST, allowed) and lost > SHARE * tracked.fingerprint.count:
+        raise GuardStopped(
+            f"{lost} of {tracked.fingerprint.count} records of {tracked.wire!r} edited here would lose a conflict",
+            hint=f"choose --conflict this or ask, or let it through with --allow-deletes {lost} (or all)",
+        )

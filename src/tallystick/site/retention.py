@@ -1,0 +1,63 @@
+"""Purging: tombstones and the conflict log after the retention period (DESIGN.md 4.5)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tallystick.core import clock
+from tallystick.core.changes import purgeable
+from tallystick.core.versions import merge_vectors
+from tallystick.site.engines.engine import Entry
+from tallystick.site.holding import held
+from tallystick.site.ledger import DELETED, WHOLE, Ledger, Tracked
+
+
+class Purged(NamedTuple):
+    """How much was forgotten of one resource."""
+
+    resource: str
+    tombstones: int
+    stubs: int
+    conflicts: int
+
+
+def purge(ledger: Ledger, tracked: Tracked, before: int) -> Purged:
+    """Forget tombstones and log entries made before ``before`` (milliseconds). Call inside ``write``, after stamping.
+
+    A tombstone goes only when our digest covers its whole ``seen``. Of one that replaced a row older than tracking a
+    stub stays: its name may still come from a copy of the database.
+    """
+    digest = ledger.digest(tracked)
+    forgotten: dict[str, int] = {}
+    gone: list[Entry] = []
+    stubs = 0
+    for entry, _ in tracked.rows.after(0, 1 << 62, 1 << 31, (), True):
+        if entry.flags & WHOLE or clock.milliseconds_of(entry.stamp) >= before:
+            continue
+        record = held(ledger, entry, None, None).record
+        if not purgeable(record, digest):
+            continue
+        if record.seen.genesis:
+            stubs += 1
+            continue
+        gone.append(entry)
+        forgotten = merge_vectors(forgotten, record.seen.vector)
+    _forget(ledger, tracked, gone, forgotten)
+    return Purged(tracked.wire, len(gone), stubs, _purge_conflicts(ledger, tracked, before))
+
+
+def _forget(ledger: Ledger, tracked: Tracked, gone: list[Entry], forgotten: dict[str, int]) -> None:
+    if not gone:
+        return
+    assert all(entry.flags & DELETED for entry in gone)
+    tracked.rows.put((), [entry.seq for entry in gone])
+    ledger.merge_digest(tracked, forgotten, "tally_forgotten")
+    tracked.horizon = max(tracked.horizon, *(entry.seq for entry in gone))
+    tracked.dirty = True
+
+
+def _purge_conflicts(ledger: Ledger, tracked: Tracked, before: int) -> int:
+    parameters = (tracked.number, before)
+    rows = ledger.engine.query("SELECT count(*) FROM tally_conflict WHERE resource=? AND at<?", parameters)
+    ledger.engine.execute("DELETE FROM tally_conflict WHERE resource=? AND at<?", parameters)
+    return int(rows[0][0])

@@ -1,0 +1,131 @@
+"""The conflict desk: siblings that wait for a decision, deciding them, and taking a decision back (DESIGN.md 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tallystick.core.fingerprints import EMPTY
+from tallystick.core.join import edit
+from tallystick.core.merge import project
+from tallystick.core.policies import FieldPolicy, Resolution
+from tallystick.core.values import mapping_hash
+from tallystick.core.versions import Version
+from tallystick.errors import UsageError, ValueRejected
+from tallystick.site import conflicts, parking
+from tallystick.site.engines.engine import Entry
+from tallystick.site.holding import Kept, Whole, held, load_wholes, make_entry, save_whole, terms
+from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.projection import Projector, Writing, compare_row, local_after
+from tallystick.site.schema import Identity
+
+
+class Contested(NamedTuple):
+    """One record with siblings. ``versions`` are ordered by stamp; ``shown`` are the positions of those shown."""
+
+    resource: str
+    key: str
+    versions: tuple[Version, ...]
+    shown: tuple[int, ...]
+    undecided: bool
+
+
+def contested(ledger: Ledger, tracked: Tracked | None = None, undecided: bool | None = True) -> list[Contested]:
+    """Records with siblings: those that somebody must decide, those decided by policy (False), or all (None)."""
+    found = []
+    for item in ledger.resources() if tracked is None else [tracked]:
+        rows = ledger.engine.query(
+            "SELECT key, undecided FROM tally_sibling WHERE resource=? ORDER BY key", (item.number,)
+        )
+        keys = [key for key, asked in rows if undecided is None or bool(asked) == undecided]
+        for key, whole in load_wholes(ledger, item, keys).items():
+            if whole.record.contested:
+                found.append(_contested(item, key, whole))
+    return sorted(found, key=lambda one: (one.resource, one.key))
+
+
+def _contested(tracked: Tracked, key: str, whole: Whole) -> Contested:
+    hashes = {version.hash for version in whole.shown}
+    shown = tuple(index for index, version in enumerate(whole.record.versions) if version.hash in hashes)
+    return Contested(tracked.wire, key, whole.record.versions, shown, whole.undecided)
+
+
+def resolve(
+    ledger: Ledger,
+    tracked: Tracked,
+    key: str,
+    choice: int | Resolution | Mapping[str, Any],
+) -> None:
+    """Decide a record: take the version at a position, a resolution, or a content of one's own.
+
+    The decision is an edit that has seen every version, so it ends the conflict at every site. The versions not
+    taken go to the conflict log. Call inside ``ledger.write()``, after stamping. Raises UsageError when the record
+    has no siblings or no such version, ValueRejected when the database refuses the row.
+    """
+    entry = tracked.rows.by_keys([key]).get(key)
+    whole = load_wholes(ledger, tracked, [key]).get(key)
+    if entry is None or whole is None or not whole.record.contested:
+        raise UsageError(f"{tracked.wire} {key!r} has no conflict", hint="list them with: tallystick conflicts list SITE")
+    content = _chosen(whole, choice)
+    taken = b"" if content is None else mapping_hash(key, dict(content))
+    conflicts.log(
+        ledger, tracked, key, "decided", [version for version in whole.record.versions if version.hash != taken]
+    )
+    write_edit(ledger, tracked, entry, whole, content)
+
+
+def _chosen(whole: Whole, choice: int | Resolution | Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if isinstance(choice, Resolution):
+        if choice in (Resolution.ASK, Resolution.KEEP_BOTH):
+            raise UsageError(f"{choice} does not decide anything", hint="choose a version, this, other, newer or merge")
+        return project(whole.record, whole.shown, FieldPolicy(choice)).content
+    if isinstance(choice, int):
+        if not 0 <= choice < len(whole.record.versions):
+            raise UsageError(f"there is no version {choice}", hint="see: tallystick conflicts show")
+        return whole.record.versions[choice].content
+    return choice
+
+
+def write_edit(
+    ledger: Ledger, tracked: Tracked, entry: Entry, whole: Whole, content: Mapping[str, Any] | None
+) -> None:
+    """Write ``content`` (None deletes) as an edit of this site that has seen every version of the record."""
+    (tick,) = ledger.next_ticks(tracked, 1)
+    (seq,) = ledger.next_seqs(tracked, 1)
+    digest = b"" if content is None else mapping_hash(entry.key, dict(content))
+    stamp = ledger.stamp_at(ledger.now())
+    record = edit(whole.record, (ledger.origin, tick), stamp, digest, content)
+    writing = Writing(entry.key, content, entry)
+    Projector(ledger, tracked).write([writing])
+    if writing.failure:
+        raise ValueRejected(
+            f"{tracked.wire} {entry.key!r} cannot be written: {writing.failure}", hint="choose another version"
+        )
+    rendered, aside = _made(tracked, writing)
+    local = None if content is None else local_after(tracked, writing)
+    new, kept = make_entry(
+        ledger, entry.key, seq, entry.born_seq, Kept(record, record.versions, digest, local, rendered, aside)
+    )
+    save_whole(ledger, tracked, entry.key, kept)
+    tracked.rows.put([new], [entry.seq])
+    ledger.count(tracked, EMPTY.added(terms(ledger, new, kept)), terms(ledger, entry, whole))
+    parking.release(ledger, tracked, entry.key)
+
+
+def _made(tracked: Tracked, writing: Writing) -> tuple[bytes | None, Mapping[str, Any]]:
+    if tracked.definition.identity is Identity.MANAGED or writing.content is None or writing.address is None:
+        return None, {}
+    made = compare_row(tracked.definition, writing, tracked.rows.values([writing.address]).get(writing.address))
+    return (None, {}) if made is None else (made.hash, made.aside)
+
+
+def undo(ledger: Ledger, tracked: Tracked, logged: conflicts.Logged) -> None:
+    """Bring back a version of the conflict log as a new edit. Call inside ``ledger.write()``, after stamping."""
+    entry = tracked.rows.by_keys([logged.key]).get(logged.key)
+    if entry is None:
+        raise UsageError(f"{tracked.wire} {logged.key!r} was purged", hint="insert the row again from the log's content")
+    whole = load_wholes(ledger, tracked, [logged.key]).get(logged.key)
+    if whole is None:
+        record = held(ledger, entry, None, None)
+        whole = Whole(record.record, record.shown, False)
+    write_edit(ledger, tracked, entry, whole, logged.version.content)
