@@ -21,27 +21,27 @@ HOME = os.environ.get("TALLYSTICK_VENV") or os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(HOME, "bin", "python")
 STAMP = os.path.join(HOME, "tallystick-lock")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-PIP = ("26.3", "pip-26.3-py3-none-any.whl")
+PIP = "pip-26.3-py3-none-any.whl"
 
 
 def main(lock):
     """Bring .venv into agreement with ``lock``; exits with one sentence where that cannot be done."""
     if sys.version_info < (3, 11):
         sys.exit(
-            "Tallystick needs Python 3.11 or newer; this is %s. Name another one: make PYTHON=python3.12"
-            % sys.version.split()[0]
+            f"Tallystick needs Python 3.11 or newer; this is {sys.version.split()[0]}. "
+            "Name another one: make PYTHON=python3.12"
         )
     wanted = fingerprint(lock)
     if is_current(lock, wanted):
         return
     if not runs([PYTHON, "-m", "pip", "--version"]):
         create()
-    print("Installing %s into %s ..." % (lock, os.path.relpath(HOME)), flush=True)
+    print(f"Installing {lock} into {os.path.relpath(HOME)} ...", flush=True)
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    run(pip + ["--require-hashes", "-r", os.path.join(ROOT, lock)], "the packages of %s could not be installed" % lock)
-    run(pip + ["--no-build-isolation", "--no-deps", "--editable", ROOT], "Tallystick itself could not be installed")
+    run([*pip, "--require-hashes", "-r", os.path.join(ROOT, lock)], f"the packages of {lock} could not be installed")
+    run([*pip, "--no-build-isolation", "--no-deps", "--editable", ROOT], "Tallystick itself could not be installed")
     with open(STAMP, "w") as stamp:
-        stamp.write("%s %s" % (lock, wanted))
+        stamp.write(f"{lock} {wanted}")
 
 
 def fingerprint(lock):
@@ -81,19 +81,19 @@ def create():
 def bootstrap_pip():
     """Put pip into .venv from the package index; a wheel of pip can install itself."""
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
-    wheel = os.path.join(HOME, PIP[1])
+    wheel = os.path.join(HOME, PIP)
     try:
         with urllib.request.urlopen(index, timeout=60) as page:
             listed = page.read().decode("utf-8", "replace")
-        link = re.search(r'href="([^"#]*/' + re.escape(PIP[1]) + r')#sha256=([0-9a-f]{64})"', listed)
+        link = re.search(r'href="([^"#]*/' + re.escape(PIP) + r')#sha256=([0-9a-f]{64})"', listed)
         if link is None:
-            sys.exit("pip %s is not to be found at %s; set PIP_INDEX_URL to an index that has it." % (PIP[0], index))
+            sys.exit(f"{PIP} is not to be found at {index}; set PIP_INDEX_URL to an index that has it.")
         with urllib.request.urlopen(urllib.parse.urljoin(index, link.group(1)), timeout=60) as answer:
             content = answer.read()
     except OSError as error:
-        sys.exit("The package index cannot be reached at %s: %s." % (index, error))
+        sys.exit(f"The package index cannot be reached at {index}: {error}.")
     if hashlib.sha256(content).hexdigest() != link.group(2):
-        sys.exit("What came from %s is not the pip that it announces; try again, or another PIP_INDEX_URL." % index)
+        sys.exit(f"What came from {index} is not the pip that it announces; try again, or another PIP_INDEX_URL.")
     with open(wheel, "wb") as file:
         file.write(content)
     run([PYTHON, os.path.join(wheel, "pip"), "install", "--quiet", "--no-index", wheel], "pip could not be installed")
@@ -111,7 +111,7 @@ def runs(command):
 def run(command, complaint):
     """Run ``command``, showing what it prints; exits with ``complaint`` where it fails."""
     if subprocess.run(command).returncode:
-        sys.exit("Stopped: %s; the lines above say why." % complaint)
+        sys.exit(f"Stopped: {complaint}; the lines above say why.")
 
 
 if __name__ == "__main__":
