@@ -96,7 +96,7 @@ class Reader:
         return [self.ledger.origin_name(number) for number in origins]
 
     def _rows(self, found: Sequence[tuple[Entry, tuple[Value, ...] | None]], origins: dict[int, int]) -> list[Row]:
-        pending = self._pending()
+        pending = self.waiting()
         wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
         managed = self._managed(found)
         made: list[Row] = []
@@ -165,7 +165,7 @@ class Reader:
             return True
         return any(version.content is None or self.matches(version.content) for version in whole.record.versions)
 
-    def _pending(self) -> frozenset[str]:
+    def waiting(self) -> frozenset[str]:
         """Keys of records marked again since they were stamped: they wait for their next dot."""
         engine = self.ledger.engine
         if self.tracked.definition.identity is Identity.MANAGED:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.core.ranges import Difference
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
 from tallystick.errors import IdentityDoubt, SchemaError, StateError
@@ -45,6 +46,8 @@ class Plan:
     allowed: int = 0
     onconflict: OnConflict | None = None
     progress: Progress | None = None
+    compare: bool = False
+    """Compare every record instead of trusting states and digests: repair."""
 
 
 @dataclass(slots=True)
@@ -200,9 +203,11 @@ def _pass(
         wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()
     }
     settings = Settings(stated.site, scope, turned, report.run, plan.allowed, plan.onconflict)
-    if not report.pulled and _nothing_new(stated, holder):
+    if not plan.compare and not report.pulled and _nothing_new(stated, holder):
         return
     known = target.digest(stated.site, scope)
+    if plan.compare:
+        known = Known("", {}, known.prints, known.recent)
     keys = {} if known.state else _first_contact(source, target, scope, known, plan)
     held = _guarded(source, target, Selection(scope, known, keys), plan, report)
     done: Transfer = transfer(source, target, settings, known, keys=keys, held=held, progress=plan.progress)
@@ -253,24 +258,24 @@ def _first_contact(
 
 def _differing(source: Replica, target: Replica, wire: str, count: int, plan: Plan) -> list[str]:
     """Keys of the records that the target lacks or holds differently."""
-    lacking, both = _differences(source, target, wire)
+    lacking, _, both = differences(source, target, wire)
     _doubt(source, target, wire, both, count, plan)
     return sorted({*lacking, *both})
 
 
-def _differences(source: Replica, target: Replica, wire: str) -> tuple[list[str], list[str]]:
-    """Keys that only the source holds, and keys that both hold differently."""
-    stated = source.ranges(wire, []).ranges
-    lacking: set[str] = set()
-    both: set[str] = set()
-    asker, other, swapped = target, source, False
+def differences(a: Replica, b: Replica, wire: str) -> Difference:
+    """Keys that only ``a`` holds, only ``b`` holds, and that both hold differently."""
+    stated = a.ranges(wire, []).ranges
+    found = Difference([], [], [])
+    asked, other, turned = b, a, True
     while stated:
-        answered = asker.ranges(wire, stated)
-        lacking.update(answered.mine if swapped else answered.theirs)
-        both.update(answered.both)
+        answered = asked.ranges(wire, stated)
+        found.mine.extend(answered.theirs if turned else answered.mine)
+        found.theirs.extend(answered.mine if turned else answered.theirs)
+        found.both.extend(answered.both)
         stated = answered.ranges
-        asker, other, swapped = other, asker, not swapped
-    return sorted(lacking), sorted(both)
+        asked, other, turned = other, asked, not turned
+    return Difference(*(sorted(set(keys)) for keys in found))
 
 
 def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: int, plan: Plan) -> None:
@@ -301,7 +306,7 @@ def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> None:
 
 
 def _separated(a: Replica, b: Replica, wire: str) -> dict[str, str]:
-    _, both = _differences(a, b, wire)
+    both = differences(a, b, wire).both
     doubtful = set(a.older(wire, both)) & set(b.older(wire, both))
     return {key: new_key() for key in sorted(doubtful)}
 

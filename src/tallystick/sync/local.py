@@ -22,6 +22,7 @@ from tallystick.site.reading import Batch, Matches, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
+from tallystick.site.verifying import heal, inspect, recomputed
 from tallystick.sync.replica import (
     Announced,
     Answer,
@@ -147,6 +148,26 @@ class LocalReplica:
     def rekey(self, resource: str, keys: Mapping[str, str]) -> None:
         with self.ledger.write():
             rekey(self.ledger, self.ledger.resource(resource), keys)
+
+    # Verification
+
+    def check(self, resources: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        with self.ledger.write():
+            stamp(self.ledger)
+        found = {}
+        for wire in resources:
+            tracked = self.ledger.resource(wire)
+            problems = [(item.key, item.problem) for item in inspect(self.ledger, tracked)]
+            if recomputed(self.ledger, tracked) != tracked.fingerprint:
+                problems.append(("", "fingerprint"))
+            if problems:
+                found[wire] = problems
+        return found
+
+    def heal(self, resources: Sequence[str]) -> int:
+        with self.ledger.write():
+            stamp(self.ledger)
+            return sum(heal(self.ledger, self.ledger.resource(wire)) for wire in resources)
 
     # Changes
 

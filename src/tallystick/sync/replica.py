@@ -202,6 +202,12 @@ class Replica(Protocol):
     def rekey(self, resource: str, keys: Mapping[str, str]) -> None:
         """Give records older than tracking other keys. Raises SchemaError once the site has agreed with anybody."""
 
+    def check(self, resources: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Recompute rows from the data: (key, problem) by wire name for those that are not what the ledger says."""
+
+    def heal(self, resources: Sequence[str]) -> int:
+        """Take rows that bypassed capture as edits, and correct fingerprints. Returns how many."""
+
     def announce(self, selection: Selection) -> Announced:
         """How much ``changes`` would send."""
 

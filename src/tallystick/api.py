@@ -1,0 +1,474 @@
+"""The composition root: URLs become ends, ends agree (DESIGN.md 3 *api*).
+
+``tallystick.open(url)`` gives a ``Site``; ``site.sync(other)`` brings two ends into agreement.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tallystick.core.pages import Tally
+from tallystick.core.states import State, check_state, parse_state, scope_of
+from tallystick.core.values import fold
+from tallystick.errors import ConfigurationError, TallystickError, UsageError
+from tallystick.site import conflicts, parking, runs, siblings
+from tallystick.site.applying import OnConflict
+from tallystick.site.capture import track, untrack
+from tallystick.site.engines.engine import Engine
+from tallystick.site.engines.sqlite import SQLiteEngine
+from tallystick.site.holding import aside_of, content_of_row
+from tallystick.site.ledger import DELETED, Ledger, Tracked
+from tallystick.site.managed import contents
+from tallystick.site.reading import Reader
+from tallystick.site.retention import Purged, purge
+from tallystick.site.retrying import retry
+from tallystick.site.schema import Identity
+from tallystick.site.stamping import stamp
+from tallystick.site.verifying import Finding, heal, inspect
+from tallystick.sync.agreement import Plan, Report, agree
+from tallystick.sync.local import LocalReplica
+from tallystick.sync.replica import Replica
+from tallystick.sync.verification import Verdict, repair, verify
+
+__all__ = ["Change", "Resource", "Site", "end", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record of a site as it is now, delivered because it changed.
+
+    ``content`` maps field names on the wire to canonical values, None when the record is deleted or not shown.
+    ``state`` is where a reader stands after this change.
+    """
+
+    resource: str
+    key: str
+    deleted: bool
+    content: Mapping[str, Any] | None
+    stamp: int
+    origin: str
+    tick: int
+    seq: int
+    state: str
+
+
+def open(url: str | os.PathLike[str], *, create: bool = False) -> Site:
+    """Open a database of this machine or network as a site: an SQLite path or URL, or ``postgresql://``.
+
+    A ledger is created on first use. With ``create`` a missing SQLite file is created too. Raises
+    ConfigurationError when the database cannot be opened.
+    """
+    text = os.fspath(url)
+    return Site(LocalReplica.open(_engine(text, create), _shown(text)))
+
+
+def end(url: str | os.PathLike[str], *, create: bool = False, password: str | None = None) -> Replica:
+    """Open anything that can be named in ``sync A B`` as a replica.
+
+    SQLite paths and URLs, ``postgresql://``, and served sites by ``http(s)://``. ``password`` is for the user named
+    in a served site's URL. Raises ConfigurationError for what cannot be an end.
+    """
+    text = os.fspath(url)
+    if text.startswith(("http://", "https://")):
+        from tallystick.protocols.native.replica import RemoteReplica
+
+        return RemoteReplica(text, password=password)
+    return LocalReplica.open(_engine(text, create), _shown(text))
+
+
+def _engine(text: str, create: bool) -> Engine:
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if scheme in ("postgresql", "postgres"):
+        from tallystick.site.engines.postgresql import PostgreSQLEngine
+
+        return PostgreSQLEngine(text)
+    if scheme == "sqlite":
+        path = unquote(text.removeprefix("sqlite://"))
+        return SQLiteEngine(path.removeprefix("/") if not path.startswith("//") else path[1:], create=create)
+    if scheme:
+        raise ConfigurationError(
+            f"{scheme}:// is no end that tallystick knows",
+            hint="use a path, sqlite:///path, postgresql://..., http://... or https://...",
+        )
+    if Path(text).is_dir():
+        raise ConfigurationError(f"{text} is a directory, not a database", hint="name a database file")
+    return SQLiteEngine(text, create=create)
+
+
+def _shown(text: str) -> str:
+    """A URL without its password, for messages."""
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    if parts.password is None:
+        return text
+    user = f"{parts.username}@" if parts.username else ""
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"{user}{parts.hostname or ''}{port}").geturl()
+
+
+class Site:
+    """One installation: a database with a ledger. Not shared between threads; close it, or use it in ``with``."""
+
+    def __init__(self, replica: LocalReplica) -> None:
+        self.replica = replica
+        self.ledger: Ledger = replica.ledger
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database. Idempotent."""
+        self.replica.close()
+
+    @property
+    def id(self) -> str:
+        """The site's permanent identifier."""
+        return self.ledger.site
+
+    @property
+    def name(self) -> str:
+        """How the site was named when it was opened, without a password."""
+        return self.replica.name
+
+    # Tracking
+
+    def track(self, *tables: str) -> list[Resource]:
+        """Track tables, and those they refer to; all with a primary key when none is named.
+
+        Returns the newly tracked resources. Raises SchemaError for an unknown table or one without a primary key.
+        """
+        with self.ledger.write():
+            added = track(self.ledger, tables or None, self.ledger.references())
+        return [Resource(self, item.wire) for item in added]
+
+    def untrack(self, *tables: str) -> None:
+        """Stop tracking tables; without names remove every trace of tallystick from the database."""
+        with self.ledger.write():
+            if not tables:
+                for item in self.ledger.resources():
+                    if item.definition.identity is not Identity.MANAGED:
+                        self.ledger.engine.remove_capture(item.number, item.definition.name)
+                self.ledger.engine.drop_ledger()
+                return
+            for name in tables:
+                untrack(self.ledger, self._tracked(name))
+
+    def resources(self) -> list[Resource]:
+        """The tracked resources, by name."""
+        self.ledger.load()
+        return sorted((Resource(self, item.wire) for item in self.ledger.resources()), key=lambda item: item.wire)
+
+    def resource(self, name: str) -> Resource:
+        """A tracked resource by table name or wire name. Raises SchemaError when there is none."""
+        return Resource(self, self._tracked(name).wire)
+
+    def _tracked(self, name: str) -> Tracked:
+        self.ledger.load()
+        for item in self.ledger.resources():
+            if name in (item.definition.name, item.wire):
+                return self.ledger.resource(item.wire)
+        return self.ledger.resource(fold(name))
+
+    # Agreement
+
+    def sync(
+        self,
+        other: Site | Replica | str | os.PathLike[str],
+        plan: Plan | None = None,
+        *,
+        onconflict: OnConflict | None = None,
+    ) -> Report:
+        """Bring this site and ``other`` into agreement under ``plan``; THIS is this site.
+
+        Raises PeerError when the other end cannot be reached or refuses, IdentityDoubt, SchemaError. What a guard
+        held back is in ``report.held``.
+        """
+        chosen = plan or Plan()
+        chosen.onconflict = onconflict or chosen.onconflict
+        opened = isinstance(other, str | os.PathLike)
+        replica = end(other, create=True) if isinstance(other, str | os.PathLike) else other
+        try:
+            return logged_agree(self.replica, replica.replica if isinstance(replica, Site) else replica, chosen)
+        finally:
+            if opened and not isinstance(replica, Site):
+                replica.close()
+
+    def verify(self, other: Site | Replica, *, deep: bool = False) -> Verdict:
+        """Whether this site and ``other`` agree, and what differs. ``deep`` recomputes from the data first."""
+        return verify(self.replica, other.replica if isinstance(other, Site) else other, deep=deep)
+
+    def repair(self, other: Site | Replica) -> Report:
+        """Take rows that bypassed capture as edits and synchronize what differs."""
+        return repair(self.replica, other.replica if isinstance(other, Site) else other)
+
+    def inspect(self) -> list[Finding]:
+        """Rows that are not what the ledger says: corruption, or writes that bypassed capture."""
+        with self.ledger.write():
+            stamp(self.ledger)
+        return [finding for item in self.ledger.resources() for finding in inspect(self.ledger, self._of(item))]
+
+    def heal(self) -> int:
+        """Take rows that bypassed capture as the edits they are. Returns how many."""
+        with self.ledger.write():
+            stamp(self.ledger)
+            return sum(heal(self.ledger, self._of(item)) for item in self.ledger.resources())
+
+    def _of(self, item: Tracked) -> Tracked:
+        return self.ledger.resource(item.wire)
+
+    # Changes
+
+    def changes(
+        self, state: str | None = None, *resources: str, max_changes: int | None = None
+    ) -> Iterator[Change]:
+        """Every change of the named resources (all when none) beyond ``state``, each with the state after it.
+
+        Records come as they are now, each at most once, in the site's commit order; the state of the last one
+        continues from there. Raises StateError when the state cannot be continued from.
+        """
+        return changes(self, state, resources, max_changes)
+
+    def state(self, *resources: str) -> str:
+        """The state that stands for everything so far."""
+        return changes_state(self, resources)
+
+    # Waiting
+
+    def conflicts(self, undecided: bool | None = True) -> list[siblings.Contested]:
+        """Records with siblings: those somebody must decide, or (False) decided by policy, or (None) all."""
+        return siblings.contested(self.ledger, undecided=undecided)
+
+    def resolve(self, resource: str, key: str, choice: Any) -> None:
+        """Decide a conflict: the position of a version, a Resolution, or a content. Ends it at every site."""
+        with self.ledger.write():
+            stamp(self.ledger)
+            siblings.resolve(self.ledger, self._tracked(resource), key, choice)
+
+    def conflict_log(self) -> list[conflicts.Logged]:
+        """Versions that decisions hid, with their content."""
+        return conflicts.logged(self.ledger)
+
+    def undo(self, number: int) -> None:
+        """Bring back a version of the conflict log as a new edit."""
+        with self.ledger.write():
+            stamp(self.ledger)
+            for item in conflicts.logged(self.ledger):
+                if item.id == number:
+                    siblings.undo(self.ledger, self.ledger.resource(item.resource), item)
+                    return
+        raise UsageError(f"the conflict log has no entry {number}", hint="see: tallystick conflicts list --log")
+
+    def parked(self, kind: str | None = parking.PARKED) -> list[parking.Waiting]:
+        """Changes that are held and not shown."""
+        return parking.waiting(self.ledger, kind)
+
+    def retry(self) -> dict[str, Tally]:
+        """Try parked changes again."""
+        with self.ledger.write():
+            stamp(self.ledger)
+            return retry(self.ledger)
+
+    def drop(self, resource: str, key: str) -> None:
+        """Stop trying a parked change: it stays held and travels on, but is not shown here."""
+        with self.ledger.write():
+            tracked = self._tracked(resource)
+            waiting = {(item.resource, item.key) for item in parking.waiting(self.ledger)}
+            if (tracked.wire, key) not in waiting:
+                raise UsageError(f"{resource} {key!r} is not parked", hint="see: tallystick parked list SITE")
+            parking.decline(self.ledger, tracked, key, "dropped")
+
+    # Keeping
+
+    def purge(self, older_than_days: float) -> list[Purged]:
+        """Forget tombstones and conflict log entries older than that, where every rule allows it."""
+        with self.ledger.write():
+            stamp(self.ledger)
+            before = self.ledger.now() - int(older_than_days * 86_400_000)
+            return [purge(self.ledger, self._of(item), before) for item in self.ledger.resources()]
+
+    def log(self, run: str = "", limit: int = 100) -> list[runs.Run]:
+        """The run log, newest first."""
+        return runs.runs(self.ledger, run, limit)
+
+    def managed(self, resource: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Contents of managed records."""
+        return contents(self.ledger, self._tracked(resource), keys)
+
+
+class Resource:
+    """A tracked resource of a site."""
+
+    def __init__(self, site: Site, wire: str) -> None:
+        self.site = site
+        self.wire = wire
+
+    def __repr__(self) -> str:
+        return f"Resource({self.wire!r})"
+
+    @property
+    def tracked(self) -> Tracked:
+        """The ledger's view, counters loaded."""
+        return self.site.ledger.resource(self.wire)
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.tracked.definition.name
+
+    @property
+    def count(self) -> int:
+        """How many records it has."""
+        return self.tracked.fingerprint.count
+
+    @property
+    def state(self) -> str:
+        """The state that stands for everything so far."""
+        return self.site.state(self.wire)
+
+    def changes(self, state: str | None = None, *, max_changes: int | None = None) -> Iterator[Change]:
+        """Changes of this resource beyond ``state``; see ``Site.changes``."""
+        return self.site.changes(state, self.wire, max_changes=max_changes)
+
+
+def logged_agree(a: Replica, b: Replica, plan: Plan) -> Report:
+    """``agree``, noted in the run log of every local end when something moved, waits or went wrong."""
+    try:
+        report = agree(a, b, plan)
+    except TallystickError as error:
+        _log(a, b, plan.run, runs.ERROR, {"error": str(error)})
+        raise
+    if report.records or report.held or report.tracked:
+        outcome = runs.WARNING if report.waiting or report.held else runs.SUCCESS
+        tallies = {
+            side: {wire: _counts(tally) for wire, tally in found.items()}
+            for side, found in (("pushed", report.pushed), ("pulled", report.pulled))
+        }
+        _log(a, b, report.run, outcome, {**tallies, "records": report.records, "held": report.held})
+    return report
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    return {name: value for name in tally.__struct_fields__ if (value := getattr(tally, name))}
+
+
+def _log(a: Replica, b: Replica, run: str, outcome: str, report: Mapping[str, Any]) -> None:
+    for mine, other in ((a, b), (b, a)):
+        if isinstance(mine, LocalReplica):
+            with mine.ledger.write():
+                runs.finish(mine.ledger, runs.begin(mine.ledger, run, other.name, "sync"), outcome, report)
+
+
+# Changes of a site for readers ---------------------------------------------------------------------------------
+
+
+def changes_state(site: Site, resources: Iterable[str]) -> str:
+    """The token for everything that is stamped in the resources."""
+    with site.ledger.write():
+        stamp(site.ledger)
+        wires = _wires(site, resources)
+        return State(site.ledger.site, site.ledger.incarnation, scope_of(wires), site.ledger.seq).text()
+
+
+def _wires(site: Site, resources: Iterable[str]) -> tuple[str, ...]:
+    named = tuple(sorted(site._tracked(name).wire for name in resources))
+    return named or tuple(sorted(item.wire for item in site.ledger.resources()))
+
+
+def changes(
+    site: Site, state: str | None, resources: Sequence[str], max_changes: int | None = None
+) -> Iterator[Change]:
+    """See ``Site.changes``."""
+    ledger = site.ledger
+    with ledger.write():
+        stamp(ledger)
+        until = ledger.seq
+    wires = _wires(site, resources)
+    start = State(ledger.site, ledger.incarnation, scope_of(wires), 0)
+    if state:
+        start = parse_state(state)
+        horizon = max((ledger.resource(wire).horizon for wire in wires), default=0)
+        check_state(
+            start,
+            site=ledger.site,
+            incarnation=ledger.incarnation,
+            scope=scope_of(wires),
+            seq=until,
+            horizon=horizon,
+        )
+    found = _Merged(site, wires, start.seq, until)
+    for delivered, change in enumerate(found):
+        if max_changes is not None and delivered >= max_changes:
+            return
+        yield change
+
+
+class _Merged:
+    """Changes of several resources in the site's commit order."""
+
+    def __init__(self, site: Site, wires: Sequence[str], seq: int, until: int) -> None:
+        self.site, self.wires, self.seq, self.until = site, wires, seq, until
+        self.scope = scope_of(wires)
+
+    def __iter__(self) -> Iterator[Change]:
+        streams = [self._one(wire) for wire in self.wires]
+        return heapq.merge(*streams, key=lambda change: change.seq)
+
+    def _one(self, wire: str) -> Iterator[Change]:
+        ledger, position = self.site.ledger, self.seq
+        tracked = ledger.resource(wire)
+        pending = Reader(ledger, tracked, {})
+        while tracked.seq > position:
+            with ledger.engine.read():
+                batch = tracked.rows.after(position, self.until, 500)
+                waiting = pending.waiting()
+                managed = (
+                    contents(ledger, tracked, [entry.key for entry, _ in batch])
+                    if tracked.definition.identity is Identity.MANAGED
+                    else {}
+                )
+            for entry, values in batch:
+                if entry.key not in waiting:
+                    yield self._change(tracked, entry, values, managed)
+            if len(batch) < 500:
+                return
+            position = batch[-1][0].seq
+
+    def _change(self, tracked: Tracked, entry: Any, values: Any, managed: Mapping[str, Any]) -> Change:
+        ledger = self.site.ledger
+        content = managed.get(entry.key)
+        if content is None:
+            content = content_of_row(tracked.definition, values, aside_of(entry))
+        token = State(ledger.site, ledger.incarnation, self.scope, entry.seq).text()
+        return Change(
+            tracked.wire,
+            entry.key,
+            bool(entry.flags & DELETED) or content is None,
+            content,
+            entry.stamp,
+            ledger.origin_name(entry.origin),
+            entry.tick,
+            entry.seq,
+            token,
+        )
+
+
+def as_plain(report: Report) -> dict[str, Any]:
+    """A report as plain data, for ``--json``."""
+    plain = asdict(report)
+    for side in ("pushed", "pulled"):
+        plain[side] = {wire: _counts(tally) for wire, tally in getattr(report, side).items()}
+    return plain
+
