@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -36,9 +37,26 @@ def judge_unknown(record: Record, digest: Vector, forgotten: Vector) -> Verdict:
     """
     if not forgotten or not record.live:
         return Verdict.TAKE
-    if vector_covers(digest, record.seen.vector):
+    if bereft(record, digest) is None:
         return Verdict.DELETED_HERE
     return Verdict.DELETION_CONFLICT if any(_knew(digest, dot) for dot in _past_dots(record)) else Verdict.TAKE
+
+
+def bereft(record: Record, digest: Vector) -> Record | None:
+    """What is left of a live record beside an end that lacks it, has purged tombstones, and knows ``digest``.
+
+    Live versions that this end knew were deleted there, by a deletion that has been purged since. None when nothing
+    live is left; the same object when nothing falls away. Rows older than tracking stay: their tombstones do, too.
+    """
+    fallen = [
+        version
+        for version in record.versions
+        if version.dots and not version.deleted and all(_knew(digest, dot) for dot in version.dots)
+    ]
+    if not fallen:
+        return record
+    left = replace(record, versions=tuple(version for version in record.versions if version not in fallen))
+    return left if left.live else None
 
 
 def _past_dots(record: Record) -> Iterator[Dot]:

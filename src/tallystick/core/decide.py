@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tallystick.core.changes import Verdict, judge_unknown
+from tallystick.core.changes import Verdict, bereft, judge_unknown
 from tallystick.core.join import join
 from tallystick.core.merge import Projection, changed_fields, project
 from tallystick.core.policies import FieldPolicy, Method, Policy, Resolution, masters, newest
@@ -84,6 +84,8 @@ def _unknown(incoming: Record, policy: Policy, digest: Vector, forgotten: Vector
     verdict = judge_unknown(incoming, digest, forgotten)
     if verdict is Verdict.DELETED_HERE:
         return Outcome(Kind.UNCHANGED, incoming)
+    if verdict is Verdict.DELETION_CONFLICT:
+        incoming = bereft(incoming, digest) or incoming
     conflict = incoming.contested or verdict is Verdict.DELETION_CONFLICT
     projection = project(incoming, (), policy.conflict)
     if projection.content is None:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from tallystick.core.versions import Dot, Origin, Record, Seen, Vector, Version
 
 Ticks = Mapping[str, int]
-"""Own tick counter per resource (wire name); a resource that is absent stands at 0."""
+"""Own tick counter per resource (wire name), and the site's seq under ""; what is absent stands at 0."""
 
 NONCE_BITS = 53
 """Nonces are random integers from 1 below 2**NONCE_BITS: they also number incarnations, and fit every JSON reader."""
@@ -103,11 +103,14 @@ def site_of(origin: Origin) -> str:
     return origin.partition(".")[0]
 
 
-def speak(histories: Histories, nonce: int, ticks: Ticks) -> Histories:
-    """The histories once the site hands out its changes up to ``ticks``: unchanged when nothing is new since last time.
+def speak(histories: Histories, nonce: int, ticks: Ticks, seq: int = 0) -> Histories:
+    """The histories once the site hands out its changes up to ``ticks`` and ``seq``: unchanged when nothing is new.
 
-    Commit the result before anything is handed out. ``nonce`` is fresh and random.
+    ``seq`` counts as well as ticks do: the states that readers hold number a history, too, and a copy that only passes
+    on what others made must not be taken for its original. Commit the result before anything is handed out.
+    ``nonce`` is fresh and random.
     """
+    ticks = {"": seq, **ticks}
     own = histories.contacts.get(histories.origin, ())
     if not _advanced(own[-1].ticks if own else {}, ticks):
         return histories
@@ -278,6 +281,11 @@ def _renamed_vector(vector: Vector, after: int, fork: Fork) -> Vector:
 def _renamed_seen(seen: Seen, after: int, fork: Fork) -> Seen:
     vector = _renamed_vector(seen.vector, after, fork)
     return seen if vector is seen.vector else Seen(vector, seen.genesis)
+
+
+def renamed_version(version: Version, resource: str, fork: Fork) -> Version:
+    """A version of a record of ``resource`` with every name beyond the fork given to its branch."""
+    return _renamed_version(version, fork.after.get(resource, 0), fork)
 
 
 def _renamed_version(version: Version, after: int, fork: Fork) -> Version:
