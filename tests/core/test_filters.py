@@ -1,6 +1,5 @@
 """core/filters.py: which records a filter selects, in memory, on SQLite and on PostgreSQL."""
 
-import os
 import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -454,13 +453,8 @@ NATIVE = {name: logical for name, logical in TYPES.items() if name not in ("x", 
 
 
 @pytest.fixture(scope="module")
-def postgresql():
-    psycopg = pytest.importorskip("psycopg")
-    address = os.environ.get("TALLYSTICK_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
-    try:
-        connection = psycopg.connect(address, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL at {address}: {error}")
+def postgresql(postgresql_server):
+    connection = pytest.importorskip("psycopg").connect(postgresql_server)
     connection.execute("SET TIME ZONE 'Asia/Kolkata'")
     connection.execute(
         "CREATE TEMPORARY TABLE t (n bigint, d numeric(30,3), f float8, s text, r varchar, ok boolean, day date,"
