@@ -107,7 +107,28 @@ def agree(a: Replica, b: Replica, plan: Plan) -> Report:
     return report
 
 
-def _prepare(a: Replica, b: Replica, plan: Plan, report: Report) -> Scope:
+def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
+    """What ``agree`` would send, by direction and resource: changes and deletions. Creates no table, moves no record.
+
+    Raises what ``agree`` raises.
+    """
+    report = Report(a.name, b.name)
+    scope = _prepare(a, b, plan, report, create=False)
+    _meet(a, b, scope)
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for direction, source, target in ((PUSH, a, b), (PULL, b, a)):
+        if plan.direction in (BOTH, direction):
+            known = target.digest(source.describe().site, scope)
+            keys = {} if known.state else _first_contact(source, target, scope, known, plan)
+            announced = source.announce(Selection(scope, known, keys))
+            found[f"{source.name} -> {target.name}"] = {
+                wire: {"changes": announced.changes[wire], "deletions": announced.deletions[wire]}
+                for wire in scope.resources
+            }
+    return found
+
+
+def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = True) -> Scope:
     """Have both ends track what is to agree, and settle the scope."""
     first, second = a.describe(), b.describe()
     before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
@@ -119,10 +140,10 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report) -> Scope:
     if _differ(first, second) or plan.naming:
         shared = [item for item in first.resources if _selected(item.wire, item.name, plan)]
         names = [name for name in second.untracked if not plan.only and fold(name) not in _excluded(plan)]
-        second = b.prepare(Wanted(shared, names, plan.direction != PULL, dict(plan.naming), {}))
+        second = b.prepare(Wanted(shared, names, create and plan.direction != PULL, dict(plan.naming), {}))
         lacking = [item for item in second.resources if _selected(item.wire, item.name, plan)]
         if _differ(second, first):
-            first = a.prepare(Wanted(lacking, [], plan.direction != PUSH))
+            first = a.prepare(Wanted(lacking, [], create and plan.direction != PUSH))
     both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
     names = {item.wire: item.name for item in first.resources}
     wires = tuple(sorted(wire for wire in both if _selected(wire, names[wire], plan)))

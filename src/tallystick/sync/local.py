@@ -177,12 +177,11 @@ class LocalReplica:
         for wire in selection.scope.resources:
             tracked = self.ledger.resource(wire)
             digest = selection.known.digests.get(wire, {})
-            rows = [
-                entry
-                for entry, _ in Reader(self.ledger, tracked, digest).heads(state.seq, self.ledger.resource(wire).seq)
-            ]
-            announced.changes[wire] = sum(1 for entry in rows if not entry.flags & DELETED)
-            announced.deletions[wire] = sum(1 for entry in rows if entry.flags & DELETED)
+            keys = selection.keys.get(wire)
+            rows = [entry for entry, _ in Reader(self.ledger, tracked, digest).heads(state.seq, tracked.seq)]
+            live = [entry for entry in rows if not entry.flags & DELETED]
+            announced.changes[wire] = len(live) if keys is None else len(set(keys) & {entry.key for entry in live})
+            announced.deletions[wire] = len(rows) - len(live)
         return announced
 
     def _start(self, selection: Selection) -> State:

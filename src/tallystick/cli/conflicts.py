@@ -1,0 +1,143 @@
+"""``tallystick conflicts``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from tallystick.cli.options import as_json
+from tallystick.cli.output import moment, print_json, table
+from tallystick.core.clock import milliseconds_of
+from tallystick.core.policies import Resolution
+from tallystick.errors import UsageError
+
+
+@click.group("conflicts")
+def command() -> None:
+    """List, show and decide conflicts; bring back what a decision hid."""
+
+
+@command.command("list")
+@click.argument("site")
+@click.option("--all", "everything", is_flag=True, help="Also those that a policy decided and no edit has closed yet.")
+@click.option("--log", "log", is_flag=True, help="The conflict log: versions that decisions hid.")
+@as_json
+def list_(site: str, everything: bool, log: bool, as_json: bool) -> int:
+    """List conflicts that wait for a decision.
+
+    \b
+    Example:
+      tallystick conflicts list clinic.db
+    """
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        if log:
+            return _list_log(opened.conflict_log(), as_json)
+        found = opened.conflicts(None if everything else True)
+    rows = [(one.resource, one.key, len(one.versions), "yes" if one.undecided else "no") for one in found]
+    if as_json:
+        print_json([dict(zip(("resource", "key", "versions", "waits"), row, strict=True)) for row in rows])
+    elif rows:
+        table(("resource", "key", "versions", "waits"), rows)
+    else:
+        click.echo("no conflicts")
+    return 0
+
+
+def _list_log(entries: Any, as_json: bool) -> int:
+    if as_json:
+        print_json(
+            [
+                {"id": one.id, "resource": one.resource, "key": one.key, "at": one.at, "kind": one.kind,
+                 "content": one.version.content}
+                for one in entries
+            ]
+        )
+    else:
+        table(
+            ("id", "resource", "key", "when", "how"),
+            [(one.id, one.resource, one.key, moment(one.at), one.kind) for one in entries],
+        )
+    return 0
+
+
+@command.command("show")
+@click.argument("site")
+@click.argument("resource")
+@click.argument("key")
+@as_json
+def show(site: str, resource: str, key: str, as_json: bool) -> int:
+    """Show every version of a record with a conflict."""
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        wire = opened.resource(resource).wire
+        found = [one for one in opened.conflicts(None) if (one.resource, one.key) == (wire, key)]
+    if not found:
+        raise UsageError(f"{resource} {key!r} has no conflict", hint=f"see: tallystick conflicts list {site}")
+    versions = [
+        {"version": index, "shown": index in found[0].shown, "at": moment(milliseconds_of(version.stamp)),
+         "origin": version.origin, "content": version.content}
+        for index, version in enumerate(found[0].versions)
+    ]
+    if as_json:
+        print_json(versions)
+        return 0
+    for one in versions:
+        mark = "*" if one["shown"] else " "
+        content = "deleted" if one["content"] is None else json.dumps(one["content"], ensure_ascii=False, default=str)
+        click.echo(f"{mark} {one['version']}  {one['at']}  {content}")
+    return 0
+
+
+@command.command("resolve")
+@click.argument("site")
+@click.argument("resource")
+@click.argument("key")
+@click.option("--take", type=int, metavar="N", help="The version with this number (see show).")
+@click.option("--by", type=click.Choice(["this", "other", "newer", "master", "merge"]), help="A policy decides.")
+@click.option("--content", metavar="JSON", help="A content of your own, as a JSON object of field names.")
+def resolve(site: str, resource: str, key: str, take: int | None, by: str | None, content: str | None) -> int:
+    """Decide a conflict; the decision travels and ends it at every site.
+
+    \b
+    Examples:
+      tallystick conflicts resolve clinic.db patients 17 --take 1
+      tallystick conflicts resolve clinic.db patients 17 --by merge
+    """
+    from tallystick.api import open as open_site
+
+    given = [value for value in (take, by, content) if value is not None]
+    if len(given) != 1:
+        raise UsageError("say exactly one of --take, --by and --content", hint="see --help")
+    choice: Any = take if take is not None else Resolution(by) if by else _content(content or "")
+    with open_site(site) as opened:
+        opened.resolve(resource, key, choice)
+    click.echo("decided")
+    return 0
+
+
+def _content(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--content is no JSON: {error}", hint="""write it as '{"name": "x"}'""") from error
+    if not isinstance(value, dict):
+        raise UsageError("--content is no JSON object", hint="""write it as '{"name": "x"}'""")
+    return value
+
+
+@command.command("undo")
+@click.argument("site")
+@click.argument("number", type=int)
+def undo(site: str, number: int) -> int:
+    """Bring back version NUMBER of the conflict log as a new edit."""
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        opened.undo(number)
+    click.echo("brought back")
+    return 0

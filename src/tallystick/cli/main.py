@@ -1,0 +1,108 @@
+"""The entry point: lazy subcommands, exit codes, errors without tracebacks."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tallystick.errors import InternalError, TallystickError
+from tallystick.version import VERSION
+
+COMMANDS = {
+    "sync": "Bring two ends into agreement.",
+    "verify": "Prove that two ends agree, or show what differs.",
+    "repair": "Heal what verify found.",
+    "serve": "Serve a site over HTTP.",
+    "track": "Track tables of a database.",
+    "untrack": "Stop tracking; without names remove every trace.",
+    "status": "Show what a site tracks and what waits.",
+    "changes": "Show changes of a site, once or live.",
+    "conflicts": "List, show and decide conflicts.",
+    "parked": "List, retry and drop parked changes.",
+    "log": "Show the run log.",
+    "users": "Add, list and remove users of a served site.",
+    "purge": "Forget old deletions and closed conflicts.",
+}
+"""Subcommands and their short help; each lives in ``cli/<name>.py`` as ``command``."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tallystick.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="tallystick")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def group(context: click.Context, debug: bool) -> None:
+    """Name two ends; tallystick brings them into agreement, and can prove it.
+
+    \b
+    Examples:
+      tallystick sync clinic.db https://hub.example.org/
+      tallystick sync a.db postgresql://localhost/b --dry-run
+      tallystick verify a.db b.db
+
+    \b
+    Exit codes: 0 done; 1 done, but conflicts or parked changes wait; 2 usage;
+    3 a peer cannot be reached or refuses; 4 a guard stopped the run; 5 internal error.
+    """
+    context.obj = {"debug": debug}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and leave with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if debug:
+        given.remove("--debug")
+        given.insert(0, "--debug")
+    try:
+        code = group.main(given, prog_name="tallystick", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        _fail("stopped", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except TallystickError as error:
+        if debug:
+            raise
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        _fail("stopped; what was applied stays applied, run it again to go on", 130)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"internal error: {type(error).__name__}: {error}; run again with --debug and report it", InternalError.exit_code)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"tallystick: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

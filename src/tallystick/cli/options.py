@@ -1,0 +1,87 @@
+"""Options that several commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from tallystick.core.policies import ALL_METHODS, UPDATE_RESOLUTIONS, FieldPolicy, Method, Policy, Resolution
+from tallystick.core.values import fold
+from tallystick.errors import UsageError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def policies(strategy: str | None, update: Sequence[str], conflict: Sequence[str]) -> dict[str, Policy]:
+    """Policies by wire name from ``--strategy``, ``--update`` and ``--conflict``.
+
+    ``POLICY`` sets the default, ``RESOURCE=POLICY`` that of a resource, ``RESOURCE.FIELD=POLICY`` that of a field.
+    Raises UsageError for words that are none.
+    """
+    methods = _methods(strategy)
+    updates = _by_resource(update, "--update", UPDATE_RESOLUTIONS, Resolution.MERGE)
+    conflicts = _by_resource(conflict, "--conflict", tuple(Resolution), Resolution.NEWER)
+    names = {"", *updates, *conflicts}
+    found = {}
+    for name in names:
+        updated = updates.get(name) or updates.get("") or FieldPolicy(Resolution.MERGE)
+        decided = conflicts.get(name) or conflicts.get("") or FieldPolicy(Resolution.NEWER)
+        found[name] = Policy(methods, updated, decided)
+    return found
+
+
+def _methods(text: str | None) -> frozenset[Method]:
+    if text is None:
+        return ALL_METHODS
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    try:
+        return frozenset(Method(word) for word in words)
+    except ValueError as error:
+        raise UsageError(
+            f"--strategy {text!r}: {error}", hint=f"use any of {', '.join(Method)}, joined by commas"
+        ) from error
+
+
+def _by_resource(
+    texts: Sequence[str], option: str, allowed: Sequence[Resolution], default: Resolution
+) -> dict[str, FieldPolicy]:
+    defaults: dict[str, Resolution] = {}
+    fields: dict[str, dict[str, Resolution]] = {}
+    for text in texts:
+        target, _, word = text.rpartition("=")
+        resolution = _resolution(word.strip(), option, allowed)
+        resource, _, field = target.strip().partition(".")
+        if field:
+            fields.setdefault(fold(resource), {})[fold(field)] = resolution
+        else:
+            defaults[fold(resource)] = resolution
+    found = {}
+    for name in {*defaults, *fields}:
+        fallback = defaults.get(name, defaults.get("", default))
+        found[name] = FieldPolicy(fallback, fields.get(name, {}))
+    return found
+
+
+def _resolution(word: str, option: str, allowed: Sequence[Resolution]) -> Resolution:
+    try:
+        resolution = Resolution(word.lower())
+    except ValueError:
+        resolution = None  # type: ignore[assignment]
+    if resolution not in allowed:
+        raise UsageError(f"{option}: {word!r} is no policy", hint=f"use one of {', '.join(allowed)}")
+    return resolution
+
+
+def pairs(texts: Sequence[str], option: str, separator: str = "=") -> dict[str, str]:
+    """``A=B`` texts as a mapping. Raises UsageError."""
+    found = {}
+    for text in texts:
+        left, sign, right = text.partition(separator)
+        if not sign or not left.strip() or not right.strip():
+            raise UsageError(f"{option} {text!r} is not NAME{separator}VALUE", hint="see --help for examples")
+        found[left.strip()] = right.strip()
+    return found

@@ -1,0 +1,101 @@
+"""Printing: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from tallystick.core.pages import Tally
+from tallystick.sync.agreement import Report
+
+
+def print_json(value: Any) -> None:
+    """One JSON document."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, frozenset | set | tuple):
+        return sorted(value)
+    return str(value)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Aligned columns; numbers to the right."""
+    listed = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(head[index]), *(len(row[index]) for row in listed)) if listed else len(head[index]) for index in range(len(head))]
+    numeric = [all(_is_number(row[index]) for row in listed) and bool(listed) for index in range(len(head))]
+    for row in [list(head), *listed]:
+        cells = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(value).replace("\n", " ")
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).replace(",", "").isdigit() or text == "-"
+
+
+def moment(milliseconds: int | None) -> str:
+    """A time for people, in UTC."""
+    if milliseconds is None:
+        return "-"
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+COUNTS = ("created", "updated", "deleted", "unchanged", "conflicts", "parked")
+
+
+def report(done: Report, size: int | None = None) -> None:
+    """What a synchronization did, for people."""
+    if done.tracked:
+        click.echo(f"now tracked: {', '.join(done.tracked)}")
+    rows = []
+    for side, tallies, target in (("->", done.pushed, done.b), ("<-", done.pulled, done.a)):
+        rows.extend((side, wire, *_counts(tally)) for wire, tally in sorted(tallies.items()) if any(_counts(tally)))
+        del target
+    if rows:
+        table(("", "resource", *COUNTS), rows)
+    elif not done.held:
+        click.echo("in agreement; nothing to do")
+    speed = f", {done.records / done.seconds:,.0f} records/s" if done.records and done.seconds else ""
+    wire = "" if size is None else f", {size:,} bytes on the wire"
+    click.echo(f"{done.records:,} records in {done.seconds:.2f} s{speed}{wire}")
+    if done.undecided:
+        click.echo(f"{done.undecided} conflicts wait for a decision: tallystick conflicts list")
+    if done.parked:
+        click.echo(f"{done.parked} changes are parked: tallystick parked list")
+
+
+def _counts(tally: Tally) -> list[int]:
+    return [max(0, getattr(tally, name)) for name in COUNTS]
+
+
+class Meter:
+    """Progress on a terminal; silent elsewhere."""
+
+    def __init__(self, silent: bool) -> None:
+        self.shown = not silent and sys.stderr.isatty()
+        self.records = 0
+
+    def __call__(self, resource: str, records: int) -> None:
+        """Take note of a page."""
+        self.records += records
+        if self.shown:
+            click.echo(f"\r\x1b[K{self.records:,} records, {resource}", nl=False, err=True)
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self.shown and self.records:
+            click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,60 @@
+"""``tallystick parked``."""
+
+from __future__ import annotations
+
+import click
+
+from tallystick.cli.options import as_json
+from tallystick.cli.output import moment, print_json, table
+
+
+@click.group("parked")
+def command() -> None:
+    """List, retry and drop parked changes: held and passed on, but not applicable here now."""
+
+
+@command.command("list")
+@click.argument("site")
+@click.option("--declined", is_flag=True, help="Those that a policy does not want here.")
+@as_json
+def list_(site: str, declined: bool, as_json: bool) -> int:
+    """List parked changes and why they wait."""
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        found = opened.parked("declined" if declined else "parked")
+    if as_json:
+        print_json([one._asdict() for one in found])
+    elif found:
+        rows = [(one.resource, one.key, moment(one.since), one.attempts, one.reason) for one in found]
+        table(("resource", "key", "since", "tried", "why"), rows)
+    else:
+        click.echo("nothing is waiting")
+    return 0
+
+
+@command.command("retry")
+@click.argument("site")
+def retry(site: str) -> int:
+    """Try all parked changes again; exit 1 if some still wait."""
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        done = sum(tally.written for tally in opened.retry().values())
+        left = len(opened.parked())
+    click.echo(f"{done} applied, {left} still parked")
+    return 1 if left else 0
+
+
+@command.command("drop")
+@click.argument("site")
+@click.argument("resource")
+@click.argument("key")
+def drop(site: str, resource: str, key: str) -> int:
+    """Stop trying one change: it stays held and travels on, but is not shown here."""
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        opened.drop(resource, key)
+    click.echo("dropped")
+    return 0

@@ -1,0 +1,38 @@
+"""``tallystick repair``."""
+
+from __future__ import annotations
+
+import click
+
+from tallystick.cli.credentials import password
+from tallystick.cli.options import as_json
+from tallystick.cli.output import print_json, report
+
+
+@click.command("repair")
+@click.argument("a")
+@click.argument("b")
+@click.option("--password-file", type=click.Path(), help="File with the password for a served end.")
+@as_json
+def command(a: str, b: str, password_file: str | None, as_json: bool) -> int:
+    """Heal what verify found: rows changed behind the ledger's back become edits, then everything is compared.
+
+    \b
+    Example:
+      tallystick repair clinic.db https://hub.example.org/
+    """
+    from tallystick.api import as_plain, end
+    from tallystick.sync.verification import repair
+
+    secret = password(password_file)
+    first, second = end(a, password=secret), end(b, password=secret)
+    try:
+        done = repair(first, second)
+    finally:
+        first.close()
+        second.close()
+    if as_json:
+        print_json(as_plain(done))
+    else:
+        report(done)
+    return 1 if done.waiting else 0

@@ -1,0 +1,51 @@
+"""``tallystick status``."""
+
+from __future__ import annotations
+
+import click
+
+from tallystick.cli.options import as_json
+from tallystick.cli.output import print_json, table
+
+
+@click.command("status")
+@click.argument("site")
+@as_json
+def command(site: str, as_json: bool) -> int:
+    """Show what SITE tracks, how much, and what waits for somebody.
+
+    \b
+    Example:
+      tallystick status clinic.db --json
+    """
+    from tallystick.api import open as open_site
+
+    with open_site(site) as opened:
+        resources = [
+            {
+                "resource": item.wire,
+                "table": item.name,
+                "identity": item.tracked.definition.identity.value,
+                "records": item.count,
+                "tick": item.tracked.tick,
+            }
+            for item in opened.resources()
+        ]
+        status = {
+            "site": opened.id,
+            "origin": opened.ledger.origin,
+            "untracked": opened.replica.describe().untracked,
+            "resources": resources,
+            "conflicts": len(opened.conflicts()),
+            "parked": len(opened.parked()),
+            "declined": len(opened.parked("declined")),
+        }
+    if as_json:
+        print_json(status)
+        return 0
+    click.echo(f"site {status['site']}")
+    table(("resource", "table", "identity", "records"), [tuple(item.values())[:4] for item in resources])
+    if status["untracked"]:
+        click.echo(f"not tracked: {', '.join(status['untracked'])}")
+    click.echo(f"{status['conflicts']} conflicts wait, {status['parked']} changes parked, {status['declined']} declined")
+    return 0

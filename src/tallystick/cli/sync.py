@@ -1,0 +1,158 @@
+"""``tallystick sync``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tallystick.cli.options import as_json, pairs, policies
+from tallystick.cli.output import Meter, print_json, report, table
+from tallystick.core import filter_text, filters
+from tallystick.core.values import fold
+from tallystick.errors import UsageError
+
+
+@click.command("sync")
+@click.argument("a")
+@click.argument("b")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this resource (and those it refers to).")
+@click.option("--exclude", multiple=True, metavar="NAME", help="Not this resource.")
+@click.option("--direction", type=click.Choice(["both", "push", "pull"]), default="both", help="push is A to B.")
+@click.option("--strategy", metavar="LIST", help="Methods allowed: create,update,delete,merge; empty skips.")
+@click.option("--update", multiple=True, metavar="[NAME=]POLICY", help="For updates: this|other|newer|master.")
+@click.option(
+    "--conflict",
+    multiple=True,
+    metavar="[NAME[.FIELD]=]POLICY",
+    help="For conflicts: this|other|newer|master|merge|keep-both|ask. THIS is A. Default: newer.",
+)
+@click.option("--where", multiple=True, metavar="'NAME: EXPR'", help="Only records that match, as in name eq 'x'.")
+@click.option("--leaving", type=click.Choice(["keep", "delete"]), default="keep", help="Records that leave the filter.")
+@click.option("--identity", metavar="same|separate|natural:COL,COL", help="What equal integer keys mean at first contact.")
+@click.option("--ref", multiple=True, metavar="CHILD.COL=PARENT", help="A reference that the schema does not declare.")
+@click.option("--map", "mapping", multiple=True, metavar="A.NAME=B.NAME", help="Tables or columns that are called differently.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent; change nothing but tracking.")
+@click.option("--allow-deletes", metavar="N|all", help="Let so many deletions per resource pass the guard.")
+@click.option("--run-name", default="", help="Name of the run in the log.")
+@click.option("--password-file", type=click.Path(), help="File with the password for a served end ('-' is stdin).")
+@as_json
+def command(a: str, b: str, **given: Any) -> int:
+    """Bring A and B into agreement.
+
+    A and B are SQLite files, postgresql:// databases, or served sites (http://, https://). Tables are tracked on
+    first use. THIS in policies is A, in both directions.
+
+    \b
+    Examples:
+      tallystick sync clinic.db https://hub.example.org/
+      tallystick sync a.db b.db --conflict merge --conflict patients.phone=this
+      tallystick sync a.db postgresql://db/hub --only orders --where "orders: total gt 10"
+    """
+    from tallystick.api import as_plain, end, logged_agree
+    from tallystick.cli.credentials import password
+
+    plan = make_plan(given)
+    secret = password(given["password_file"])
+    first = end(a, password=secret)
+    try:
+        second = end(b, create=not given["dry_run"], password=secret)
+        try:
+            if given["dry_run"]:
+                return _dry_run(first, second, plan, given["as_json"])
+            meter = Meter(given["as_json"])
+            plan.progress = meter
+            done = logged_agree(first, second, plan)
+            meter.close()
+            size = bytes_moved(first, second)
+        finally:
+            second.close()
+    finally:
+        first.close()
+    if given["as_json"]:
+        print_json({**as_plain(done), "bytes": size})
+    else:
+        report(done, size)
+    if done.held:
+        listed = ", ".join(f"{count} of {where}" for where, count in sorted(done.held.items()))
+        click.echo(
+            f"tallystick: the guard held back deletions ({listed}); everything else was applied. Look at what was "
+            f"deleted, then run again with --allow-deletes {max(done.held.values())} or all",
+            err=True,
+        )
+        return 4
+    return 1 if done.waiting else 0
+
+
+def bytes_moved(*ends: Any) -> int | None:
+    """Bytes that went over the network, None when nothing did."""
+    counted = [end.transport.bytes_moved for end in ends if hasattr(end, "transport")]
+    return sum(counted) if counted else None
+
+
+def make_plan(given: dict[str, Any]) -> Any:
+    """The plan that the options ask for. Raises UsageError."""
+    from tallystick.sync.agreement import Plan
+    from tallystick.sync.guards import parse_allowance
+
+    allowed = 0
+    if given["allow_deletes"]:
+        try:
+            allowed = parse_allowance(given["allow_deletes"])
+        except ValueError:
+            raise UsageError(
+                f"--allow-deletes {given['allow_deletes']!r} is neither a number nor all", hint="say how many may go"
+            ) from None
+    identity = given["identity"] or ""
+    if identity not in ("", "same", "separate") and not identity.startswith("natural:"):
+        raise UsageError(f"--identity {identity!r}", hint="use same, separate or natural:COLUMN,COLUMN")
+    return Plan(
+        only=tuple(given["only"]),
+        exclude=tuple(given["exclude"]),
+        direction=given["direction"],
+        policies=policies(given["strategy"], given["update"], given["conflict"]),
+        where=_filters(given["where"]),
+        delete_left=given["leaving"] == "delete",
+        identity=identity,
+        naming=_naming(given["mapping"]),
+        references=pairs(given["ref"], "--ref"),
+        run=given["run_name"],
+        allowed=allowed,
+    )
+
+
+def _filters(texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name, text in pairs(texts, "--where", ":").items():
+        found[name] = filters.text(filter_text.parse(text))
+    return found
+
+
+def _naming(texts: tuple[str, ...]) -> dict[str, str]:
+    """``A.NAME=B.NAME`` as names of B with the wire names that A gives them."""
+    found = {}
+    for left, right in pairs(texts, "--map").items():
+        found[right] = fold(left.rpartition(".")[2] if "." in left else left)
+    return found
+
+
+def _dry_run(first: Any, second: Any, plan: Any, json_wanted: bool) -> int:
+    from tallystick.sync.agreement import preview
+
+    announced = preview(first, second, plan)
+    if json_wanted:
+        print_json(announced)
+        return 0
+    rows = [
+        (side, wire, counts["changes"], counts["deletions"])
+        for side, resources in announced.items()
+        for wire, counts in resources.items()
+        if counts["changes"] or counts["deletions"]
+    ]
+    if rows:
+        table(("direction", "resource", "changes", "deletions"), rows)
+    else:
+        click.echo("in agreement; nothing would be sent")
+    sys.stdout.flush()
+    return 0

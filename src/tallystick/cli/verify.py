@@ -1,0 +1,57 @@
+"""``tallystick verify``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from tallystick.cli.credentials import password
+from tallystick.cli.options import as_json
+from tallystick.cli.output import print_json
+
+
+@click.command("verify")
+@click.argument("a")
+@click.argument("b")
+@click.option("--deep", is_flag=True, help="Recompute everything from the data first.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this resource.")
+@click.option("--password-file", type=click.Path(), help="File with the password for a served end.")
+@as_json
+def command(a: str, b: str, deep: bool, only: tuple[str, ...], password_file: str | None, as_json: bool) -> int:
+    """Prove that A and B agree: exit 0 only if they do; otherwise print what differs and exit 1.
+
+    \b
+    Examples:
+      tallystick verify clinic.db https://hub.example.org/
+      tallystick verify a.db b.db --deep --json
+    """
+    from tallystick.api import end
+    from tallystick.core.values import fold
+    from tallystick.sync.verification import verify
+
+    secret = password(password_file)
+    first, second = end(a, password=secret), end(b, password=secret)
+    try:
+        verdict = verify(first, second, deep=deep, only=tuple(fold(name) for name in only))
+    finally:
+        first.close()
+        second.close()
+    if as_json:
+        print_json({**asdict(verdict), "agree": verdict.agree})
+        return 0 if verdict.agree else 1
+    for name, found in verdict.corrupt.items():
+        for wire, problems in found.items():
+            for key, problem in problems[:20]:
+                click.echo(f"{name}: {wire} {key}: {problem} behind the ledger's back")
+    for item in verdict.differences:
+        kind = "differ" if item.knowledge else "know the same but show it differently (policies)"
+        click.echo(f"{item.resource}: {kind}; {item.counts[0]} records at A, {item.counts[1]} at B")
+        for label, keys in (("only at A", item.only_a), ("only at B", item.only_b), ("different", item.both)):
+            if keys:
+                click.echo(f"  {label}: {', '.join(keys[:10])}{' ...' if len(keys) > 10 else ''}")
+    for wire, name in verdict.missing.items():
+        click.echo(f"{wire}: not tracked at {name}")
+    if verdict.agree:
+        click.echo(f"agree: {verdict.records:,} records in {len(verdict.resources)} resources")
+    return 0 if verdict.agree else 1
