@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,14 +29,11 @@ def postgresql_server():
 def postgresql_database(postgresql_server):
     """The URL of an empty PostgreSQL database that nobody else has, dropped afterwards."""
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict
 
     name = f"tally_test_{uuid.uuid4().hex}"
     with psycopg.connect(postgresql_server, autocommit=True) as server:
         server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
-        where = conninfo_to_dict(postgresql_server)
-        login = where.get("user", "postgres") + (f":{where['password']}" if where.get("password") else "")
         try:
-            yield f"postgresql://{login}@{where.get('host', '127.0.0.1')}:{where.get('port', 5432)}/{name}"
+            yield urlsplit(postgresql_server)._replace(path="/" + name).geturl()
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
