@@ -83,12 +83,13 @@ def decode_value(field: Field, data: Data) -> object:
         return Upload(data.url, data.filename) if data.url or data.filename else DROPPED
     try:
         found = _DECODERS[field.kind](data)
+        _check_range(field, found)
         if found is not DROPPED and found is not None:
             _check_length(field, found)
             if field.check is not None:
                 found = field.check(found)
     except (ValueError, TimeFormatError, InvalidOperation) as error:
-        reason = error.message if isinstance(error, TimeFormatError) else str(error)
+        reason = error.message if isinstance(error, TimeFormatError) else f"{error}{_range(field)}"
         raise FieldRejected(field.name, reason) from None
     if field.options and isinstance(found, str | int) and found != "" and str(found) not in field.options:
         raise FieldRejected(field.name, "Value not allowed")
@@ -98,6 +99,22 @@ def decode_value(field: Field, data: Data) -> object:
 def _check_length(field: Field, found: object) -> None:
     if field.length and isinstance(found, str) and len(found) > field.length:
         raise ValueError(f"Enter no more than {field.length} characters")
+
+
+def _check_range(field: Field, found: object) -> None:
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        low, high = field.minimum, field.maximum
+        if (low is not None and found < low) or (high is not None and found > high):
+            raise ValueError("Enter an integer" if field.kind is Kind.INTEGER else "Enter a number")
+
+
+def _range(field: Field) -> str:
+    low, high = field.minimum, field.maximum
+    if low is not None and high is not None:
+        return f" between {low:g} and {high:g}"
+    if low is not None:
+        return f" greater than or equal to {low:g}"
+    return "" if high is None else f" less than or equal to {high:g}"
 
 
 def given(data: Data) -> object:

@@ -92,7 +92,7 @@ class MemoryStore:
             return True
         if record.deleted and not selection.include_deleted:
             return False
-        if not (record.deleted or all(self._holds(table, record, one) for one in selection.conditions)):
+        if not all(self._holds(table, record, one) for one in selection.conditions):
             return False
         if _changed(record, selection):
             return True

@@ -64,8 +64,9 @@ class Field:
     """One field of a table.
 
     ``target`` is the table that a reference points to. ``represented`` says that the field is written with a JSON
-    ``value`` even where it holds plain text. ``check`` takes a decoded value, gives the one to store and raises
-    ValueError with the reason when the field does not take it. ``options`` are its allowed values with their labels.
+    ``value`` even where it holds plain text. ``minimum`` and ``maximum`` bound numbers, ``options`` are the allowed
+    values with their labels. ``check`` takes a decoded value, gives the one to store and raises ValueError with the
+    reason when the field does not take it.
     """
 
     name: str
@@ -78,6 +79,8 @@ class Field:
     readable: bool = True
     writable: bool = True
     length: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     options: Mapping[str, str] | None = None
     check: Callable[[object], object] | None = None
 

@@ -1,0 +1,160 @@
+"""Answering a pull and a push (spec: sections 4.1 *send* and *receive*, 8, 9.5 and 17), whatever carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tallystick.core.policies import Method, Resolution
+from tallystick.protocols.eden import watermarks
+from tallystick.protocols.eden.deciding import Outcome, Policies, receiver_policies, task_policies
+from tallystick.protocols.eden.elements import Document, Resource
+from tallystick.protocols.eden.exporting import Export, Layout, export
+from tallystick.protocols.eden.filters import MAIN, Condition, Filter, format_filter
+from tallystick.protocols.eden.importing import import_document
+from tallystick.protocols.eden.items import Hook, Imported, Options
+from tallystick.protocols.eden.replies import PushReply
+from tallystick.protocols.eden.schema import Table
+from tallystick.protocols.eden.store import EdenStore, LogEntry, Repository, Result, Selection, Task
+
+MIXED = "Mixed resource synchronization not supported"
+UNREGISTERED = "Registration required"
+NO_DATA = "No data to send"
+
+# A pull --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What a peer asks for. ``scope`` names everything but ``msince`` that decides which records it gets."""
+
+    table: Table
+    repository: Repository | None = None
+    msince: datetime | None = None
+    filters: tuple[Filter, ...] = ()
+    include_deleted: bool = True
+    components: bool = True
+    component_names: tuple[str, ...] | None = None
+    start: int | None = None
+    limit: int | None = None
+    show_ids: bool = False
+    endpoint: str = "sync"
+
+    @property
+    def scope(self) -> str:
+        """Equal scopes get equal records."""
+        shape = f"{self.endpoint}:{self.table.name}:{self.include_deleted:d}{self.components:d}"
+        return "&".join([shape, *(format_filter(one) for one in self.filters)])
+
+
+def answer_pull(store: EdenStore, pull: Pull, base: str, now: datetime) -> Export:
+    """The export that answers ``pull``; read to its end, it is remembered for the peer and logged.
+
+    A registered peer that comes back with the ``msince`` which our last answer gave it is served by our own sequence
+    of changes: rows from the future, rows within one second and rows that arrived late with an old time are not
+    missed. Any other ``msince`` selects by time, as documented; one from the future that we never gave rise to cannot
+    tell what the peer has, so it gets everything.
+    """
+    peer = pull.repository.uuid if pull.repository is not None else None
+    paged = pull.start is not None or pull.limit is not None
+    answers = store.answers(peer, pull.scope) if peer and not paged else ()
+    head = store.head()
+    reached = watermarks.known_seq(answers, pull.msince)
+    since = pull.msince if reached is None and (pull.msince is None or pull.msince <= now) else None
+    chosen = Selection(
+        since,
+        reached,
+        tuple(one.condition for one in pull.filters if one.table in (MAIN, pull.table.name)),
+        pull.include_deleted,
+        components=pull.components,
+        start=pull.start,
+        limit=pull.limit,
+    )
+    found = export(store, pull.table, chosen, _layout(pull, base))
+    if peer and not paged:
+        found.resources = _remembering(store, found, found.resources, pull, head, now)
+    return found
+
+
+def _layout(pull: Pull, base: str) -> Layout:
+    conditions: dict[str, tuple[Condition, ...]] = {}
+    for one in pull.filters:
+        if one.table not in (MAIN, pull.table.name):
+            conditions[one.table] = (*conditions.get(one.table, ()), one.condition)
+    return Layout(base, pull.components, pull.component_names, conditions, pull.show_ids)
+
+
+def _remembering(
+    store: EdenStore, found: Export, resources: Iterator[Resource], pull: Pull, head: int, now: datetime
+) -> Iterator[Resource]:
+    yield from resources
+    if pull.repository is None or not pull.repository.uuid:
+        return
+    peer = pull.repository.uuid
+    before = store.answers(peer, pull.scope)
+    after = watermarks.remember(before, pull.msince, found.progress.newest, head)
+    if tuple(after) != tuple(before):
+        store.remember(peer, pull.scope, after)
+    store.save_repository(replace(pull.repository, last_connected=now))
+    message = f"{found.progress.records} records sent" if found.progress.records else NO_DATA
+    store.log(LogEntry(now, peer, pull.table.name, "pull", "incoming", "send", Result.SUCCESS, False, message))
+
+
+# A push --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a peer wants us to take. Strategy and policies are the sender's; a task of ours goes before them."""
+
+    table: Table
+    repository: Repository
+    strategy: frozenset[Method] = frozenset(Method)
+    update: Resolution | None = None
+    msince: datetime | None = None
+    user: str | None = None
+    onconflict: Hook | None = None
+    permitted: Callable[[Table, Method], bool] = lambda _table, _method: True
+
+
+def policies_for(push: Push, task: Task | None) -> Policies:
+    """Whose policies apply, and what is known of the last synchronization (section 9.5)."""
+    if task is not None:
+        return task_policies(
+            strategy=task.strategy,
+            update=task.update,
+            conflict=task.conflict,
+            last_pull=task.last_pull,
+            active=False,
+        )
+    return receiver_policies(strategy=push.strategy, update=push.update, last_sync=push.msince)
+
+
+def answer_push(store: EdenStore, push: Push, document: Document, now: datetime) -> PushReply:
+    """Takes a pushed document; the reply says what became of it. Logs and stamps. Raises what the store raises."""
+    repository = push.repository
+    task = store.task(repository.uuid or "", push.table.name)
+    options = Options(
+        policies_for(push, task),
+        repository.uuid,
+        push.user,
+        onconflict=push.onconflict,
+        permitted=push.permitted,
+    )
+    done = import_document(store, push.table, document, options, now)
+    store.save_repository(replace(repository, last_connected=now))
+    store.log(import_entry(done, repository.uuid, push.table.name, "push", "incoming", now))
+    return done.reply
+
+
+def import_entry(
+    done: Imported, repository: str | None, resource: str, mode: str, direction: str, now: datetime
+) -> LogEntry:
+    """The log entry of an import: a warning with one line per issue when something was rejected."""
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(done.outcomes.items()))
+    issues = done.reply.issues
+    message = "\n".join([counts or "nothing new", *issues])
+    left = done.outcomes.get(Outcome.REJECTED, 0) or issues
+    result = Result.WARNING if left else Result.SUCCESS
+    return LogEntry(now, repository, resource, mode, direction, "import", result, bool(left), message)
