@@ -41,8 +41,7 @@ format: python
 
 smoke: python
 	@$(PYTHON) tools/environment.py requirements-dev.lock
-	@for script in benchmarks/*.py; do [ -f "$$script" ] || continue; \
-		grep -q -e --smoke "$$script" || continue; \
+	@for script in $$(grep -ls __main__ benchmarks/*.py); do \
 		echo "$$script --smoke"; $(BIN)/python "$$script" --smoke || exit 1; done
 
 LOCK := build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --group build \
