@@ -23,16 +23,18 @@ demo: python
 	@$(PYTHON) tools/environment.py requirements.lock
 	@$(BIN)/python examples/demo.py
 
-test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
-	@if [ -f src/tallystick/testing/simulate.py ]; then $(BIN)/python -m tallystick.testing.simulate --seeds $(SEEDS); fi
+# Every gate runs, also after one has failed: a typo should not hide what the tests have to say.
+test: python
+	@failed=0; $(MAKE) --no-print-directory lint || failed=1; \
+	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS) || failed=1; \
+	if [ -f src/tallystick/testing/simulate.py ]; then \
+		$(BIN)/python -m tallystick.testing.simulate --seeds $(SEEDS) || failed=1; fi; \
+	exit $$failed
 
 lint: python
 	@$(PYTHON) tools/environment.py requirements-dev.lock
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict src
-	$(BIN)/lint-imports
+	@failed=0; for gate in "ruff check" "ruff format --check" "mypy --strict src" lint-imports; do \
+		echo "$$gate"; $(BIN)/$$gate || { failed=1; echo "$$gate: failed"; }; done; exit $$failed
 
 format: python
 	@$(PYTHON) tools/environment.py requirements-dev.lock
