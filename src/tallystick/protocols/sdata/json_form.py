@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from tallystick.core.values import Logical
-from tallystick.protocols.sdata.diagnoses import Diagnosis, Severity
+from tallystick.protocols.sdata.diagnoses import Diagnosis
 from tallystick.protocols.sdata.digest_messages import read_tick
 from tallystick.protocols.sdata.digests import Digest, DigestEntry, SyncState, digest_of
 from tallystick.protocols.sdata.entries import Entry, Link
@@ -194,8 +194,17 @@ def read_json(data: bytes, size: int) -> dict[str, Any]:
     return found
 
 
-def read_entry_json(found: Mapping[str, Any], element: str, namespace: str, depth: int = 32) -> Entry:
-    """The entry in a JSON object; its payload is an ``element`` of ``namespace``."""
+class Shape(NamedTuple):
+    """What JSON does not say: the payload's element and namespace, and the elements inside its collections."""
+
+    element: str
+    namespace: str
+    items: Mapping[str, str]
+    depth: int = 32
+
+
+def read_entry_json(found: Mapping[str, Any], shape: Shape) -> Entry:
+    """The entry in a JSON object. Raises MalformedMessage or MessageTooLarge."""
     state = found.get("$syncState")
     return Entry(
         title=_text(found.get("$title")),
@@ -207,18 +216,18 @@ def read_entry_json(found: Mapping[str, Any], element: str, namespace: str, dept
         message=_text(found.get("$httpMessage")),
         location=_text(found.get("$location")),
         state=None if state is None else _read_state(state),
-        payload=_read_payload(found, element, namespace, depth),
+        payload=_read_payload(found, shape),
     )
 
 
-def read_feed_json(found: Mapping[str, Any], element: str, namespace: str, most: int) -> Feed:
+def read_feed_json(found: Mapping[str, Any], shape: Shape, most: int) -> Feed:
     """The feed in a JSON object; one without ``$resources`` is a feed of one entry.
 
     Raises MessageTooLarge for more than ``most`` entries, MalformedMessage for what is no feed.
     """
     listed = found.get("$resources")
     if listed is None:
-        return Feed(FeedHead(), [read_entry_json(found, element, namespace)])
+        return Feed(FeedHead(), [read_entry_json(found, shape)])
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
         raise MalformedMessage("$resources is not a list of objects")
     if len(listed) > most:
@@ -236,7 +245,7 @@ def read_feed_json(found: Mapping[str, Any], element: str, namespace: str, most:
         mode={CATCH_UP.lower(): CATCH_UP, IMMEDIATE.lower(): IMMEDIATE}.get(mode, ""),
         digest=read_digest_object(found["$digest"]) if "$digest" in found else None,
     )
-    return Feed(head, [read_entry_json(item, element, namespace) for item in listed])
+    return Feed(head, [read_entry_json(item, shape) for item in listed])
 
 
 def read_digest_object(found: Any) -> Digest:
@@ -270,15 +279,14 @@ def _read_state(found: Any) -> SyncState:
     return SyncState(_text(found["endpoint"]), tick, read_stamp(stamp) if stamp else NO_STAMP, _text(found.get("user")))
 
 
-def _read_payload(found: Mapping[str, Any], element: str, namespace: str, depth: int) -> Payload:
-    if depth <= 0:
+def _read_payload(found: Mapping[str, Any], shape: Shape) -> Payload:
+    if shape.depth <= 0:
         raise MessageTooLarge("a payload nests too deep")
     uuid = _text(found.get("$uuid"))
-    fields = {name: _read_field(name, value, depth - 1) for name, value in found.items() if not name.startswith("$")}
     return Payload(
-        element,
-        namespace,
-        fields,
+        shape.element,
+        shape.namespace,
+        {name: _read_field(name, value, shape) for name, value in found.items() if not name.startswith("$")},
         checked_uuid(uuid) if uuid else "",
         _text(found.get("$key")),
         _text(found.get("$url")),
@@ -289,25 +297,24 @@ def _read_payload(found: Mapping[str, Any], element: str, namespace: str, depth:
     )
 
 
-def _read_field(name: str, value: Any, depth: int) -> Field:
+def _read_field(name: str, value: Any, shape: Shape) -> Field:
     if isinstance(value, dict):
         listed = value.get("$resources")
         if not isinstance(listed, list):
-            return _read_payload(value, name, "", depth)
-        return _read_collection(name, listed, value.get("$deleteMissing") is True, depth)
+            return _read_payload(value, Shape(name, "", shape.items, shape.depth - 1))
+        return _read_collection(name, listed, value.get("$deleteMissing") is True, shape)
     if isinstance(value, list):
-        return _read_collection(name, value, False, depth)
+        return _read_collection(name, value, False, shape)
     return None if value is None else _text(value)
 
 
-def _read_collection(name: str, listed: list[Any], delete_missing: bool, depth: int) -> Collection:
-    items = []
-    for item in listed:
-        if isinstance(item, dict):
-            items.append(_read_payload(item, _text(item.get("$type")) or name, "", depth))
-        else:
-            items.append(Payload(name, text=_text(item)))
-    return Collection(items=tuple(items), delete_missing=delete_missing)
+def _read_collection(name: str, listed: list[Any], delete_missing: bool, shape: Shape) -> Collection:
+    inner = Shape(shape.items.get(name, name), "", shape.items, shape.depth - 1)
+    items = tuple(
+        _read_payload(item, inner) if isinstance(item, dict) else Payload(inner.element, text=_text(item))
+        for item in listed
+    )
+    return Collection(items=items, delete_missing=delete_missing)
 
 
 def _text(value: Any) -> str:

@@ -268,6 +268,14 @@ class MemoryStore:
             assert kept.digest is not None
             return OutcomePage(kept.digest, len(kept.outcomes), kept.outcomes[start - 1 : start - 1 + count])
 
+    def keep_outcomes(self, kind: Kind, job: Job, outcomes: Sequence[Outcome]) -> None:
+        """See `SDataStore.keep_outcomes`."""
+        with self._lock:
+            kept = self._jobs[_name(job)]
+            if kept.outcomes is None:
+                kept.outcomes = list(outcomes)
+                kept.digest = self._shelves[kind.name].standing.digest
+
     def keep_results(self, kind: Kind, report: ResultReport) -> None:
         """See `SDataStore.keep_results`."""
         with self._lock:

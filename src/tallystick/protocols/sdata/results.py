@@ -20,7 +20,15 @@ _MESSAGES = {
     OutcomeKind.CONFLICT_LOST: (Severity.WARNING, "conflict: a concurrent version of this end was kept"),
     OutcomeKind.NOT_PROCESSED: (Severity.TRANSIENT, "not processed: the page was given up before this entry"),
 }
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict", 410: "Gone"}
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    410: "Gone",
+    412: "Precondition Failed",
+}
 
 
 def result_page(
@@ -64,7 +72,7 @@ def result_entry(outcome: Outcome, endpoint: str, stub: Payload) -> Entry:
         updated=outcome.updated,
         links=(Link("self", url, ENTRY_TYPE),) if url and not _gone(outcome) else (),
         status=status,
-        message=outcome.problem or _REASONS.get(status, "Error"),
+        message=outcome.problem or REASONS.get(status, "Error"),
         method=method,
         location=url if outcome.kind is OutcomeKind.CREATED else "",
         etag="" if resource is None or _gone(outcome) else resource.etag,
@@ -85,9 +93,9 @@ def status_of(outcome: Outcome) -> int:
 
 
 def method_of(outcome: Outcome) -> str:
-    """What was done, or would have been: POST, PUT or DELETE."""
-    if outcome.deletion:
-        return "DELETE"
+    """What was done, or would have been: POST, PUT, DELETE, or GET in a batch."""
+    if outcome.deletion or outcome.kind is OutcomeKind.READ:
+        return "DELETE" if outcome.deletion else "GET"
     created = outcome.kind is OutcomeKind.CREATED
     failed_creation = outcome.kind is OutcomeKind.FAILED and outcome.resource is None
     return "POST" if created or failed_creation else "PUT"

@@ -46,8 +46,8 @@ class NoResource(TallystickError):
     exit_code = 2
     default_hint = "list the resources of the kind to see which there are"
 
-    def __init__(self, message: str, *, gone: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, gone: bool = False, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.gone = gone
 
 
@@ -130,6 +130,7 @@ class OutcomeKind(StrEnum):
     CONFLICT_LOST = "conflict-lost"
     FAILED = "failed"
     NOT_PROCESSED = "not-processed"
+    READ = "read"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +234,9 @@ class SDataStore(Protocol):
 
     def outcomes(self, kind: Kind, job: Job, start: int, count: int) -> OutcomePage:
         """A page of what `apply` kept."""
+
+    def keep_outcomes(self, kind: Kind, job: Job, outcomes: Sequence[Outcome]) -> None:
+        """Keep with a ``$batch`` job what became of its entries; once per job."""
 
     def keep_results(self, kind: Kind, report: ResultReport) -> None:
         """Add a page of results to the run log."""
