@@ -18,7 +18,8 @@ from tallystick.core.pages import Tally
 from tallystick.core.states import State, check_state, parse_state, scope_of
 from tallystick.core.values import fold
 from tallystick.errors import ConfigurationError, TallystickError, UsageError
-from tallystick.site import conflicts, parking, runs, siblings
+from tallystick.site import conflicts as conflict_desk
+from tallystick.site import parking, runs, siblings
 from tallystick.site.applying import OnConflict
 from tallystick.site.capture import track, untrack
 from tallystick.site.engines.engine import Engine
@@ -257,15 +258,15 @@ class Site:
             stamp(self.ledger)
             siblings.resolve(self.ledger, self._tracked(resource), key, choice)
 
-    def conflict_log(self) -> list[conflicts.Logged]:
+    def conflict_log(self) -> list[conflict_desk.Logged]:
         """Versions that decisions hid, with their content."""
-        return conflicts.logged(self.ledger)
+        return conflict_desk.logged(self.ledger)
 
     def undo(self, number: int) -> None:
         """Bring back a version of the conflict log as a new edit."""
         with self.ledger.write():
             stamp(self.ledger)
-            for item in conflicts.logged(self.ledger):
+            for item in conflict_desk.logged(self.ledger):
                 if item.id == number:
                     siblings.undo(self.ledger, self.ledger.resource(item.resource), item)
                     return

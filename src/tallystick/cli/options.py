@@ -67,13 +67,10 @@ def _by_resource(
 
 
 def _resolution(word: str, option: str, allowed: Sequence[Resolution]) -> Resolution:
-    try:
-        resolution = Resolution(word.lower())
-    except ValueError:
-        resolution = None  # type: ignore[assignment]
-    if resolution not in allowed:
-        raise UsageError(f"{option}: {word!r} is no policy", hint=f"use one of {', '.join(allowed)}")
-    return resolution
+    for resolution in allowed:
+        if word.lower() == resolution:
+            return resolution
+    raise UsageError(f"{option}: {word!r} is no policy", hint=f"use one of {', '.join(allowed)}")
 
 
 def pairs(texts: Sequence[str], option: str, separator: str = "=") -> dict[str, str]:

@@ -61,10 +61,9 @@ def report(done: Report, size: int | None = None) -> None:
     """What a synchronization did, for people."""
     if done.tracked:
         click.echo(f"now tracked: {', '.join(done.tracked)}")
-    rows = []
-    for side, tallies, target in (("->", done.pushed, done.b), ("<-", done.pulled, done.a)):
+    rows: list[tuple[object, ...]] = []
+    for side, tallies in (("->", done.pushed), ("<-", done.pulled)):
         rows.extend((side, wire, *_counts(tally)) for wire, tally in sorted(tallies.items()) if any(_counts(tally)))
-        del target
     if rows:
         table(("", "resource", *COUNTS), rows)
     elif not done.held:

@@ -31,10 +31,11 @@ def command(site: str, as_json: bool) -> int:
             }
             for item in opened.resources()
         ]
+        untracked = opened.replica.describe().untracked
         status = {
             "site": opened.id,
             "origin": opened.ledger.origin,
-            "untracked": opened.replica.describe().untracked,
+            "untracked": untracked,
             "resources": resources,
             "conflicts": len(opened.conflicts()),
             "parked": len(opened.parked()),
@@ -45,7 +46,7 @@ def command(site: str, as_json: bool) -> int:
         return 0
     click.echo(f"site {status['site']}")
     table(("resource", "table", "identity", "records"), [tuple(item.values())[:4] for item in resources])
-    if status["untracked"]:
-        click.echo(f"not tracked: {', '.join(status['untracked'])}")
+    if untracked:
+        click.echo(f"not tracked: {', '.join(untracked)}")
     click.echo(f"{status['conflicts']} conflicts wait, {status['parked']} changes parked, {status['declined']} declined")
     return 0

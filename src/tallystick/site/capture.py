@@ -166,7 +166,7 @@ def reference_keys(ledger: Ledger, wire: str, locals_: Sequence[Value]) -> list[
     known: Mapping[object, Entry] = {}
     if ledger.has(wire):
         known = ledger.resource(wire).rows.by_locals(sorted({value for value in locals_ if value is not None}, key=str))
-    return [None if value is None else known[value].key if value in known else f"\\?{value}" for value in locals_]
+    return [None if value is None else known[value].key if value in known else f"\\?{value!s}" for value in locals_]
 
 
 def _batches(rows: Iterable[tuple[Address, tuple[Value, ...]]]) -> Iterator[list[tuple[Address, tuple[Value, ...]]]]:

@@ -110,7 +110,7 @@ class Projector:
             return ()
         return self.tracked.rows.values([(value,) for value in wanted])
 
-    def _renumber(self, homeless: Sequence[Writing], taken: set[int]) -> None:
+    def _renumber(self, homeless: Sequence[Writing], taken: set[Value]) -> None:
         """Give fresh integers to records whose integer is taken here."""
         if not homeless:
             return

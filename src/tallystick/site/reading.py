@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tallystick.core.changes import is_news
@@ -11,6 +11,7 @@ from tallystick.core.pages import FieldForm, Row
 from tallystick.core.values import Value
 from tallystick.core.versions import Vector, vector_covers
 from tallystick.site.engines.engine import Entry
+from tallystick.site.filtering import Matches
 from tallystick.site.holding import Whole, content_of_row, load_wholes
 from tallystick.site.identity import local_of, natural_key
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
@@ -21,8 +22,6 @@ PAGE_ROWS = 2000
 PAGE_BYTES = 2 * 1024 * 1024
 FIRST_ROWS = 32
 LEFT_SCOPE = 8
-
-Matches = Callable[[Mapping[str, Any]], bool]
 
 
 class Batch(NamedTuple):
@@ -87,10 +86,17 @@ class Reader:
 
     def heads(self, position: int, until: int) -> list[tuple[Entry, Whole | None]]:
         """Entries that ``batch`` would send, without their rows: for announcing."""
-        entries = [entry for entry, _ in self.tracked.rows.after(position, until, 1 << 31, self._skip, self.dead)]
-        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry in entries if entry.flags & WHOLE])
-        chosen = [(entry, wholes.get(entry.key)) for entry in entries]
-        return [(entry, kept) for entry, kept in chosen if self._news(entry, kept)]
+        found = self.tracked.rows.after(position, until, 1 << 31, self._skip, self.dead)
+        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
+        managed = self._managed(found) if self.matches is not None else {}
+        chosen = []
+        for entry, values in found:
+            whole = wholes.get(entry.key)
+            if not self._news(entry, whole):
+                continue
+            if entry.flags & DELETED or whole is not None or self._in_scope(entry, values, managed):
+                chosen.append((entry, whole))
+        return chosen
 
     def _names(self, origins: Mapping[int, int]) -> list[str]:
         return [self.ledger.origin_name(number) for number in origins]
@@ -130,7 +136,7 @@ class Reader:
             return None
         head = (entry.key, entry.local, index, entry.tick, entry.stamp)
         if whole is not None:
-            return (*head, WHOLE, encode_record(whole.record)) if self._in_scope_whole(whole) else None
+            return (*head, WHOLE, encode_record(whole.record)) if self._in_scope_whole(entry.key, whole) else None
         if entry.flags & DELETED:
             return (*head, DELETED, entry.extra)
         if values is None and entry.key not in managed:
@@ -156,14 +162,14 @@ class Reader:
         if self.matches is None:
             return True
         if entry.key in managed:
-            return self.matches(managed[entry.key])
+            return self.matches({**managed[entry.key], "$key": entry.key})
         content = content_of_row(self.tracked.definition, values, decode_extra(entry.extra).aside) or {}
         return self.matches({**content, "$key": entry.key})
 
-    def _in_scope_whole(self, whole: Whole) -> bool:
+    def _in_scope_whole(self, key: str, whole: Whole) -> bool:
         if self.matches is None:
             return True
-        return any(version.content is None or self.matches(version.content) for version in whole.record.versions)
+        return any(version.content is None or self.matches({**version.content, "$key": key}) for version in whole.record.versions)
 
     def waiting(self) -> frozenset[str]:
         """Keys of records marked again since they were stamped: they wait for their next dot."""

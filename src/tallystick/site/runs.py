@@ -55,4 +55,4 @@ def runs(ledger: Ledger, name: str = "", limit: int = 100) -> list[Run]:
         sql += " WHERE name=?"
         parameters.append(name)
     rows = ledger.engine.query(sql + " ORDER BY id DESC LIMIT ?", (*parameters, limit))
-    return [Run(*row[:8], msgspec.json.decode(row[8])) for row in rows]
+    return [Run._make((*row[:8], msgspec.json.decode(row[8]))) for row in rows]

@@ -143,9 +143,9 @@ def _follow_keys(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
                 address = address_of(tracked.definition, entry.key, entry.local)
                 touched.setdefault(address, Touched(entry, address, mark.at, None))
             continue
-        for address in {mark.old, mark.new} - {None}:
-            assert address is not None
-            item = touched.setdefault(address, Touched(None, address, mark.at))
+        for named in {mark.old, mark.new} - {None}:
+            assert named is not None
+            item = touched.setdefault(named, Touched(None, named, mark.at))
             item.note(mark if mark.kind == "U" and mark.old == mark.new else mark._replace(columns=None))
     keys = {address: natural_key(tracked.definition, address) for address in touched}
     entries = tracked.rows.by_keys([keys[address] for address in touched])
@@ -290,7 +290,7 @@ def _read_self_references(
 ) -> list[Change]:
     """New rows may refer to each other: the keys they get here take the place of unresolved integers."""
     changes = _named(ledger, tracked, touched, found)
-    own = {f"\\?{change.touched.address[0]}": change.key for change in changes if change.touched.address}
+    own = {f"\\?{change.touched.address[0]!s}": change.key for change in changes if change.touched.address}
     positions = [
         index for index, item in enumerate(tracked.definition.fields) if item.refers_to == tracked.definition.wire
     ]

@@ -12,10 +12,11 @@ from tallystick.core.policies import DEFAULT_POLICY, Policy
 from tallystick.core.ranges import Difference
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
-from tallystick.errors import IdentityDoubt, SchemaError, StateError
+from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
 from tallystick.site.applying import OnConflict
+from tallystick.site.filtering import selector
 from tallystick.site.identity import new_key
-from tallystick.site.schema import Identity
+from tallystick.site.schema import Definition, Identity
 from tallystick.sync.guards import Guard
 from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.transfer import Progress, Transfer, transfer
@@ -133,25 +134,54 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     first, second = a.describe(), b.describe()
     before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
     if _lacks(first, plan.only) or plan.references:
-        names = _chosen(first, plan)
-        first = a.prepare(Wanted([], names, False, {}, dict(plan.references)))
+        first = a.prepare(Wanted([], _chosen(first, plan), False, {}, dict(plan.references)))
     if plan.only and not (first.resources or second.resources):
         raise SchemaError("none of the named tables is there", hint="check the names given with --only")
     if _differ(first, second) or plan.naming:
-        shared = [item for item in first.resources if _selected(item.wire, item.name, plan)]
-        names = [name for name in second.untracked if not plan.only and fold(name) not in _excluded(plan)]
-        second = b.prepare(Wanted(shared, names, create and plan.direction != PULL, dict(plan.naming), {}))
-        lacking = [item for item in second.resources if _selected(item.wire, item.name, plan)]
+        untracked = [name for name in second.untracked if not plan.only and fold(name) not in _excluded(plan)]
+        second = b.prepare(
+            Wanted(_wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
+        )
         if _differ(second, first):
-            first = a.prepare(Wanted(lacking, [], create and plan.direction != PUSH))
+            first = a.prepare(Wanted(_wanted(second, plan), [], create and plan.direction != PUSH))
     both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
-    names = {item.wire: item.name for item in first.resources}
-    wires = tuple(sorted(wire for wire in both if _selected(wire, names[wire], plan)))
-    closed = _with_parents(first, wires)
     report.tracked = sorted(both - before)
-    report.resources = closed
-    where = tuple(sorted((fold(name) if fold(name) in both else name, text) for name, text in plan.where.items()))
-    return Scope(closed, where, plan.delete_left)
+    report.resources = tuple(sorted({item.wire for item in _wanted(first, plan)} & both))
+    return Scope(report.resources, _filters(first, plan), plan.delete_left)
+
+
+def _wanted(described: Described, plan: Plan) -> list[Definition]:
+    """The resources that the plan selects, and those that they refer to: a row without its parent cannot be shown.
+
+    Raises UsageError when an excluded one is referred to.
+    """
+    known = {item.wire: item for item in described.resources}
+    chosen = dict.fromkeys(item.wire for item in described.resources if _selected(item.wire, item.name, plan))
+    queue = list(chosen)
+    for wire in queue:
+        for parent in known[wire].parents:
+            if parent in known and parent not in chosen:
+                if {parent, fold(known[parent].name)} & _excluded(plan):
+                    raise UsageError(
+                        f"{known[wire].name!r} refers to {known[parent].name!r}, which is excluded",
+                        hint=f"exclude {known[wire].name!r} too, or neither",
+                    )
+                chosen[parent] = None
+                queue.append(parent)
+    return [known[wire] for wire in chosen]
+
+
+def _filters(described: Described, plan: Plan) -> tuple[tuple[str, str], ...]:
+    """The filters by wire name. Raises UsageError for a resource, FilterError for a field that is not there."""
+    by_name = {name: item for item in described.resources for name in (item.wire, fold(item.name))}
+    found = []
+    for name, text in plan.where.items():
+        definition = by_name.get(name) or by_name.get(fold(name))
+        if definition is None:
+            raise UsageError(f"--where names {name!r}, which is no resource", hint=f"resources: {', '.join(by_name)}")
+        selector(definition, text)
+        found.append((definition.wire, text))
+    return tuple(sorted(found))
 
 
 def _lacks(described: Described, only: tuple[str, ...]) -> bool:
@@ -181,15 +211,6 @@ def _selected(wire: str, name: str, plan: Plan) -> bool:
 def _differ(one: Described, other: Described) -> bool:
     wires = {item.wire for item in other.resources}
     return any(item.wire not in wires for item in one.resources) or bool(other.untracked)
-
-
-def _with_parents(described: Described, wires: tuple[str, ...]) -> tuple[str, ...]:
-    """Referenced resources come along: a row without its parent could not be shown."""
-    parents = {item.wire: item.parents for item in described.resources}
-    chosen = list(wires)
-    for wire in chosen:
-        chosen.extend(parent for parent in parents.get(wire, ()) if parent in parents and parent not in chosen)
-    return tuple(sorted(set(chosen)))
 
 
 def _meet(a: Replica, b: Replica, scope: Scope) -> tuple[Meeting, Meeting]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tallystick.version import VERSION
-from tallystick.core import filter_text, filters
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
 from tallystick.core.pages import Page, Tally
@@ -15,10 +14,11 @@ from tallystick.core.states import State, check_state, parse_state, scope_of
 from tallystick.site import deletions, history, parking
 from tallystick.site.applying import Applying, apply_page
 from tallystick.site.engines.engine import Engine
+from tallystick.site.filtering import Matches, selector
 from tallystick.site.holding import load_wholes, terms
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
-from tallystick.site.reading import Batch, Matches, Reader, field_forms
+from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
@@ -178,7 +178,8 @@ class LocalReplica:
             tracked = self.ledger.resource(wire)
             digest = selection.known.digests.get(wire, {})
             keys = selection.keys.get(wire)
-            rows = [entry for entry, _ in Reader(self.ledger, tracked, digest).heads(state.seq, tracked.seq)]
+            reader = Reader(self.ledger, tracked, digest, matches=_matches(selection.scope, tracked))
+            rows = [entry for entry, _ in reader.heads(state.seq, tracked.seq)]
             live = [entry for entry in rows if not entry.flags & DELETED]
             announced.changes[wire] = len(live) if keys is None else len(set(keys) & {entry.key for entry in live})
             announced.deletions[wire] = len(rows) - len(live)
@@ -298,7 +299,7 @@ class _Pass:
             tracked,
             self.selection.known.digests.get(wire, {}),
             dead=dead,
-            matches=_matches(self.selection.scope, wire),
+            matches=_matches(self.selection.scope, tracked),
             scoped=bool(self.selection.known.state),
             keys=None if dead else self.selection.keys.get(wire),
         )
@@ -322,16 +323,9 @@ def scope_name(scope: Scope) -> str:
     return scope_of(scope.resources, scope.where)
 
 
-def _matches(scope: Scope, wire: str) -> Matches | None:
-    text = scope.filters.get(wire)
-    if not text:
-        return None
-    expression = filter_text.parse(text)
-
-    def matches(content: Mapping[str, Any]) -> bool:
-        return filters.evaluate(expression, content)
-
-    return matches
+def _matches(scope: Scope, tracked: Tracked) -> Matches | None:
+    text = scope.filters.get(tracked.wire)
+    return selector(tracked.definition, text) if text else None
 
 
 def _print(tracked: Tracked) -> Print:
