@@ -33,7 +33,7 @@ test: python
 
 lint: python
 	@$(PYTHON) tools/environment.py requirements-dev.lock
-	@failed=0; for gate in "ruff check" "ruff format --check" "mypy --strict src" lint-imports; do \
+	@failed=0; for gate in "ruff check --output-format concise" "ruff format --check" "mypy --strict src" lint-imports; do \
 		echo "$$gate"; $(BIN)/$$gate || { failed=1; echo "$$gate: failed"; }; done; exit $$failed
 
 format: python

@@ -13,7 +13,14 @@ from collections.abc import Callable
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from tallystick.core.values import Value, canonical_bool, canonical_decimal, canonical_time, canonical_timestamp, canonical_uuid
+from tallystick.core.values import (
+    Value,
+    canonical_bool,
+    canonical_decimal,
+    canonical_time,
+    canonical_timestamp,
+    canonical_uuid,
+)
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
