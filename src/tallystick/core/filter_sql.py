@@ -191,7 +191,8 @@ class _Writer:
         """``template`` with its arguments, parameters in the order in which their placeholders come to stand."""
         written = [self.write(argument) for argument in arguments]
         count, second = (*counts, 0, 0)[:2] if isinstance(counts, tuple) else (0, 0)
-        sql, parameters = [], []
+        sql: list[str] = []
+        parameters: list[Any] = []
         for literal, name, _, _ in Formatter().parse(template):
             sql.append(literal)
             if name is None:
