@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tallystick.stores.changelog import Class
-from tallystick.stores.errors import NotFoundError
 from tallystick.stores.objects import Managed
 
 if TYPE_CHECKING:
@@ -39,12 +38,7 @@ class Company(Managed):
 
     def user(self, name: str, create: bool = False) -> User:
         """The user of that name, made if there is none and ``create`` is true. Raises NotFoundError."""
-        try:
-            return self.server.user_named(name, self)
-        except NotFoundError:
-            if not create:
-                raise
-            return self.create_user(name)
+        return self.server.user(name, create=create, company=self)
 
     def create_user(self, name: str, **details: Any) -> User:
         """A new user of this company; see ``Server.create_user``."""

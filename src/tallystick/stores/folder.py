@@ -47,7 +47,10 @@ class Folder(Managed):
     def name(self, name: str) -> None:
         with self.server.records.transaction():
             self._unused(self.record.parent, name)
-            self._write(fields={"name": name}, renamed=self.server.now())
+            self._write(name=name)
+
+    def _allow_write(self) -> None:
+        self.allow(Right.FOLDER_OWNER)
 
     def _unused(self, parent: int, name: str) -> None:
         found = self.server.records.children(parent, Class.FOLDER, name=name)
@@ -148,7 +151,7 @@ class Folder(Managed):
 
     def _draft(self, given: dict[str, Any]) -> Draft:
         changed, fields = described(given)
-        owner = {} if self.server.user_key is None else {"owner": self.server.user_key}
+        owner = {} if self.server.caller_key is None else {"owner": self.server.caller_key}
         blob = write_properties({**fresh_properties(self.server.now()), **owner, **changed})
         fields = {"read": True, "associated": self._associated == (1,), **fields}
         kinds = (Kind.NEW, Kind.CHANGE) if given else (Kind.NEW,)
@@ -262,13 +265,13 @@ class Folder(Managed):
 
     def allowed(self, right: Right) -> bool:
         """True when whoever opened the server has ``right`` here."""
-        return self.server.user is None or right in self.server.rights(self, self.server.user)
+        return self.server.caller is None or right in self.server.rights(self, self.server.caller)
 
     def allow(self, right: Right) -> None:
         """Raise AccessDenied (as the server's faults have it) unless ``right`` is given."""
         if not self.allowed(right):
             raise self.server.denied(
-                f"user {self.server.user} has no right {names_of(right)[0]} in folder {self.name!r}"
+                f"user {self.server.caller} has no right {names_of(right)[0]} in folder {self.name!r}"
             )
 
     # synchronization -------------------------------------------------------------------------------------------

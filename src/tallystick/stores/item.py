@@ -12,6 +12,7 @@ from tallystick.stores.changelog import Kind
 from tallystick.stores.errors import ArgumentError
 from tallystick.stores.message import Address, Attached, Opened, addresses, compose, properties_of, with_subject
 from tallystick.stores.objects import Field, Managed, MomentField
+from tallystick.stores.rights import Right
 from tallystick.stores.times import to_local, to_micros
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ class Item(Managed):
         """True for a hidden item."""
         return bool(self.record.associated)
 
+    def _allow_write(self) -> None:
+        if self.server.caller is not None:
+            folder = self.folder
+            own = self.properties.get("owner") == self.server.caller_key
+            if not (own and folder.allowed(Right.EDIT_OWN)):
+                folder.allow(Right.EDIT_ALL)
+
     # what it says ----------------------------------------------------------------------------------------------
 
     @property
@@ -112,7 +120,7 @@ class Item(Managed):
     @read.setter
     def read(self, value: bool) -> None:
         if bool(value) != self.read:
-            self._write((Kind.FLAG,), fields={"read": bool(value)})
+            self._write(kinds=(Kind.FLAG,), read=bool(value))
 
     @property
     def received(self) -> datetime | None:
@@ -121,7 +129,7 @@ class Item(Managed):
 
     @received.setter
     def received(self, moment: datetime) -> None:
-        self._write(fields={"delivered": to_micros(moment)})
+        self._write(delivered=to_micros(moment))
 
     @property
     def from_(self) -> Address | None:
@@ -130,7 +138,7 @@ class Item(Managed):
 
     @from_.setter
     def from_(self, person: str | Address) -> None:
-        self._write(**{"from": Item._from.stored(person)})
+        self._write({"from": Item._from.stored(person)})
 
     @property
     def sender(self) -> Address | None:
@@ -139,7 +147,7 @@ class Item(Managed):
 
     @sender.setter
     def sender(self, person: str | Address) -> None:
-        self._write(sender=Item._sender.stored(person))
+        self._write({"sender": Item._sender.stored(person)})
 
     def recipients(self) -> list[Address]:
         """Everybody it is addressed to."""
@@ -162,7 +170,7 @@ class Item(Managed):
 
     @text.setter
     def text(self, text: str) -> None:
-        self._write(fields={"parts": {"text": text.encode()}}, altered=True)
+        self._write({"altered": True}, parts={"text": text.encode()})
 
     @property
     def body(self) -> str:
@@ -177,7 +185,7 @@ class Item(Managed):
 
     @html.setter
     def html(self, html: bytes | str) -> None:
-        self._write(fields={"parts": {"html": html.encode() if isinstance(html, str) else html}}, altered=True)
+        self._write({"altered": True}, parts={"html": html.encode() if isinstance(html, str) else html})
 
     def headers(self) -> dict[str, str]:
         """Headers of the message it came as; the last of several equal ones."""
@@ -233,7 +241,8 @@ class Item(Managed):
             listed, parts = self._own_attachments()
             number = 1 + max((one[0] for one in listed), default=-1)
             listed.append([number, called, guessed_type(called), "", False])
-            self._write(fields={"parts": {**parts, f"attachment/{number}": data}}, attachments=listed, altered=True)
+            contents = {**parts, f"attachment/{number}": data}
+            self._write({"attachments": listed, "altered": True}, parts=contents)
         return next(one for one in self.attachments() if one.number == number)
 
     def _own_attachments(self) -> tuple[list[Any], dict[str, bytes]]:
@@ -250,7 +259,7 @@ class Item(Managed):
     def change(self, **properties: Any) -> None:
         """Set several attributes in one write. Raises ArgumentError for names that items do not have."""
         changed, fields = described(properties)
-        self._write(fields=fields, **changed)
+        self._write(changed, **fields)
 
     def move(self, folder: Folder) -> Item:
         """Move it to ``folder``; it gets a new identity there. Gives the item as it is then."""
@@ -273,7 +282,7 @@ class Item(Managed):
             kept = {name: data for name, data in parts.items() if int(name.rpartition("/")[2]) not in doomed}
             gone = {f"attachment/{number}": None for number in doomed}
             left = [one for one in listed if one[0] not in doomed]
-            self._write(fields={"parts": {**kept, **gone}}, attachments=left, altered=True)
+            self._write({"attachments": left, "altered": True}, parts={**kept, **gone})
 
     def __repr__(self) -> str:
         return f"Item({self.subject!r})"

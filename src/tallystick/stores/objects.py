@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from tallystick.stores.changelog import Class, Kind
-from tallystick.stores.errors import NotFoundError
 from tallystick.stores.port import Record, Revision
 from tallystick.stores.properties import read_properties, write_properties
 from tallystick.stores.times import to_local, to_micros
@@ -47,6 +47,16 @@ class Managed:
         self._properties: dict[str, Any] | None = None
         self._commits = server.records.commits
 
+    @classmethod
+    def unopened(cls: type[_Own], server: Server, number: int) -> _Own:
+        """The object of this number, which is not looked at before it is asked for something."""
+        one = cls.__new__(cls)
+        one.server = server
+        one._number = number
+        one._record = one._properties = None
+        one._commits = -1
+        return one
+
     # the record ------------------------------------------------------------------------------------------------
 
     @property
@@ -59,7 +69,7 @@ class Managed:
                 self._record, self._properties = found, None
             self._commits = commits
         if self._record is None:
-            raise NotFoundError(f"this {type(self).__name__.lower()} was deleted")
+            raise self.server.gone(f"this {type(self).__name__.lower()} was deleted")
         return self._record
 
     @property
@@ -71,16 +81,20 @@ class Managed:
         return self._properties
 
     def _write(
-        self, kinds: Sequence[Kind] = (Kind.CHANGE,), *, fields: Mapping[str, Any] | None = None, **changed: Any
+        self, changed: Mapping[str, Any] = MappingProxyType({}), kinds: Sequence[Kind] = (Kind.CHANGE,), **fields: Any
     ) -> None:
-        """One write: ``changed`` properties (None removes one) and record ``fields``."""
+        """One write: ``changed`` properties (None removes one) and ``fields`` of the record."""
+        self._allow_write()
         with self.server.records.transaction():
             self._refresh()
-            blob = None
-            if changed:
-                blob = write_properties({**self.properties, "modified": self.server.now(), **changed})
-            self.server.records.update([Revision(self._number, kinds, properties=blob, **(fields or {}))])
+            if Kind.CHANGE in kinds:
+                fields["properties"] = write_properties({**self.properties, "modified": self.server.now(), **changed})
+            self.server.records.update([Revision(self._number, kinds, **fields)])
         self._refresh()
+
+    def _allow_write(self) -> None:
+        """Raise AccessDenied unless the caller may write to this object."""
+        self.server.administer("change this")
 
     def _refresh(self) -> None:
         self._commits = -1
@@ -142,7 +156,7 @@ class Field(Generic[_Value]):
         return found
 
     def __set__(self, instance: Managed, value: _Value) -> None:
-        instance._write(**{self.name: self.stored(value)})
+        instance._write({self.name: self.stored(value)})
 
     def stored(self, value: Any) -> Any:
         """``value`` as it is kept."""

@@ -177,6 +177,9 @@ class Records(Protocol):
     def top(self, scope: int) -> int:
         """The highest seq logged under a folder, or (SERVER) for any item or folder; 0 if none."""
 
+    def last(self) -> int:
+        """The last seq that was given out, to whatever."""
+
     def entries(self, scope: int, seq: int, object: Class | None = None) -> list[Entry]:
         """Log entries beyond ``seq`` under a folder, or (SERVER) all; of one class only, if that is given."""
 

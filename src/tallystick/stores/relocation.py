@@ -47,13 +47,13 @@ def _allow_deletion(server: Server, present: Iterable[Record]) -> None:
             known = server.store_by_number(record.store).properties["folders"]
             if record.id in (known["root"], known["subtree"]):
                 raise ArgumentError(f"folder {record.name!r} holds all others and stays as long as its store")
-        if server.user is not None:
+        if server.caller is not None:
             _allow_deletion_by(server, record)
 
 
 def _allow_deletion_by(server: Server, record: Record) -> None:
     folder = server.faces.folder(server, server.require(record.parent if record.object == Class.ITEM else record.id))
-    own = record.object == Class.ITEM and read_properties(record.properties).get("owner") == server.user_key
+    own = record.object == Class.ITEM and read_properties(record.properties).get("owner") == server.caller_key
     if not (own and folder.allowed(Right.DELETE_OWN)):
         folder.allow(Right.DELETE_ALL)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequen
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tallystick.errors import AccessDenied
 from tallystick.stores import relocation, synchronization
@@ -55,7 +55,7 @@ class Server:
 
     faces: ClassVar[Faces] = Faces()
     """The classes that objects are shown as."""
-    faithful: ClassVar[bool] = False
+    faithful: bool = False
     """Repeat what recordings of the original show where it loses or disorders changes."""
     unnoticed: ClassVar[tuple[type[BaseException], ...]] = (NotFoundError, AccessDenied)
     """What an importer may raise because the object it was told of is gone or out of reach; not counted as an error."""
@@ -65,18 +65,18 @@ class Server:
         self.log = log or logging.getLogger("tallystick.stores")
         self.sleep: Callable[[float], None] = time.sleep
         self.time: Callable[[], float] = time.time
-        self.user: User | None = None
+        self.caller: User | None = None
         self._guids: dict[int, bytes] = {}
         with records.transaction():
             if not records.children(SERVER, Class.COMPANY):
                 records.insert([Draft(Class.COMPANY, SERVER, name="Default")])
             records.expire(int(self.time()) - _LIFETIME)
         if user is not None:
-            self.user = self._logged_on(user)
+            self.caller = self._logged_on(user)
 
     def _logged_on(self, name: str) -> User:
         try:
-            return self.user_named(name)
+            return self.user(name)
         except NotFoundError:
             raise LogonError("could not log on: user name or password incorrect") from None
 
@@ -174,14 +174,19 @@ class Server:
         """Every user that the caller may see, in the order they were made."""
         return (user for company in self.companies() if self.sees(company.hierarchyid) for user in company.users())
 
-    def user_named(self, name: str, company: Company | None = None) -> User:
-        """The user of that name (``name@company`` works, too). Raises NotFoundError."""
+    def user(self, name: str, create: bool = False, company: Company | None = None) -> User:
+        """The user of that name (``name@company`` works, too), made if there is none and ``create``.
+
+        Raises NotFoundError.
+        """
         plain, _, place = name.partition("@")
         for one in [company] if company is not None else self.companies():
             for asked in {name} | ({plain} if place == one.name else set()):
                 found = self.records.children(one.hierarchyid, Class.USER, name=asked)
                 if found:
                     return self.faces.user(self, found[0])
+        if create:
+            return self.create_user(name, company=company)
         raise NotFoundError(f"no such user: {name!r}")
 
     def create_user(
@@ -210,7 +215,7 @@ class Server:
 
     def remove_user(self, name: str) -> None:
         """Delete a user; his store stays, without an owner. Raises NotFoundError."""
-        self.records.remove([self.user_named(name).hierarchyid], hard=True)
+        self.records.remove([self.user(name).hierarchyid], hard=True)
 
     def groups(self) -> Iterator[Group]:
         """Every group that the caller may see."""
@@ -247,18 +252,18 @@ class Server:
     # who may what ----------------------------------------------------------------------------------------------
 
     @property
-    def user_key(self) -> str | None:
+    def caller_key(self) -> str | None:
         """Key of whoever opened the server, hexadecimal; None for the site itself."""
-        return None if self.user is None else self.user.record.key.hex()
+        return None if self.caller is None else self.caller.record.key.hex()
 
     @property
     def admin(self) -> bool:
         """True when the caller may do everything."""
-        return self.user is None or self.user.admin
+        return self.caller is None or self.caller.admin
 
     def sees(self, company: int) -> bool:
         """True when the caller may see the users of a company."""
-        return self.admin or (self.user is not None and self.user.record.parent == company)
+        return self.admin or (self.caller is not None and self.caller.record.parent == company)
 
     def rights(self, folder: Folder, user: User) -> Right:
         """Everything ``user`` may do in ``folder``."""
@@ -273,11 +278,16 @@ class Server:
             rights |= Right(granted[member])
         return rights
 
+    def gone(self, message: str) -> Exception:
+        """The error for an object that was deleted."""
+        return NotFoundError(message)
+
     def denied(self, message: str) -> Exception:
         """The error for a caller who may not do what he asked for."""
         return AccessDenied(message, hint="ask the owner of the folder for permission")
 
-    def _administer(self, what: str) -> None:
+    def administer(self, what: str) -> None:
+        """Raise AccessDenied (as ``denied`` has it) unless the caller is an administrator."""
         if not self.admin:
             raise self.denied(f"only administrators may {what}")
 
@@ -324,7 +334,7 @@ class Server:
             name = "Public store" if user is None else f"Inbox - {user.fullname or user.name}"
             store = self._insert_store(name, kind, 0 if user is None else user.hierarchyid)
             if user is not None:
-                user._write(stores={**user.properties.get("stores", {}), kind: store.hierarchyid})
+                user._write({"stores": {**user.properties.get("stores", {}), kind: store.hierarchyid}})
         return store
 
     def _insert_store(self, name: str, kind: str, owner: int) -> Store:
@@ -341,7 +351,7 @@ class Server:
             **{name: number for (name, _, _), number in zip(known, below, strict=True)},
         }
         store = self.faces.store(self, record)
-        store._write(folders=folders)
+        store._write({"folders": folders})
         return store
 
     def _insert_folders(self, store: int, parent: int, named: Sequence[tuple[str, str | None]]) -> list[int]:
@@ -385,7 +395,7 @@ class Server:
     @property
     def state(self) -> str:
         """The state of now: a synchronization from it tells what comes later. Only administrators may ask."""
-        self._administer("follow a whole server")
+        self.administer("follow a whole server")
         return synchronization.current(self, SERVER)
 
     def sync(
@@ -408,7 +418,7 @@ class Server:
         """
         if state is None:
             raise TypeError("a server can only be synchronized from a state on")
-        self._administer("follow a whole server")
+        self.administer("follow a whole server")
         span = synchronization.Span(max_changes or 0, (0,), window, begin, end)
         return synchronization.contents(self, None, importer, state, span, stats, on_error)
 
@@ -428,7 +438,7 @@ class Server:
         """Give the database back."""
         self.records.close()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -43,7 +43,7 @@ class Store(Managed):
 
     @name.setter
     def name(self, name: str) -> None:
-        self._write(fields={"name": name}, renamed=self.server.now())
+        self._write(name=name)
 
     @property
     def guid(self) -> str:
@@ -160,7 +160,7 @@ class Store(Managed):
         return self._well_known("journal")
 
     def _choose(self, name: str, folder: Folder) -> None:
-        self._write(folders={**self.properties["folders"], name: folder.hierarchyid})
+        self._write({"folders": {**self.properties["folders"], name: folder.hierarchyid}})
 
     def folders(self, recurse: bool = True) -> Iterator[Folder]:
         """The visible folders: parents before children; without ``recurse`` only the topmost."""

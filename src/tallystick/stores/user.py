@@ -34,7 +34,7 @@ class User(Managed):
 
     @name.setter
     def name(self, name: str) -> None:
-        self._write(fields={"name": name}, renamed=self.server.now())
+        self._write(name=name)
 
     @property
     def userid(self) -> str:
@@ -120,6 +120,11 @@ class User(Managed):
         from argon2 import PasswordHasher  # a tenth of a second that only setting and checking passwords costs
 
         self._password = PasswordHasher().hash(password)
+
+    @property
+    def has_password(self) -> bool:
+        """True when he was given one."""
+        return bool(self._password)
 
     def check_password(self, password: str) -> bool:
         """True when it is his; false also when he has none."""

@@ -31,6 +31,10 @@ class LogTable(RecordTable):
         )
         return int(found or 0)
 
+    def last(self) -> int:
+        """The last seq that was given out."""
+        return int(self.database.value("SELECT value FROM tally_store_meta WHERE name = 'seq'"))
+
     def entries(self, scope: int, seq: int, object: Class | None = None) -> list[Entry]:
         """Log entries beyond ``seq``."""
         if scope != SERVER:

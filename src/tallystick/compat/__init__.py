@@ -1,0 +1,1 @@
+"""Import-compatible faces for programs written for other libraries."""
