@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -16,12 +15,11 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from tallystick.errors import AuthenticationRequired
+from tallystick.protocols.sdata.digest_authentication import ALGORITHMS, digest_response, parse_parameters
 from tallystick.protocols.sdata.urls import LONGEST_URL
 
 NONCE_SECONDS: Final = 300
 NONCES_REMEMBERED: Final = 10_000
-ALGORITHMS: Final[Mapping[str, str]] = {"MD5": "md5", "SHA-256": "sha256"}
-"""Digest algorithms offered. MD5 first: engines that nobody can change any more take the first challenge they see."""
 
 
 class Principal(Protocol):
@@ -165,35 +163,3 @@ class Gate:
 def _path(uri: str) -> str:
     """Path and query, decoded: .NET clients send them absolute or with other characters encoded than the request."""
     return unquote(re.sub(r"^https?://[^/]*", "", uri))
-
-
-_PARAMETER = re.compile(r'\s*([A-Za-z][\w*-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))\s*(?:,|$)')
-
-
-def parse_parameters(text: str) -> dict[str, str]:
-    """The parameters of an authentication header, names in lower case."""
-    return {
-        match.group(1).lower(): re.sub(r"\\(.)", r"\1", match.group(2))
-        if match.group(2) is not None
-        else match.group(3)
-        for match in _PARAMETER.finditer(text)
-    }
-
-
-def digest_response(secret: str, algorithm: str, method: str, given: Mapping[str, str]) -> str:
-    """The response that a caller who knows ``secret`` computes (RFC 7616 3.4.1; qop ``auth`` or none)."""
-
-    def hashed(text: str) -> str:
-        return hashlib.new(ALGORITHMS[algorithm], text.encode(), usedforsecurity=False).hexdigest()
-
-    action = hashed(f"{method}:{given.get('uri', '')}")
-    nonce = given.get("nonce", "")
-    if given.get("qop", "") == "auth":
-        nonce = f"{nonce}:{given.get('nc', '')}:{given.get('cnonce', '')}:auth"
-    return hashed(f"{secret}:{nonce}:{action}")
-
-
-def digest_secret(name: str, realm: str, password: str, algorithm: str) -> str:
-    """The hash that an `Authenticator` keeps for Digest."""
-    text = f"{name}:{realm}:{password}".encode()
-    return hashlib.new(ALGORITHMS[algorithm], text, usedforsecurity=False).hexdigest()
