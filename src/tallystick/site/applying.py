@@ -11,9 +11,9 @@ from tallystick.core.fingerprints import EMPTY, Fingerprint, content_term, dot_n
 from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
 from tallystick.core.join import edit
 from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row, Tally
-from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Method, Policy, Resolution
+from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, FieldPolicy, Policy, Resolution
 from tallystick.core.values import content_hash, mapping_hash
-from tallystick.core.versions import Record, Vector, Version
+from tallystick.core.versions import Record, Vector, Version, vector_covers
 from tallystick.errors import PeerProtocolError
 from tallystick.site import conflicts, parking
 from tallystick.site.engines.engine import Entry
@@ -25,7 +25,7 @@ from tallystick.site.holding import (
     held,
     load_wholes,
     make_entry,
-    save_whole,
+    save_wholes,
     terms,
 )
 from tallystick.site.identity import address_of
@@ -100,6 +100,8 @@ class _Step:
         self.exact = self.managed or exact(tracked, stated)
         self.forgotten = ledger.forgotten(tracked)
         self.digest: Vector = ledger.digest(tracked)
+        self.wholes: dict[str, Whole | None] = {}
+        self.lost: list[tuple[str, Version]] = []
         self.put: list[Entry] = []
         self.replaced: list[int] = []
         self.added = self.removed = EMPTY
@@ -110,64 +112,98 @@ class _Step:
         keys = [row[KEY] for row in rows]
         entries = self.tracked.rows.by_keys(keys) if self.tracked.seq else {}
         fast, slow = self._divided(rows, entries)
-        self._create(fast)
+        slow.extend(self._take(fast, entries))
         self._decide(slow, entries)
         if self.put:
             self.tracked.rows.put(self.put, self.replaced)
             self.ledger.count(self.tracked, self.added, self.removed)
+        save_wholes(self.ledger, self.tracked, self.wholes)
+        conflicts.log_many(self.ledger, self.tracked, "lost here", self.lost, self.applying.run)
         self.ledger.observe(self.last_stamp)
 
     def _divided(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> tuple[list[Row], list[Row]]:
-        """Rows that are plainly new, and rows that need the rules."""
-        if self.forgotten or Method.CREATE not in self.applying.policy.strategy:
+        """Rows that plainly are new or plainly replace ours, and rows that need the rules."""
+        if self.forgotten or self.applying.policy.strategy != ALL_METHODS:
             return [], list(rows)
+        replacing = self.applying.policy.update == DEFAULT_POLICY.update
         fast, slow = [], []
         special = DELETED | WHOLE | LEFT_SCOPE
         for row in rows:
             if row[STAMP] > self.last_stamp:
                 self.last_stamp = row[STAMP]
-            if row[FLAGS] & special or row[KEY] in entries or row[EXTRA] is not None:
+            entry = entries.get(row[KEY])
+            if row[FLAGS] & special:
                 slow.append(row)
+            elif entry is None:
+                (fast if row[EXTRA] is None else slow).append(row)
             else:
-                fast.append(row)
+                (fast if replacing and self._replaces(row, entry) else slow).append(row)
         return fast, slow
 
-    # New records
+    def _replaces(self, row: Row, entry: Entry) -> bool:
+        """True when the row's maker had seen all that our entry knows: ``join`` would leave just the row's version."""
+        if entry.flags & (WHOLE | DELETED):
+            return False
+        mine, theirs = decode_extra(entry.extra), decode_extra(row[EXTRA])
+        origin = self.ledger.origin_name(entry.origin)
+        dot = self.page.origins[row[ORIGIN]]
+        seen = theirs.seen or {dot: row[TICK]}
+        if mine.aside or theirs.aside or theirs.dots is not None or theirs.genesis is not None or row[FLAGS] & GENESIS:
+            return False
+        genesis = {*mine.seen_genesis, *(mine.genesis or ())}
+        if entry.flags & GENESIS:
+            genesis.add(entry.hash)
+        if not genesis <= set(theirs.seen_genesis) or (dot, row[TICK]) == (origin, entry.tick):
+            return False
+        return vector_covers(seen, mine.seen or {origin: entry.tick}) and (theirs.born or dot) == (mine.born or origin)
 
-    def _create(self, rows: Sequence[Row]) -> None:
+    # Plain rows
+
+    def _take(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> list[Row]:
+        """Write rows that are new or replace ours. Returns known ones that the database refused."""
         if not rows:
-            return
-        writings = [Writing(row[KEY], self._content(row), None, row[LOCAL]) for row in rows]
+            return []
+        writings = [Writing(row[KEY], self._content(row), entries.get(row[KEY]), row[LOCAL]) for row in rows]
         Projector(self.ledger, self.tracked).write(writings)
         rendered = self._rendered(writings)
         seqs = self.ledger.next_seqs(self.tracked, len(rows))
+        refused = []
         names_sum = contents_sum = count = 0
         for row, item, seq in zip(rows, writings, seqs, strict=True):
-            if item.failure or item.key in rendered:
-                self._create_one(row, item, seq, rendered.get(item.key))
+            old = item.entry
+            if old is None:
+                if item.failure or item.key in rendered:
+                    self._create_one(row, item, seq, rendered.get(item.key))
+                    continue
+                self.tally.created += 1
+            elif item.failure or item.key in rendered:
+                refused.append(row)
                 continue
+            else:
+                self.tally.updated += 1
+                self.replaced.append(old.seq)
+                self.removed = self.removed.added(terms(self.ledger, old))
             digest = self._digest(row)
-            flags = row[FLAGS] & GENESIS
             entry = Entry(
                 seq,
                 item.key,
                 None if self.managed else local_after(self.tracked, item),
-                seq,
+                seq if old is None else old.born_seq,
                 self.origins[row[ORIGIN]],
                 row[TICK],
                 row[STAMP],
                 digest,
                 None,
-                flags,
-                None,
+                row[FLAGS] & GENESIS,
+                row[EXTRA],
             )
             self.put.append(entry)
-            name = digest if flags else dot_name(self.page.origins[row[ORIGIN]], row[TICK])
+            name = digest if row[FLAGS] & GENESIS else dot_name(self.page.origins[row[ORIGIN]], row[TICK])
             names_sum += names_term(item.key, name)
             contents_sum += content_term(digest)
             count += 1
         self.added = self.added.added(Fingerprint(count, names_sum, contents_sum))
-        self.tally.created += count
+        return refused
 
     def _create_one(self, row: Row, item: Writing, seq: int, rendered: Rendered | None) -> None:
         """A new record that parked, or that the database rendered, or with fields this site does not have."""
@@ -183,7 +219,7 @@ class _Step:
             entry, whole = make_entry(self.ledger, item.key, seq, seq, kept)
             self.tally.created += 1
         if whole is not None:
-            save_whole(self.ledger, self.tracked, item.key, whole)
+            self.wholes[item.key] = whole
         self.put.append(entry)
         self.added = self.added.added(terms(self.ledger, entry, whole))
 
@@ -399,14 +435,14 @@ class _Step:
             self.replaced.append(old.seq)
             self.removed = self.removed.added(terms(self.ledger, old, old_whole))
         if whole is not None or old_whole is not None:
-            save_whole(self.ledger, self.tracked, new.key, whole)
+            self.wholes[new.key] = whole
         self.put.append(new)
         self.added = self.added.added(terms(self.ledger, new, whole))
 
     def _log_lost(self, one: Decided) -> None:
         before = () if one.before is None else one.before.shown
         local = [version for version in one.outcome.lost if any(version.hash == shown.hash for shown in before)]
-        conflicts.log(self.ledger, self.tracked, one.key, "lost here", local or one.outcome.lost, self.applying.run)
+        self.lost.extend((one.key, version) for version in local or one.outcome.lost)
 
     def _keep_both(self, one: Decided, copies: Sequence[Version]) -> None:
         """Losers become records of their own, named by their content so that every site makes the same ones."""

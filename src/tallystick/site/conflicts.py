@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,25 +30,31 @@ class Logged(NamedTuple):
 
 def log(ledger: Ledger, tracked: Tracked, key: str, kind: str, versions: Iterable[Version], run: str = "") -> None:
     """Write versions, with content, to the conflict log."""
+    log_many(ledger, tracked, kind, [(key, version) for version in versions], run)
+
+
+def log_many(
+    ledger: Ledger, tracked: Tracked, kind: str, hidden: Sequence[tuple[str, Version]], run: str = ""
+) -> None:
+    """Write versions of many records, by key, to the conflict log."""
+    if not hidden:
+        return
     now = ledger.now()
+    (first,) = ledger.engine.query("SELECT coalesce(max(id), 0)+1 FROM tally_conflict")[0]
     ledger.engine.executemany(
-        "INSERT INTO tally_conflict(id, resource, key, at, kind, run, version) "
-        "VALUES ((SELECT coalesce(max(id), 0)+1 FROM tally_conflict), ?, ?, ?, ?, ?, ?)",
-        [(tracked.number, key, now, kind, run, _encoder.encode(version_form(version))) for version in versions],
+        "INSERT INTO tally_conflict(id, resource, key, at, kind, run, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (first + index, tracked.number, key, now, kind, run, _encoder.encode(version_form(version)))
+            for index, (key, version) in enumerate(hidden)
+        ],
     )
 
 
-def closed(ledger: Ledger, tracked: Tracked, key: str, before: Record, after: Record, whole: Whole) -> None:
-    """Log the versions that an edit closed although the edited row did not show them."""
+def closed(key: str, before: Record, after: Record, whole: Whole) -> list[tuple[str, Version]]:
+    """The versions that an edit closed although the edited row did not show them, for ``log_many``."""
     shown = {version.hash for version in whole.shown}
     kept = {version.hash for version in after.versions}
-    log(
-        ledger,
-        tracked,
-        key,
-        "closed",
-        [version for version in before.versions if version.hash not in shown and version.hash not in kept],
-    )
+    return [(key, version) for version in before.versions if version.hash not in shown and version.hash not in kept]
 
 
 def logged(ledger: Ledger, tracked: Tracked | None = None, key: str | None = None) -> list[Logged]:

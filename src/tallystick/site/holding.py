@@ -9,6 +9,7 @@ from tallystick.core.decide import Held
 from tallystick.core.fingerprints import EMPTY, Fingerprint, canonical_names, content_term, dot_name, names_term
 from tallystick.core.forms import (
     NO_EXTRA,
+    Extra,
     decode_extra,
     decode_record,
     encode_extra,
@@ -46,14 +47,26 @@ def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[s
     return found
 
 
+def save_wholes(ledger: Ledger, tracked: Tracked, wholes: Mapping[str, Whole | None]) -> None:
+    """Keep records whole by key, or (None) no longer."""
+    if not wholes:
+        return
+    ledger.engine.executemany(
+        "DELETE FROM tally_sibling WHERE resource=? AND key=?", [(tracked.number, key) for key in wholes]
+    )
+    ledger.engine.executemany(
+        "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?)",
+        [
+            (tracked.number, key, encode_record(whole.record, whole.shown), int(whole.undecided))
+            for key, whole in wholes.items()
+            if whole is not None
+        ],
+    )
+
+
 def save_whole(ledger: Ledger, tracked: Tracked, key: str, whole: Whole | None) -> None:
-    """Keep a record whole, or (None) no longer."""
-    ledger.engine.execute("DELETE FROM tally_sibling WHERE resource=? AND key=?", (tracked.number, key))
-    if whole is not None:
-        ledger.engine.execute(
-            "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?)",
-            (tracked.number, key, encode_record(whole.record, whole.shown), int(whole.undecided)),
-        )
+    """Keep one record whole, or (None) no longer."""
+    save_wholes(ledger, tracked, {key: whole})
 
 
 def content_of_row(
@@ -101,19 +114,40 @@ def terms(ledger: Ledger, entry: Entry, whole: Whole | None = None) -> Fingerpri
         return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
     if entry.flags & DELETED:
         return EMPTY
-    if entry.extra is None:
+    extra = decode_extra(entry.extra)
+    if extra.dots is None and extra.genesis is None:
         name = entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
         return Fingerprint(1, names_term(entry.key, name), content_term(entry.hash))
-    record = simple_record(
-        (ledger.origin_name(entry.origin), entry.tick),
-        entry.stamp,
-        entry.hash,
-        entry.flags,
-        decode_extra(entry.extra),
-        None,
-    )
+    dot = (ledger.origin_name(entry.origin), entry.tick)
+    record = simple_record(dot, entry.stamp, entry.hash, entry.flags, extra, None)
     names = canonical_names((version.genesis, version.dots) for version in record.versions)
     return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
+
+
+def simple_edit(
+    ledger: Ledger, entry: Entry, tick: int, changed: frozenset[str] | None, aside: Mapping[str, Any]
+) -> bytes | None:
+    """The extra of a simple entry after an edit here at ``tick``: what ``core.join.edit`` makes of it, in one step."""
+    extra = decode_extra(entry.extra)
+    old = (ledger.origin_name(entry.origin), entry.tick)
+    dot = (ledger.origin, tick)
+    seen = {**(extra.seen or {old[0]: old[1]}), dot[0]: tick}
+    genesis = {*extra.seen_genesis, *(extra.genesis or ())}
+    if entry.flags & GENESIS:
+        genesis.add(entry.hash)
+    partly = changed is not None and not entry.flags & DELETED
+    born = extra.born or old[0]
+    return encode_extra(
+        Extra(
+            seen=None if len(seen) == 1 else seen,
+            seen_genesis=sorted(genesis),
+            fields={**extra.fields, **dict.fromkeys(sorted(changed), dot)} if partly and changed is not None else {},
+            rest=(extra.rest or old) if partly else None,
+            born="" if born == ledger.origin else born,
+            copies=extra.copies,
+            aside=dict(aside),
+        )
+    )
 
 
 def is_simple(record: Record, shown: Sequence[Version]) -> bool:

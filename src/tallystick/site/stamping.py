@@ -24,7 +24,8 @@ from tallystick.site.holding import (
     load_wholes,
     make_entry,
     row_hash,
-    save_whole,
+    save_wholes,
+    simple_edit,
     terms,
 )
 from tallystick.site.identity import address_of, local_of, natural_key, new_key
@@ -315,25 +316,34 @@ def write_changes(ledger: Ledger, tracked: Tracked, changes: Sequence[Change]) -
     wholes = load_wholes(ledger, tracked, whole_keys)
     seqs = ledger.next_seqs(tracked, len(real)) if real else range(0)
     entries, replaced = [], []
+    kept: dict[str, Whole | None] = {}
+    closed: list[tuple[str, Version]] = []
     added = removed = EMPTY
     for change, seq in zip(real, seqs, strict=True):
-        entry, whole = _stamped(ledger, tracked, change, wholes.get(change.key), seq)
+        entry, whole = _stamped(ledger, tracked, change, wholes.get(change.key), seq, closed)
         old = change.touched.entry
         if old is not None:
             replaced.append(old.seq)
             removed = removed.added(terms(ledger, old, wholes.get(change.key)))
         if whole is not None or change.key in wholes:
-            save_whole(ledger, tracked, change.key, whole)
+            kept[change.key] = whole
         entries.append(entry)
         added = added.added(terms(ledger, entry, whole))
     if real:
         tracked.rows.put(entries, replaced)
+        save_wholes(ledger, tracked, kept)
+        conflicts.log_many(ledger, tracked, "closed", closed)
         ledger.count(tracked, added, removed)
     return len(real)
 
 
 def _stamped(
-    ledger: Ledger, tracked: Tracked, change: Change, whole: Whole | None, seq: int
+    ledger: Ledger,
+    tracked: Tracked,
+    change: Change,
+    whole: Whole | None,
+    seq: int,
+    closed: list[tuple[str, Version]],
 ) -> tuple[Entry, Whole | None]:
     touched, key, values = change
     entry = touched.entry
@@ -347,6 +357,12 @@ def _stamped(
     if entry is None:
         record = edit(None, dot, time, digest)
         return make_entry(ledger, key, seq, seq, Kept(record, record.versions, digest, local))
+    if whole is None:
+        extra = simple_edit(ledger, entry, tick, _changed_fields(tracked, touched), aside)
+        flags = 0 if digest else DELETED
+        rendered = _rendered(tracked, key, values, aside)
+        own = ledger.origin_number(ledger.origin)
+        return Entry(seq, key, local, entry.born_seq, own, tick, time, digest, rendered, flags, extra), None
     before = held(ledger, entry, None, whole)
     content = content_of_row(tracked.definition, values, aside)
     record = edit(
@@ -354,15 +370,14 @@ def _stamped(
         dot,
         time,
         digest,
-        content if whole is not None else None,
+        content,
         superseded=_superseded(before.record.versions, whole, entry),
         shown_past=before.shown_past,
         changed=_changed_fields(tracked, touched),
     )
-    if whole is not None:
-        conflicts.closed(ledger, tracked, key, before.record, record, whole)
+    closed.extend(conflicts.closed(key, before.record, record, whole))
     shown = tuple(version for version in record.versions if version.dot == dot)
-    undecided = whole is not None and whole.undecided and record.contested
+    undecided = whole.undecided and record.contested
     rendered = _rendered(tracked, key, values, aside)
     kept = Kept(record, shown, digest, local, rendered, aside, undecided=undecided)
     return make_entry(ledger, key, seq, entry.born_seq, kept)
@@ -375,9 +390,9 @@ def _rendered(tracked: Tracked, key: str, values: Sequence[Value] | None, aside:
     return row_hash(tracked.definition, key, values, {})
 
 
-def _superseded(versions: Sequence[Version], whole: Whole | None, entry: Entry) -> Sequence[Version] | None:
+def _superseded(versions: Sequence[Version], whole: Whole, entry: Entry) -> Sequence[Version] | None:
     """The versions that the edited row showed; all of them where an automatic policy had decided."""
-    if whole is None or not (whole.undecided or entry.flags & UNSHOWN):
+    if not (whole.undecided or entry.flags & UNSHOWN):
         return None
     shown = {version.hash for version in whole.shown}
     return [version for version in versions if version.hash in shown]

@@ -262,9 +262,11 @@ def _pass(
 def _guarded(source: Replica, target: Replica, selection: Selection, plan: Plan, report: Report) -> list[str]:
     """Resources whose deletions are held back."""
     try:
+        selection.deletions_only = True
         announced = source.announce(selection)
     except StateError:
-        announced = source.announce(Selection(selection.scope, selection.known, selection.keys, stateless=True))
+        selection.stateless = True
+        announced = source.announce(selection)
     guard = Guard(allowed=plan.allowed)
     held = []
     for wire, deletions in announced.deletions.items():

@@ -178,7 +178,8 @@ class LocalReplica:
             tracked = self.ledger.resource(wire)
             digest = selection.known.digests.get(wire, {})
             keys = selection.keys.get(wire)
-            reader = Reader(self.ledger, tracked, digest, matches=_matches(selection.scope, tracked))
+            dead = True if selection.deletions_only else None
+            reader = Reader(self.ledger, tracked, digest, dead=dead, matches=_matches(selection.scope, tracked))
             rows = [entry for entry, _ in reader.heads(state.seq, tracked.seq)]
             live = [entry for entry in rows if not entry.flags & DELETED]
             announced.changes[wire] = len(live) if keys is None else len(set(keys) & {entry.key for entry in live})

@@ -130,6 +130,8 @@ class Selection(msgspec.Struct):
     keys: dict[str, list[str]] = {}
     stateless: bool = False
     """Compare by digest from the beginning: the state is gone or cannot be used."""
+    deletions_only: bool = False
+    """For ``announce``: count deletions only, which is all that guards ask for."""
     held: list[str] = []
     """Resources whose deletions a guard holds back: they are not sent, and the state does not move past them."""
 

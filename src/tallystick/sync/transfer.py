@@ -44,7 +44,7 @@ def transfer(
         _carry(source, target, selection, settings, done, progress)
     except StateError:
         done.resumed = True
-        selection = Selection(settings.scope, known, keys or {}, True, held or [])
+        selection = Selection(settings.scope, known, keys or {}, stateless=True, held=held or [])
         _carry(source, target, selection, settings, done, progress)
     return done
 
