@@ -1,0 +1,62 @@
+"""What can go wrong with a tree, each with the way on (spec contexts B.2, B.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tallystick.errors import GuardStopped, StorageError, ValueRejected
+
+
+class RootMissing(GuardStopped):
+    """The root of a tree is not there, or is no directory. Nothing was done (G3)."""
+
+    code = "RootMissing"
+    default_hint = "mount the disk or correct the path, then run the same command again"
+
+
+class RootChanged(GuardStopped):
+    """The root of a tree is not the directory it was: another disk, or made anew. Nothing was done (G3)."""
+
+    code = "RootChanged"
+    default_hint = "mount the right disk, or accept the new directory with --accept-root: both trees are then united"
+
+
+class DeletionsHeld(GuardStopped):
+    """More would be deleted than the guards let through; everything else was done (G1, G2, G5)."""
+
+    code = "DeletionsHeld"
+    default_hint = "look at what would be deleted, then let it through with --confirm-deletions"
+
+    def __init__(self, message: str, paths: Sequence[str]) -> None:
+        super().__init__(message)
+        self.paths = list(paths)
+
+
+class Unreadable(StorageError):
+    """A directory or file cannot be read; nothing was done at or below it (G4)."""
+
+    code = "Unreadable"
+    default_hint = "give read permission or mend the disk, then run the same command again"
+
+
+class FileBusy(StorageError):
+    """A file changed every time it was read; its previous version was kept (U8)."""
+
+    code = "FileBusy"
+    transient = True
+    default_hint = "run the same command again when the program that writes it is done"
+
+
+class TargetChanged(StorageError):
+    """What was about to be replaced or removed changed since it was looked at; it was left alone (L5)."""
+
+    code = "TargetChanged"
+    transient = True
+    default_hint = "run the same command again: the change is taken into account then"
+
+
+class UnsafePath(ValueRejected):
+    """A path from outside that would leave its tree, or cannot be a path (DESIGN.md 8)."""
+
+    code = "UnsafePath"
+    default_hint = "send relative paths without '..', links and special names"
