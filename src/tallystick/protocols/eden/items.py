@@ -47,6 +47,8 @@ class Item:
     skip: bool = False
     decision: Decision | None = None
     rename: str | None = None
+    memo: object = None
+    """Whatever a hook wants to keep with the record."""
 
     @property
     def target(self) -> Target:

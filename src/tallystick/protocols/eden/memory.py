@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from tallystick.protocols.eden.deciding import Outcome
+from tallystick.protocols.eden.elements import Resource
 from tallystick.protocols.eden.filters import Condition, Selector, holds
 from tallystick.protocols.eden.schema import Component, Table
 from tallystick.protocols.eden.store import (
@@ -56,6 +57,7 @@ class MemoryStore:
         self.entries: list[LogEntry] = []
         self.lost: list[Lost] = []
         self._answers: dict[tuple[str, str], tuple[Answered, ...]] = {}
+        self._parked: dict[tuple[str, str], tuple[Resource, ...]] = {}
         self._restricting = frozenset(restricting)
         self._accept = dict(accept or {})
         self._indexes: dict[tuple[str, str], tuple[int, dict[str, list[Stored]]]] = {}
@@ -305,6 +307,10 @@ class MemoryStore:
         self.saved_tasks[task.uuid] = task
         return task
 
+    def remove_task(self, uuid: str) -> None:
+        """Forgets a task."""
+        self.saved_tasks.pop(uuid, None)
+
     def datasets(self) -> list[Dataset]:
         """The data sets hosted here."""
         return list(self.saved_datasets.values())
@@ -316,6 +322,14 @@ class MemoryStore:
     def remember(self, repository: str, scope: str, answers: Sequence[Answered]) -> None:
         """Keeps it."""
         self._answers[repository, scope] = tuple(answers)
+
+    def parked(self, repository: str, resource: str) -> tuple[Resource, ...]:
+        """The records that are tried again."""
+        return self._parked.get((repository, resource), ())
+
+    def park(self, repository: str, resource: str, rejected: Sequence[Resource]) -> None:
+        """Keeps them."""
+        self._parked[repository, resource] = tuple(rejected)
 
     def log(self, entry: LogEntry) -> None:
         """Appends to the log."""

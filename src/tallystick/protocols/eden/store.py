@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
 from tallystick.protocols.eden.deciding import NEWER, Outcome
+from tallystick.protocols.eden.elements import Resource
 from tallystick.protocols.eden.filters import Condition, Filter
 from tallystick.protocols.eden.schema import Component, Table
 from tallystick.protocols.eden.watermarks import Answered
@@ -162,6 +163,7 @@ class Repository:
     """A peer, as Eden's ``sync_repository`` has it. ``password`` is in the clear in memory only.
 
     ``registered_by`` is the account that registered it with us: proof of possession for the next registration.
+    ``datasets`` are the codes of the public data sets to pull from it (``apitype`` data).
     """
 
     uuid: str | None
@@ -176,6 +178,7 @@ class Repository:
     last_connected: datetime | None = None
     last_status: str | None = None
     last_refresh: datetime | None = None
+    datasets: tuple[str, ...] = ()
     deleted: bool = False
 
 
@@ -305,6 +308,9 @@ class EdenStore(Protocol):
     def save_task(self, task: Task) -> Task:
         """Inserts or updates by identifier; gives it back with its local number."""
 
+    def remove_task(self, uuid: str) -> None:
+        """Forgets a task, if there is one."""
+
     def datasets(self) -> Sequence[Dataset]:
         """The data sets hosted here."""
 
@@ -313,6 +319,12 @@ class EdenStore(Protocol):
 
     def remember(self, repository: str, scope: str, answers: Sequence[Answered]) -> None:
         """Keeps them."""
+
+    def parked(self, repository: str, resource: str) -> Sequence[Resource]:
+        """The records of a table from a peer that were rejected here and are tried again."""
+
+    def park(self, repository: str, resource: str, rejected: Sequence[Resource]) -> None:
+        """Keeps them, in place of those kept before."""
 
     def log(self, entry: LogEntry) -> None:
         """Appends to the log."""
