@@ -16,21 +16,21 @@ from tallystick.jobs.log import Result
 from tallystick.protocols.eden import deciding
 from tallystick.protocols.eden.answering import MIXED, UNREGISTERED, Pull, answer_pull, import_entry
 from tallystick.protocols.eden.asking import EdenPeer
+from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Document, Limits
+from tallystick.protocols.eden.codec.filters import Filter, parse_filter
+from tallystick.protocols.eden.codec.identifiers import urn_of
+from tallystick.protocols.eden.codec.queries import parse_strategy
+from tallystick.protocols.eden.codec.replies import failure, write_reply
+from tallystick.protocols.eden.codec.times import parse_msince
+from tallystick.protocols.eden.codec.xml_reading import XmlReader
+from tallystick.protocols.eden.codec.xml_writing import write_xml
 from tallystick.protocols.eden.datasets import refresh
-from tallystick.protocols.eden.elements import DEFAULT_LIMITS, Document, Limits
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
-from tallystick.protocols.eden.filters import Filter, parse_filter
-from tallystick.protocols.eden.identifiers import urn_of
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Hook, Options
-from tallystick.protocols.eden.queries import parse_strategy
-from tallystick.protocols.eden.replies import failure, write_reply
 from tallystick.protocols.eden.store import Clock, EdenStore, Repository, Task
 from tallystick.protocols.eden.synchronizing import Active, Transferred
-from tallystick.protocols.eden.times import parse_msince
 from tallystick.protocols.eden.transport import HttpTransport, Transport
-from tallystick.protocols.eden.xml_reading import XmlReader
-from tallystick.protocols.eden.xml_writing import write_xml
 
 _CHUNK = 64 * 1024
 

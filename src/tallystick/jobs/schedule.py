@@ -54,7 +54,7 @@ Schedule = Every | Cron
 
 
 def parse_schedule(text: str) -> Schedule:
-    """``90``, ``90s``, ``10m``, ``2h``, ``1d``, or five cron fields and optionally a time zone. Raises ScheduleError."""
+    """``90``, ``90s``, ``10m``, ``2h``, ``1d``, five cron fields, or those and a zone. Raises ScheduleError."""
     text = text.strip()
     match = _INTERVAL.fullmatch(text)
     if match:

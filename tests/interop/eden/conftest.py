@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.protocols.eden.encoding import Upload
+from tallystick.protocols.eden.codec.encoding import Upload
+from tallystick.protocols.eden.codec.schema import Component, Field, Kind, table
+from tallystick.protocols.eden.codec.times import parse_time
+from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.memory import MemoryStore
 from tallystick.protocols.eden.provider import Account, EdenProvider
 from tallystick.protocols.eden.requests import Request
-from tallystick.protocols.eden.schema import Component, Field, Kind, table
 from tallystick.protocols.eden.store import Batch, Identity, Stored, Target
-from tallystick.protocols.eden.times import parse_time
-from tallystick.protocols.eden.xml_reading import read_xml
 
 SAMPLES = Path(__file__).parent / "samples"
 ADMINISTRATOR = "admin@example.com"

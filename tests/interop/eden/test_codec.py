@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.protocols.eden import replies
-from tallystick.protocols.eden.elements import Document
+from tallystick.protocols.eden.codec import replies
+from tallystick.protocols.eden.codec.elements import Document
+from tallystick.protocols.eden.codec.json_format import read_json, write_json
+from tallystick.protocols.eden.codec.schema import Kind, read_fields, write_fields
+from tallystick.protocols.eden.codec.xml_reading import read_xml
+from tallystick.protocols.eden.codec.xml_writing import document_bytes
 from tallystick.protocols.eden.errors import DocumentError
-from tallystick.protocols.eden.json_format import read_json, write_json
-from tallystick.protocols.eden.schema import Kind, read_fields, write_fields
-from tallystick.protocols.eden.xml_reading import read_xml
-from tallystick.protocols.eden.xml_writing import document_bytes
 
 SAMPLES = Path(__file__).parent / "samples"
 

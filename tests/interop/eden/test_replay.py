@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import pytest
 
 from tallystick.core.policies import Method
-from tallystick.protocols.eden.filters import parse_filter_string
-from tallystick.protocols.eden.json_format import read_json
+from tallystick.protocols.eden.codec.filters import parse_filter_string
+from tallystick.protocols.eden.codec.json_format import read_json
+from tallystick.protocols.eden.codec.replies import read_reply
+from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.provider import body_of
-from tallystick.protocols.eden.replies import read_reply
 from tallystick.protocols.eden.store import Dataset, Mode, Stored, Target, Task
-from tallystick.protocols.eden.xml_reading import read_xml
 
 ORG = "urn:uuid:11111111-0000-4000-8000-0000000000"
 PLACE = "urn:uuid:33333333-0000-4000-8000-0000000000"

@@ -8,14 +8,14 @@ from datetime import datetime
 
 from tallystick.core.policies import Method, Resolution
 from tallystick.protocols.eden import watermarks
+from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.filters import MAIN, Condition, Filter, format_filter
+from tallystick.protocols.eden.codec.replies import PushReply
+from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.deciding import Outcome, Policies, receiver_policies, task_policies
-from tallystick.protocols.eden.elements import Document, Resource
 from tallystick.protocols.eden.exporting import Export, Layout, export
-from tallystick.protocols.eden.filters import MAIN, Condition, Filter, format_filter
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Hook, Imported, Options
-from tallystick.protocols.eden.replies import PushReply
-from tallystick.protocols.eden.schema import Table
 from tallystick.protocols.eden.store import EdenStore, LogEntry, Repository, Result, Selection, Task
 
 MIXED = "Mixed resource synchronization not supported"

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import IO, NamedTuple
 
 from tallystick.errors import PeerProtocolError, PeerRefused, PeerUnreachable
-from tallystick.protocols.eden.elements import DEFAULT_LIMITS, Document, Limits, Resource
-from tallystick.protocols.eden.filters import Filter
-from tallystick.protocols.eden.queries import pull_url, register_url, table_url
-from tallystick.protocols.eden.replies import (
+from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Document, Limits, Resource
+from tallystick.protocols.eden.codec.filters import Filter
+from tallystick.protocols.eden.codec.queries import pull_url, register_url, table_url
+from tallystick.protocols.eden.codec.replies import (
     PushReply,
     Registration,
     RegistrationReply,
@@ -22,10 +22,10 @@ from tallystick.protocols.eden.replies import (
     read_reply,
     write_registration,
 )
-from tallystick.protocols.eden.schema import Component, Table, merged, read_create, read_fields
+from tallystick.protocols.eden.codec.schema import Component, Table, merged, read_create, read_fields
+from tallystick.protocols.eden.codec.xml_reading import XmlReader
+from tallystick.protocols.eden.codec.xml_writing import write_xml
 from tallystick.protocols.eden.transport import HttpReply, Transport, read_all
-from tallystick.protocols.eden.xml_reading import XmlReader
-from tallystick.protocols.eden.xml_writing import write_xml
 
 FORM = "application/x-www-form-urlencoded"
 """The Content-Type of everything that a real active Eden sends; live sites fail on ``text/xml`` (section 1.7)."""

@@ -12,13 +12,13 @@ from urllib.parse import quote, urlsplit
 
 from tallystick.errors import PeerProtocolError
 from tallystick.protocols.eden.asking import EdenPeer
-from tallystick.protocols.eden.elements import Document, Resource
-from tallystick.protocols.eden.encoding import given
+from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.encoding import given
+from tallystick.protocols.eden.codec.times import SECOND, format_time, parse_time
+from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.errors import DocumentTooLarge, TimeFormatError
 from tallystick.protocols.eden.settings import read_task
 from tallystick.protocols.eden.store import Dataset, EdenStore, Repository
-from tallystick.protocols.eden.times import SECOND, format_time, parse_time
-from tallystick.protocols.eden.xml_reading import read_xml
 
 ARCHIVE_BYTES = 512 * 1024 * 1024
 MEMBERS = 1000

@@ -13,13 +13,13 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from tallystick.protocols.eden.elements import EXTENSION, NULLS, Reference, Resource
-from tallystick.protocols.eden.encoding import encode_value
-from tallystick.protocols.eden.filters import Condition
-from tallystick.protocols.eden.identifiers import exported
-from tallystick.protocols.eden.schema import UNSHARED_TABLES, Component, Field, Kind, Table
+from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Reference, Resource
+from tallystick.protocols.eden.codec.encoding import encode_value
+from tallystick.protocols.eden.codec.filters import Condition
+from tallystick.protocols.eden.codec.identifiers import exported
+from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Field, Kind, Table
+from tallystick.protocols.eden.codec.times import format_time
 from tallystick.protocols.eden.store import EdenStore, Selection, Stored, Target
-from tallystick.protocols.eden.times import format_time
 
 _Item = TypeVar("_Item")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.items import Item, Job
-from tallystick.protocols.eden.schema import Table
 from tallystick.protocols.eden.store import Stored, Target
 
 

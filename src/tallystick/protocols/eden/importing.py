@@ -12,19 +12,19 @@ from datetime import datetime
 
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.protocols.eden import deciding
+from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Document
+from tallystick.protocols.eden.codec.encoding import DROPPED, decode_value
+from tallystick.protocols.eden.codec.identifiers import imported
+from tallystick.protocols.eden.codec.replies import PushReply
+from tallystick.protocols.eden.codec.schema import META_FIELDS, Field, Table
+from tallystick.protocols.eden.codec.times import parse_time
 from tallystick.protocols.eden.deciding import NOT_PERMITTED, Decision, Outcome, Policies, Side
-from tallystick.protocols.eden.elements import EXTENSION, NULLS, Document
-from tallystick.protocols.eden.encoding import DROPPED, decode_value
 from tallystick.protocols.eden.errors import FieldRejected, TimeFormatError
-from tallystick.protocols.eden.identifiers import imported
 from tallystick.protocols.eden.identifying import adopt_single_children, identify
 from tallystick.protocols.eden.items import Imported, Item, Job, Options
 from tallystick.protocols.eden.reaching import reach
 from tallystick.protocols.eden.referring import refer
-from tallystick.protocols.eden.replies import PushReply
-from tallystick.protocols.eden.schema import META_FIELDS, Field, Table
 from tallystick.protocols.eden.store import Batch, EdenStore, Lost, Target, Write
-from tallystick.protocols.eden.times import parse_time
 
 INVALID = "Validation error"
 REQUIRED = "value(s) required"

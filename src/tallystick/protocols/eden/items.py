@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from tallystick.core.policies import Method
 from tallystick.protocols.eden import deciding
+from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.identifiers import urn_of
+from tallystick.protocols.eden.codec.replies import PushReply
+from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Table
 from tallystick.protocols.eden.deciding import Decision, Outcome, Policies, Side
-from tallystick.protocols.eden.elements import Document, Resource
-from tallystick.protocols.eden.identifiers import urn_of
-from tallystick.protocols.eden.replies import PushReply
-from tallystick.protocols.eden.schema import UNSHARED_TABLES, Component, Table
 from tallystick.protocols.eden.store import EdenStore, Stored, Target
 
 

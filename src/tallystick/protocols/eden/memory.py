@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from datetime import datetime
 
+from tallystick.protocols.eden.codec.elements import Resource
+from tallystick.protocols.eden.codec.filters import Condition, Selector, holds
+from tallystick.protocols.eden.codec.schema import Component, Table
 from tallystick.protocols.eden.deciding import Outcome
-from tallystick.protocols.eden.elements import Resource
-from tallystick.protocols.eden.filters import Condition, Selector, holds
-from tallystick.protocols.eden.schema import Component, Table
 from tallystick.protocols.eden.store import (
     Applied,
     Batch,

@@ -14,27 +14,27 @@ from tallystick.core.policies import Method
 from tallystick.errors import LimitExceeded
 from tallystick.protocols.eden import requests
 from tallystick.protocols.eden.answering import MIXED, UNREGISTERED, Pull, Push, answer_pull, answer_push
-from tallystick.protocols.eden.deciding import PLAIN_IMPORT
-from tallystick.protocols.eden.elements import DEFAULT_LIMITS, Document, Limits
-from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
-from tallystick.protocols.eden.identifiers import urn_of
-from tallystick.protocols.eden.importing import import_document
-from tallystick.protocols.eden.items import Options
-from tallystick.protocols.eden.json_format import read_json, write_json
-from tallystick.protocols.eden.queries import SyncQuery, parse_query
-from tallystick.protocols.eden.replies import (
+from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Document, Limits
+from tallystick.protocols.eden.codec.identifiers import urn_of
+from tallystick.protocols.eden.codec.json_format import read_json, write_json
+from tallystick.protocols.eden.codec.queries import SyncQuery, parse_query
+from tallystick.protocols.eden.codec.replies import (
     Registration,
     RegistrationReply,
     read_registration,
     write_registration_reply,
     write_reply,
 )
+from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table, write_create, write_fields
+from tallystick.protocols.eden.codec.xml_reading import read_xml
+from tallystick.protocols.eden.codec.xml_writing import write_xml
+from tallystick.protocols.eden.deciding import PLAIN_IMPORT
+from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
+from tallystick.protocols.eden.importing import import_document
+from tallystick.protocols.eden.items import Options
 from tallystick.protocols.eden.requests import JSON, REPLY, XML, Request, Response
-from tallystick.protocols.eden.schema import UNSHARED_TABLES, Table, write_create, write_fields
 from tallystick.protocols.eden.settings import READABLE, import_settings, settings_document
 from tallystick.protocols.eden.store import Clock, EdenStore, LogEntry, Repository, Result
-from tallystick.protocols.eden.xml_reading import read_xml
-from tallystick.protocols.eden.xml_writing import write_xml
 
 _WRITES = ("POST", "PUT")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tallystick.protocols.eden.elements import Reference, Resource
-from tallystick.protocols.eden.identifiers import imported, reference_spellings
+from tallystick.protocols.eden.codec.elements import Reference, Resource
+from tallystick.protocols.eden.codec.identifiers import imported, reference_spellings
+from tallystick.protocols.eden.codec.schema import Component
 from tallystick.protocols.eden.items import Item, Job
-from tallystick.protocols.eden.schema import Component
 from tallystick.protocols.eden.store import Target
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.protocols.eden.elements import Reference
-from tallystick.protocols.eden.embedded import embedded_targets, with_numbers
-from tallystick.protocols.eden.identifiers import imported
+from tallystick.protocols.eden.codec.elements import Reference
+from tallystick.protocols.eden.codec.embedded import embedded_targets, with_numbers
+from tallystick.protocols.eden.codec.identifiers import imported
+from tallystick.protocols.eden.codec.schema import Field, Kind
 from tallystick.protocols.eden.items import Item, Job
 from tallystick.protocols.eden.reaching import spellings_of
-from tallystick.protocols.eden.schema import Field, Kind
 from tallystick.protocols.eden.store import Target
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tallystick.protocols.eden.codec.replies import failure
 from tallystick.protocols.eden.errors import DocumentError
-from tallystick.protocols.eden.replies import failure
 
 TEXT = "text/html; charset=UTF-8"
 JSON = "application/json"

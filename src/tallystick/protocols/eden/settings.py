@@ -13,11 +13,9 @@ from urllib.parse import quote
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
 from tallystick.errors import FilterError
-from tallystick.protocols.eden.deciding import NEWER, parse_resolution
-from tallystick.protocols.eden.elements import Data, Document, Reference, Resource
-from tallystick.protocols.eden.encoding import given
-from tallystick.protocols.eden.errors import TimeFormatError
-from tallystick.protocols.eden.filters import (
+from tallystick.protocols.eden.codec.elements import Data, Document, Reference, Resource
+from tallystick.protocols.eden.codec.encoding import given
+from tallystick.protocols.eden.codec.filters import (
     MAIN,
     Filter,
     Selector,
@@ -26,11 +24,13 @@ from tallystick.protocols.eden.filters import (
     holds,
     parse_filter_string,
 )
-from tallystick.protocols.eden.identifiers import exported, imported
-from tallystick.protocols.eden.queries import SyncQuery
-from tallystick.protocols.eden.replies import PushReply
+from tallystick.protocols.eden.codec.identifiers import exported, imported
+from tallystick.protocols.eden.codec.queries import SyncQuery
+from tallystick.protocols.eden.codec.replies import PushReply
+from tallystick.protocols.eden.codec.times import format_time, parse_time
+from tallystick.protocols.eden.deciding import NEWER, parse_resolution
+from tallystick.protocols.eden.errors import TimeFormatError
 from tallystick.protocols.eden.store import Dataset, EdenStore, Mode, Repository, Task
-from tallystick.protocols.eden.times import format_time, parse_time
 
 READABLE = ("sync_task", "sync_dataset")
 _MODES = {mode.wire: mode for mode in Mode}

@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
+from tallystick.protocols.eden.codec.elements import Resource
+from tallystick.protocols.eden.codec.filters import Condition, Filter
+from tallystick.protocols.eden.codec.schema import Component, Table
 from tallystick.protocols.eden.deciding import NEWER, Outcome
-from tallystick.protocols.eden.elements import Resource
-from tallystick.protocols.eden.filters import Condition, Filter
-from tallystick.protocols.eden.schema import Component, Table
 from tallystick.protocols.eden.watermarks import Answered
 
 Clock = Callable[[], datetime]

@@ -11,16 +11,16 @@ from tallystick.errors import PeerError, PeerProtocolError, PeerRefused, Tallyst
 from tallystick.protocols.eden import watermarks
 from tallystick.protocols.eden.answering import NO_DATA, import_entry
 from tallystick.protocols.eden.asking import EdenPeer, Pulled, reply_failure
+from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.filters import MAIN, Condition
+from tallystick.protocols.eden.codec.queries import push_url
+from tallystick.protocols.eden.codec.replies import PushReply, Registration
+from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.datasets import find_dataset, read_archive
 from tallystick.protocols.eden.deciding import task_policies
-from tallystick.protocols.eden.elements import Document, Resource
 from tallystick.protocols.eden.exporting import Layout, export
-from tallystick.protocols.eden.filters import MAIN, Condition
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Hook, Imported, Options
-from tallystick.protocols.eden.queries import push_url
-from tallystick.protocols.eden.replies import PushReply, Registration
-from tallystick.protocols.eden.schema import Table
 from tallystick.protocols.eden.store import Clock, EdenStore, LogEntry, Repository, Result, Selection, Task
 
 PARKED = 1000

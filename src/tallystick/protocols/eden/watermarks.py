@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tallystick.protocols.eden.codec.times import SECOND, parse_time
 from tallystick.protocols.eden.errors import TimeFormatError
-from tallystick.protocols.eden.times import SECOND, parse_time
 
 CLOCK_DOUBT = timedelta(days=1)
 """How far behind ours the clock of a peer is taken to be that does not tell its time."""

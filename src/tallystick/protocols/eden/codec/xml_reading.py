@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from tallystick.protocols.eden.elements import DEFAULT_LIMITS, Data, Document, Limits, Reference, Resource
+from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Data, Document, Limits, Reference, Resource
 from tallystick.protocols.eden.errors import DoctypeRefused, DocumentError, DocumentTooDeep, DocumentTooLarge
 
 _PROLOG_BYTES = 64 * 1024

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tallystick.protocols.eden.elements import DEFAULT_LIMITS, Data, Document, Limits, Reference, Resource
+from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Data, Document, Limits, Reference, Resource
 from tallystick.protocols.eden.errors import DocumentError, DocumentTooDeep, DocumentTooLarge
 
 _RECORDS, _REFERENCE, _ATTRIBUTE = "$_", "$k_", "@"

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from tallystick.protocols.eden.elements import Data, Document, Reference, Resource
+from tallystick.protocols.eden.codec.elements import Data, Document, Reference, Resource
 
 DECLARATION = "<?xml version='1.0' encoding='utf-8'?>\n"
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
-from tallystick.protocols.eden.elements import Data
+from tallystick.protocols.eden.codec.elements import Data
+from tallystick.protocols.eden.codec.json_format import json_value
+from tallystick.protocols.eden.codec.schema import TEXT_KINDS, Field, Kind
+from tallystick.protocols.eden.codec.times import format_time, parse_clock, parse_date, parse_time
+from tallystick.protocols.eden.codec.xml_writing import UNFIT
 from tallystick.protocols.eden.errors import FieldRejected, TimeFormatError
-from tallystick.protocols.eden.json_format import json_value
-from tallystick.protocols.eden.schema import TEXT_KINDS, Field, Kind
-from tallystick.protocols.eden.times import format_time, parse_clock, parse_date, parse_time
-from tallystick.protocols.eden.xml_writing import UNFIT
 
 
 class Upload(NamedTuple):

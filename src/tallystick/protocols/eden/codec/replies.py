@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from tallystick.protocols.eden.elements import Resource
-from tallystick.protocols.eden.encoding import given
+from tallystick.protocols.eden.codec.elements import Resource
+from tallystick.protocols.eden.codec.encoding import given
+from tallystick.protocols.eden.codec.json_format import read_json, resource_object
 from tallystick.protocols.eden.errors import DocumentError, UnreadableReply
-from tallystick.protocols.eden.json_format import read_json, resource_object
 
 _IGNORED = " - invalid items ignored"
 _REPLY_BYTES = 64 * 1024 * 1024

@@ -8,10 +8,10 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from tallystick.core.policies import Method, Resolution
+from tallystick.protocols.eden.codec.filters import Filter, format_filter, parse_filters
+from tallystick.protocols.eden.codec.times import format_time, parse_msince
 from tallystick.protocols.eden.deciding import parse_resolution
 from tallystick.protocols.eden.errors import DocumentError
-from tallystick.protocols.eden.filters import Filter, format_filter, parse_filters
-from tallystick.protocols.eden.times import format_time, parse_msince
 
 _PARAMETERS = 500
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from lxml import etree
 
+from tallystick.protocols.eden.codec.xml_reading import refuse_prolog
+from tallystick.protocols.eden.codec.xml_writing import DECLARATION, escape_attribute, escape_text
 from tallystick.protocols.eden.errors import DoctypeRefused, DocumentError, DocumentTooLarge
-from tallystick.protocols.eden.xml_reading import refuse_prolog
-from tallystick.protocols.eden.xml_writing import DECLARATION, escape_attribute, escape_text
 
 _Element = Any
 _DESCRIPTION_BYTES = 16 * 1024 * 1024
