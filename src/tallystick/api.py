@@ -232,9 +232,7 @@ class Site:
 
     # Changes
 
-    def changes(
-        self, state: str | None = None, *resources: str, max_changes: int | None = None
-    ) -> Iterator[Change]:
+    def changes(self, state: str | None = None, *resources: str, max_changes: int | None = None) -> Iterator[Change]:
         """Every change of the named resources (all when none) beyond ``state``, each with the state after it.
 
         Records come as they are now, each at most once, in the site's commit order; the state of the last one
@@ -472,4 +470,3 @@ def as_plain(report: Report) -> dict[str, Any]:
     for side in ("pushed", "pulled"):
         plain[side] = {wire: _counts(tally) for wire, tally in getattr(report, side).items()}
     return plain
-

@@ -60,5 +60,9 @@ def _show(change: object, as_json: bool) -> None:
         }
         click.echo(json.dumps(plain, default=lambda value: value.hex(), ensure_ascii=False))
     else:
-        what = "deleted" if change.deleted else json.dumps(change.content, default=lambda value: value.hex(), ensure_ascii=False)
+        what = (
+            "deleted"
+            if change.deleted
+            else json.dumps(change.content, default=lambda value: value.hex(), ensure_ascii=False)
+        )
         click.echo(f"{change.resource} {change.key} {what}")

@@ -51,8 +51,14 @@ def _list_log(entries: Any, as_json: bool) -> int:
     if as_json:
         print_json(
             [
-                {"id": one.id, "resource": one.resource, "key": one.key, "at": one.at, "kind": one.kind,
-                 "content": one.version.content}
+                {
+                    "id": one.id,
+                    "resource": one.resource,
+                    "key": one.key,
+                    "at": one.at,
+                    "kind": one.kind,
+                    "content": one.version.content,
+                }
                 for one in entries
             ]
         )
@@ -79,8 +85,13 @@ def show(site: str, resource: str, key: str, as_json: bool) -> int:
     if not found:
         raise UsageError(f"{resource} {key!r} has no conflict", hint=f"see: tallystick conflicts list {site}")
     versions = [
-        {"version": index, "shown": index in found[0].shown, "at": moment(milliseconds_of(version.stamp)),
-         "origin": version.origin, "content": version.content}
+        {
+            "version": index,
+            "shown": index in found[0].shown,
+            "at": moment(milliseconds_of(version.stamp)),
+            "origin": version.origin,
+            "content": version.content,
+        }
         for index, version in enumerate(found[0].versions)
     ]
     if as_json:

@@ -28,7 +28,15 @@ def command(site: str, run: str, limit: int, as_json: bool) -> int:
         print_json([one._asdict() for one in found])
         return 0
     rows = [
-        (one.id, one.name, moment(one.started), one.action, one.peer, one.outcome, one.report.get("error", one.report.get("records", "")))
+        (
+            one.id,
+            one.name,
+            moment(one.started),
+            one.action,
+            one.peer,
+            one.outcome,
+            one.report.get("error", one.report.get("records", "")),
+        )
         for one in found
     ]
     table(("id", "run", "started", "action", "peer", "outcome", "records"), rows)

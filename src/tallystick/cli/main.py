@@ -96,7 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        _fail(f"internal error: {type(error).__name__}: {error}; run again with --debug and report it", InternalError.exit_code)
+        _fail(
+            f"internal error: {type(error).__name__}: {error}; run again with --debug and report it",
+            InternalError.exit_code,
+        )
 
 
 def _fail(message: str, code: int) -> None:

@@ -30,10 +30,16 @@ def _plain(value: Any) -> Any:
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Aligned columns; numbers to the right."""
     listed = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(head[index]), *(len(row[index]) for row in listed)) if listed else len(head[index]) for index in range(len(head))]
+    widths = [
+        max(len(head[index]), *(len(row[index]) for row in listed)) if listed else len(head[index])
+        for index in range(len(head))
+    ]
     numeric = [all(_is_number(row[index]) for row in listed) and bool(listed) for index in range(len(head))]
     for row in [list(head), *listed]:
-        cells = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True)]
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
         click.echo("  ".join(cells).rstrip())
 
 

@@ -48,5 +48,7 @@ def command(site: str, as_json: bool) -> int:
     table(("resource", "table", "identity", "records"), [tuple(item.values())[:4] for item in resources])
     if untracked:
         click.echo(f"not tracked: {', '.join(untracked)}")
-    click.echo(f"{status['conflicts']} conflicts wait, {status['parked']} changes parked, {status['declined']} declined")
+    click.echo(
+        f"{status['conflicts']} conflicts wait, {status['parked']} changes parked, {status['declined']} declined"
+    )
     return 0

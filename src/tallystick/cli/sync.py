@@ -30,9 +30,13 @@ from tallystick.errors import UsageError
 )
 @click.option("--where", multiple=True, metavar="'NAME: EXPR'", help="Only records that match, as in name eq 'x'.")
 @click.option("--leaving", type=click.Choice(["keep", "delete"]), default="keep", help="Records that leave the filter.")
-@click.option("--identity", metavar="same|separate|natural:COL,COL", help="What equal integer keys mean at first contact.")
+@click.option(
+    "--identity", metavar="same|separate|natural:COL,COL", help="What equal integer keys mean at first contact."
+)
 @click.option("--ref", multiple=True, metavar="CHILD.COL=PARENT", help="A reference that the schema does not declare.")
-@click.option("--map", "mapping", multiple=True, metavar="A.NAME=B.NAME", help="Tables or columns that are called differently.")
+@click.option(
+    "--map", "mapping", multiple=True, metavar="A.NAME=B.NAME", help="Tables or columns that are called differently."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; change nothing but tracking.")
 @click.option("--allow-deletes", metavar="N|all", help="Let so many deletions per resource pass the guard.")
 @click.option("--run-name", default="", help="Name of the run in the log.")

@@ -10,6 +10,7 @@ from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
 from tallystick.core.fingerprints import EMPTY, Fingerprint, content_term, dot_name, names_term
 from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
 from tallystick.core.join import edit
+from tallystick.core.merge import Projection
 from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row, Tally
 from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, FieldPolicy, Policy, Resolution
 from tallystick.core.values import content_hash, mapping_hash
@@ -100,6 +101,7 @@ class _Step:
         self.exact = self.managed or exact(tracked, stated)
         self.forgotten = ledger.forgotten(tracked)
         self.digest: Vector = ledger.digest(tracked)
+        self.keys: set[str] = set()
         self.wholes: dict[str, Whole | None] = {}
         self.lost: list[tuple[str, Version]] = []
         self.put: list[Entry] = []
@@ -110,6 +112,7 @@ class _Step:
     def run(self) -> None:
         rows = _checked(self.page)
         keys = [row[KEY] for row in rows]
+        self.keys.update(keys)
         entries = self.tracked.rows.by_keys(keys) if self.tracked.seq else {}
         fast, slow = self._divided(rows, entries)
         slow.extend(self._take(fast, entries))
@@ -277,7 +280,21 @@ class _Step:
         if outcome.kind is Kind.UNCHANGED:
             self.tally.unchanged += 1
             return None
+        if outcome.projection is not None and outcome.projection.copies:
+            outcome = self._parted(row[KEY], outcome)
         return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL])
+
+    def _parted(self, key: str, outcome: Outcome) -> Outcome:
+        """Once the losers are records of their own, the winner is an edit that has seen them: the conflict is over."""
+        projection = outcome.projection
+        assert projection is not None
+        (tick,) = self.ledger.next_ticks(self.tracked, 1)
+        content = projection.content
+        digest = b"" if content is None else mapping_hash(key, dict(content))
+        dot, stamp = (self.ledger.origin, tick), self.ledger.stamp_at(self.ledger.now())
+        record = edit(outcome.record, dot, stamp, digest, content)
+        shown = Projection(content, record.versions, copies=projection.copies)
+        return Outcome(outcome.kind, record, shown, outcome.conflict, (), outcome.method)
 
     def _asked(self, before: Held | None, incoming: Record, policy: Policy, outcome: Outcome, key: str) -> Outcome:
         shown = () if before is None else before.shown
@@ -418,9 +435,7 @@ class _Step:
         shown = _still_shown(outcome.record, () if one.before is None else one.before.shown)
         undecided = outcome.undecided or (one.whole is not None and one.whole.undecided and outcome.record.contested)
         unshown = bool(entry.flags & UNSHOWN)
-        return Kept(
-            outcome.record, shown, entry.hash, entry.local, entry.rendered, aside_of(entry), unshown, undecided
-        )
+        return Kept(outcome.record, shown, entry.hash, entry.local, entry.rendered, aside_of(entry), unshown, undecided)
 
     def _count(self, kind: Kind) -> None:
         if kind is Kind.CREATED:
@@ -448,7 +463,8 @@ class _Step:
         """Losers become records of their own, named by their content so that every site makes the same ones."""
         for version in copies:
             key = copy_key(one.key, version)
-            if version.content is not None and not self.tracked.rows.by_keys([key]):
+            if version.content is not None and key not in self.keys and not self.tracked.rows.by_keys([key]):
+                self.keys.add(key)
                 self._new_local(key, version.content)
 
     def _new_local(self, key: str, content: Mapping[str, Any]) -> None:
@@ -536,4 +552,3 @@ def _checked(page: Page) -> list[Row]:
             raise PeerProtocolError(f"row {row[KEY]!r} of a page of {page.resource!r} names no origin")
         seen.add(row[KEY])
     return page.rows
-

@@ -120,7 +120,9 @@ def _put_genesis(tracked: Tracked, entries: Sequence[Entry]) -> None:
     tracked.rows.put(entries, ())
 
 
-def _resolved(definition: Definition, values: tuple[Value, ...], keys: Mapping[str, Mapping[str, str]]) -> tuple[Value, ...]:
+def _resolved(
+    definition: Definition, values: tuple[Value, ...], keys: Mapping[str, Mapping[str, str]]
+) -> tuple[Value, ...]:
     """Values with references to rows that are entered in the same step named by the keys those will get.
 
     ``keys`` maps, per wire name, integers as text to keys; a missing integer stands for itself.
@@ -133,9 +135,7 @@ def _resolved(definition: Definition, values: tuple[Value, ...], keys: Mapping[s
     return tuple(changed)
 
 
-def keys_of_rows(
-    ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[Address, tuple[Value, ...]]]
-) -> list[str]:
+def keys_of_rows(ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[Address, tuple[Value, ...]]]) -> list[str]:
     """The keys under which rows older than tracking enter the ledger."""
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:

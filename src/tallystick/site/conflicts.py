@@ -33,9 +33,7 @@ def log(ledger: Ledger, tracked: Tracked, key: str, kind: str, versions: Iterabl
     log_many(ledger, tracked, kind, [(key, version) for version in versions], run)
 
 
-def log_many(
-    ledger: Ledger, tracked: Tracked, kind: str, hidden: Sequence[tuple[str, Version]], run: str = ""
-) -> None:
+def log_many(ledger: Ledger, tracked: Tracked, kind: str, hidden: Sequence[tuple[str, Version]], run: str = "") -> None:
     """Write versions of many records, by key, to the conflict log."""
     if not hidden:
         return
@@ -70,6 +68,8 @@ def logged(ledger: Ledger, tracked: Tracked | None = None, key: str | None = Non
         parameters.append(key)
     rows = ledger.engine.query(sql + " ORDER BY id", parameters)
     return [
-        Logged(row[0], names.get(row[1], "?"), row[2], row[3], row[4], row[5] or "", version_of(_decoder.decode(row[6])))
+        Logged(
+            row[0], names.get(row[1], "?"), row[2], row[3], row[4], row[5] or "", version_of(_decoder.decode(row[6]))
+        )
         for row in rows
     ]

@@ -8,7 +8,18 @@ from hashlib import sha256
 import msgspec
 
 from tallystick.core.fingerprints import EMPTY
-from tallystick.core.history import NONCE_BITS, Contact, Fork, Histories, Ticks, begin_anew, meet, renamed, renamed_vector, speak
+from tallystick.core.history import (
+    NONCE_BITS,
+    Contact,
+    Fork,
+    Histories,
+    Ticks,
+    begin_anew,
+    meet,
+    renamed,
+    renamed_vector,
+    speak,
+)
 from tallystick.core.versions import merge_vectors
 from tallystick.site.engines.engine import Entry
 from tallystick.site.holding import Kept, Whole, aside_of, held, load_wholes, make_entry, save_whole, terms
@@ -198,4 +209,3 @@ def _renamed(
         undecided,
     )
     return make_entry(ledger, entry.key, seq, entry.born_seq, kept)
-

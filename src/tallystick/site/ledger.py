@@ -409,4 +409,3 @@ def _encode_definition(definition: Definition) -> str:
 
 def _decode_definition(text: str) -> Definition:
     return msgspec.json.decode(text, type=Definition)
-

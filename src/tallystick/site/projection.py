@@ -198,7 +198,9 @@ class Projector:
         for reference in self.tracked.definition.references:
             inside = all(column in positions for column in reference.columns)
             if inside and not mapped & set(reference.columns) and len(reference.columns) == 1 and reference.declared:
-                self._check_parent(reference.parent, reference.parent_columns[0], positions[reference.columns[0]], writings)
+                self._check_parent(
+                    reference.parent, reference.parent_columns[0], positions[reference.columns[0]], writings
+                )
 
     def _check_parent(self, parent: str, column: str, position: int, writings: Sequence[Writing]) -> None:
         wanted = {item.values[position] for item in writings if item.values and item.values[position] is not None}
@@ -297,7 +299,9 @@ def rows_with_children(ledger: Ledger, tracked: Tracked, addresses: Sequence[Add
     return found & set(addresses)
 
 
-def _composite_children(ledger: Ledger, child: str, columns: Sequence[str], addresses: Sequence[Address]) -> set[Address]:
+def _composite_children(
+    ledger: Ledger, child: str, columns: Sequence[str], addresses: Sequence[Address]
+) -> set[Address]:
     names = ['"' + name.replace('"', '""') + '"' for name in (*columns, child)]
     where = " AND ".join(f"{name}=?" for name in names[:-1])
     return {

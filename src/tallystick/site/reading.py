@@ -169,7 +169,10 @@ class Reader:
     def _in_scope_whole(self, key: str, whole: Whole) -> bool:
         if self.matches is None:
             return True
-        return any(version.content is None or self.matches({**version.content, "$key": key}) for version in whole.record.versions)
+        return any(
+            version.content is None or self.matches({**version.content, "$key": key})
+            for version in whole.record.versions
+        )
 
     def waiting(self) -> frozenset[str]:
         """Keys of records marked again since they were stamped: they wait for their next dot."""

@@ -123,4 +123,6 @@ def _patch(ledger: Ledger, written: Sequence[tuple[Tracked, _Parked]]) -> None:
     for tracked, item in written:
         if item.projection.content is not None and item.writing.patched:
             entries = tracked.rows.by_keys([item.entry.key])
-            Projector(ledger, tracked).write([Writing(item.entry.key, item.projection.content, entries[item.entry.key])])
+            Projector(ledger, tracked).write(
+                [Writing(item.entry.key, item.projection.content, entries[item.entry.key])]
+            )

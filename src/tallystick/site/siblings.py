@@ -65,7 +65,9 @@ def resolve(
     entry = tracked.rows.by_keys([key]).get(key)
     whole = load_wholes(ledger, tracked, [key]).get(key)
     if entry is None or whole is None or not whole.record.contested:
-        raise UsageError(f"{tracked.wire} {key!r} has no conflict", hint="list them with: tallystick conflicts list SITE")
+        raise UsageError(
+            f"{tracked.wire} {key!r} has no conflict", hint="list them with: tallystick conflicts list SITE"
+        )
     content = _chosen(whole, choice)
     taken = b"" if content is None else mapping_hash(key, dict(content))
     conflicts.log(
@@ -86,9 +88,7 @@ def _chosen(whole: Whole, choice: int | Resolution | Mapping[str, Any]) -> Mappi
     return choice
 
 
-def write_edit(
-    ledger: Ledger, tracked: Tracked, entry: Entry, whole: Whole, content: Mapping[str, Any] | None
-) -> None:
+def write_edit(ledger: Ledger, tracked: Tracked, entry: Entry, whole: Whole, content: Mapping[str, Any] | None) -> None:
     """Write ``content`` (None deletes) as an edit of this site that has seen every version of the record."""
     (tick,) = ledger.next_ticks(tracked, 1)
     (seq,) = ledger.next_seqs(tracked, 1)
@@ -123,7 +123,9 @@ def undo(ledger: Ledger, tracked: Tracked, logged: conflicts.Logged) -> None:
     """Bring back a version of the conflict log as a new edit. Call inside ``ledger.write()``, after stamping."""
     entry = tracked.rows.by_keys([logged.key]).get(logged.key)
     if entry is None:
-        raise UsageError(f"{tracked.wire} {logged.key!r} was purged", hint="insert the row again from the log's content")
+        raise UsageError(
+            f"{tracked.wire} {logged.key!r} was purged", hint="insert the row again from the log's content"
+        )
     whole = load_wholes(ledger, tracked, [logged.key]).get(logged.key)
     if whole is None:
         record = held(ledger, entry, None, None)

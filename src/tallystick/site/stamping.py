@@ -312,7 +312,9 @@ def _read_self_references(
 def write_changes(ledger: Ledger, tracked: Tracked, changes: Sequence[Change]) -> int:
     """Give the changes their dots and seqs. Returns how many records got a new seq."""
     real = [change for change in changes if change.touched.entry is not None or change.values is not None]
-    whole_keys = [change.key for change in real if change.touched.entry is not None and change.touched.entry.flags & WHOLE]
+    whole_keys = [
+        change.key for change in real if change.touched.entry is not None and change.touched.entry.flags & WHOLE
+    ]
     wholes = load_wholes(ledger, tracked, whole_keys)
     seqs = ledger.next_seqs(tracked, len(real)) if real else range(0)
     entries, replaced = [], []

@@ -221,9 +221,7 @@ def _meet(a: Replica, b: Replica, scope: Scope) -> tuple[Meeting, Meeting]:
     if theirs.histories is not None:
         told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
         answered = b.meet(told)
-        mine = a.meet(
-            Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories)
-        )
+        mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
         theirs = answered
     else:
         mine = a.meet(Meeting(theirs.site, theirs.origin, theirs.token, theirs.catalog, scope))
@@ -241,9 +239,7 @@ def _pass(
 ) -> None:
     source, target = (a, b) if direction == PUSH else (b, a)
     stated, holder = met if direction == PUSH else (met[1], met[0])
-    turned = {
-        wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()
-    }
+    turned = {wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()}
     settings = Settings(stated.site, scope, turned, report.run, plan.allowed, plan.onconflict)
     if not plan.compare and not report.pulled and _nothing_new(stated, holder):
         return
@@ -286,9 +282,7 @@ def _nothing_new(stated: Meeting, holder: Meeting) -> bool:
     return same and not state.open and stated.seq <= state.seq
 
 
-def _first_contact(
-    source: Replica, target: Replica, scope: Scope, known: Known, plan: Plan
-) -> dict[str, list[str]]:
+def _first_contact(source: Replica, target: Replica, scope: Scope, known: Known, plan: Plan) -> dict[str, list[str]]:
     """Where both ends hold data, find what differs: equal copies agree with nothing sent."""
     mine = source.digest("", scope).prints
     keys: dict[str, list[str]] = {}

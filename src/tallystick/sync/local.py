@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
-from tallystick.version import VERSION
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
 from tallystick.core.pages import Page, Tally
@@ -38,6 +36,7 @@ from tallystick.sync.replica import (
     Settings,
     Wanted,
 )
+from tallystick.version import VERSION
 
 
 class LocalReplica:
@@ -73,9 +72,7 @@ class LocalReplica:
 
     def prepare(self, wanted: Wanted) -> Described:
         with self.ledger.write():
-            prepare(
-                self.ledger, wanted.resources, wanted.only, wanted.create, wanted.naming, wanted.references
-            )
+            prepare(self.ledger, wanted.resources, wanted.only, wanted.create, wanted.naming, wanted.references)
         return self.describe()
 
     def meet(self, theirs: Meeting) -> Meeting:

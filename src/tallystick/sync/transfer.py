@@ -72,4 +72,3 @@ def _carry(
             done.records += len(item.rows)
             if progress is not None:
                 progress(item.resource, len(item.rows))
-

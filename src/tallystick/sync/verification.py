@@ -57,9 +57,7 @@ def verify(a: Replica, b: Replica, *, deep: bool = False, only: tuple[str, ...] 
     mine, theirs = {item.wire for item in first.resources}, {item.wire for item in second.resources}
     shared = tuple(sorted((mine & theirs) & set(only) if only else mine & theirs))
     verdict = Verdict(a.name, b.name, shared)
-    verdict.missing = {wire: a.name for wire in sorted(theirs - mine)} | {
-        wire: b.name for wire in sorted(mine - theirs)
-    }
+    verdict.missing = dict.fromkeys(sorted(theirs - mine), a.name) | dict.fromkeys(sorted(mine - theirs), b.name)
     scope = Scope(shared)
     for one in (a, b):
         one.meet(Meeting("", "", "", "", scope))

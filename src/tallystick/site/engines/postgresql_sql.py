@@ -1,7 +1,7 @@
 """SQL text for PostgreSQL: quoting, portable statements, and text that PostgreSQL cannot hold.
 
 Portable SQL names our tables ``tally_something`` and marks parameters with ``?``. Here our tables live in the schema
-``tally``, and the driver's placeholder is ``%s``.
+``tally``, and placeholders are the server's own, ``$1``: nothing in a name can be taken for one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TOKEN = re.compile(
     r'|"(?:[^"]|"")*"'
     r"|\bINDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?tally_(?P<index>\w+)"
     r"|\btally_(?P<table>\w+)"
-    r"|\bIN\s*\(\*\)|\?|%",
+    r"|\bIN\s*\(\*\)|\?",
     re.IGNORECASE,
 )
 _ESCAPED = "\\u"
@@ -47,36 +47,30 @@ def qualified(schema: str, name: str) -> str:
     return f"{quoted(schema)}.{quoted(name)}"
 
 
-def percent(sql: str) -> str:
-    """SQL text as the driver wants it beside parameters."""
-    return sql.replace("%", "%%")
-
-
 @lru_cache(maxsize=2048)
 def translated(portable: str) -> Statement:
     """A portable statement in the words of PostgreSQL."""
-    ours = False
+    ours, count = False, 0
 
     def replaced(match: re.Match[str]) -> str:
-        nonlocal ours
+        nonlocal ours, count
         token = match.group()
         if match["index"]:
             return token[: -len("tally_" + match["index"])] + match["index"]
         if match["table"]:
             ours = True
             return f"{SCHEMA}.{match['table']}"
-        if token == "?":
-            return "%s"
-        if token[:2].upper() == "IN":
-            return "= ANY(%s)"
-        return percent(token)
+        if token == "?" or token.endswith("(*)"):
+            count += 1
+            return f"${count}" if token == "?" else f"= ANY(${count})"
+        return token
 
     return Statement(_TOKEN.sub(replaced, portable).encode(), ours)
 
 
 def ddl(portable: str) -> bytes:
     """Portable DDL with the types {int}, {text}, {blob} and {any} as a statement without parameters."""
-    return translated(portable.format(**_TYPES)).sql.replace(b"%%", b"%")
+    return translated(portable.format(**_TYPES)).sql
 
 
 # Parameters ----------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ _EXACT_TEXT = ("text", "varchar", "citext")
 """Text types that keep what they take, or refuse it."""
 
 _COMPARABLE = frozenset(
-    "bool int2 int4 int8 oid numeric bytea date time timestamp timestamptz uuid".split()
+    ["bool", "int2", "int4", "int8", "oid", "numeric", "bytea", "date", "time", "timestamp", "timestamptz", "uuid"]
 )
 """Types whose equality is that of canonical values; the others are compared byte by byte."""
 

@@ -37,7 +37,9 @@ def triggers(number: int, definition: Definition) -> list[str]:
     statements.append(
         f"CREATE TRIGGER {evict_insert} BEFORE INSERT ON {name} WHEN {_WHEN} BEGIN {_evicted(number, definition)} END"
     )
-    watched = ", ".join(quoted(column) for column in dict.fromkeys(sum((definition.key_columns, *definition.unique), ())))
+    watched = ", ".join(
+        quoted(column) for column in dict.fromkeys(sum((definition.key_columns, *definition.unique), ()))
+    )
     statements.append(
         f"CREATE TRIGGER {evict_update} BEFORE UPDATE OF {watched} ON {name} WHEN {_WHEN} "
         f"BEGIN {_evicted(number, definition, f'NOT ({_is_old(definition)})')} END"

@@ -28,9 +28,7 @@ _LIVE = "(r.flags & 1)=0"
 class SQLiteRows:
     """See ``engines.engine.Rows``."""
 
-    def __init__(
-        self, engine: SQLiteEngine, number: int, definition: Definition, parents: Mapping[str, int]
-    ) -> None:
+    def __init__(self, engine: SQLiteEngine, number: int, definition: Definition, parents: Mapping[str, int]) -> None:
         self.engine = engine
         self.number = number
         self.definition = definition
@@ -46,7 +44,9 @@ class SQLiteRows:
     def after(
         self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
     ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
-        conditions = "".join(" AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)" for _ in skip)
+        conditions = "".join(
+            " AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)" for _ in skip
+        )
         if dead is not None:
             conditions += f" AND (r.flags & 1)={int(dead)}"
         where = f"WHERE r.resource={self.number} AND r.seq>? AND r.seq<=?{conditions} ORDER BY r.seq LIMIT ?"
@@ -73,9 +73,7 @@ class SQLiteRows:
         rows = self.engine.query(sql, parameters)
         start = _WIDTH + 1
         if self._converters:
-            return [
-                (Entry._make(row[:_WIDTH]), self._canonical(row[start:]) if row[_WIDTH] else None) for row in rows
-            ]
+            return [(Entry._make(row[:_WIDTH]), self._canonical(row[start:]) if row[_WIDTH] else None) for row in rows]
         return [(Entry._make(row[:_WIDTH]), row[start:] if row[_WIDTH] else None) for row in rows]
 
     def _canonical(self, values: Sequence[Any]) -> tuple[Value, ...]:
