@@ -15,7 +15,7 @@ from tallystick.errors import StorageError
 from tallystick.stores.notices import Notice, notices_after
 from tallystick.stores.port import SERVER, Records
 
-_PATIENCE = 1.0
+_PATIENCE = 0.05
 """Seconds after which the thread looks whether it is still wanted."""
 
 _STUCK = 5.0

@@ -11,7 +11,7 @@ class MAPIError(Exception):
     number: ClassVar[int] = 0x80004005
 
     def __init__(self, hr: int | None = None, desc: str | None = None) -> None:
-        super().__init__(hr, desc)
+        Exception.__init__(self, hr, desc)
         self.hr = self.number if hr is None else hr
         self.desc = desc
 
