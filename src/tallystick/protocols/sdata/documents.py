@@ -48,6 +48,8 @@ def harmless(data: bytes) -> bool:
     """
     if data.startswith(_WIDE):
         raise EncodingRefused("the message is UTF-16 or UTF-32")
+    if BYTE_ORDER_MARK.startswith(data):
+        return False
     position = len(BYTE_ORDER_MARK) if data.startswith(BYTE_ORDER_MARK) else 0
     declared = _DECLARATION.search(data[:1024])
     if declared and declared.group(1).lower() not in (b"utf-8", b"utf8", b"us-ascii", b"ascii"):
