@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from tallystick.core.versions import GENESIS_DOT, Dot, Record, Vector, vector_covers
+from tallystick.core.versions import GENESIS_DOT, Dot, Record, Vector, Version, same, vector_covers
 
 
 class Verdict(StrEnum):
@@ -42,21 +42,24 @@ def judge_unknown(record: Record, digest: Vector, forgotten: Vector) -> Verdict:
     return Verdict.DELETION_CONFLICT if any(_knew(digest, dot) for dot in _past_dots(record)) else Verdict.TAKE
 
 
-def bereft(record: Record, digest: Vector) -> Record | None:
-    """What is left of a live record beside an end that lacks it, has purged tombstones, and knows ``digest``.
+def bereft(record: Record, digest: Vector, held: Collection[Version] = ()) -> Record | None:
+    """What is left of a record beside an end that has purged tombstones, knows ``digest`` and holds ``held`` of it.
 
-    Live versions that this end knew were deleted there, by a deletion that has been purged since. None when nothing
-    live is left; the same object when nothing falls away. Rows older than tracking stay: their tombstones do, too.
+    Live versions that this end knew and holds no longer were replaced there, perhaps by a deletion that has been
+    purged since. Deletions stay, and rows older than tracking, because the tombstones of those do. None when nothing
+    is left; the same object when nothing falls away.
     """
-    fallen = [
+    left = tuple(
         version
         for version in record.versions
-        if version.dots and not version.deleted and all(_knew(digest, dot) for dot in version.dots)
-    ]
-    if not fallen:
+        if version.deleted
+        or version.genesis
+        or not all(_knew(digest, dot) for dot in version.dots)
+        or any(same(version, twin) for twin in held)
+    )
+    if len(left) == len(record.versions):
         return record
-    left = replace(record, versions=tuple(version for version in record.versions if version not in fallen))
-    return left if left.live else None
+    return replace(record, versions=left) if left else None
 
 
 def _past_dots(record: Record) -> Iterator[Dot]:

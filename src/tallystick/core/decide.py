@@ -49,7 +49,8 @@ class Outcome:
     """The decision: the record to keep, what to show (None: leave the row as it is), and what to tell the user.
 
     ``conflict`` is True when concurrent versions met in this step. ``lost`` are versions that this step hides from
-    the row although their makers had not seen the one now shown: they go to the conflict log with their content.
+    the row, wholly or some of their fields, although the makers of what is shown had not seen them: they go to the
+    conflict log with their content.
     """
 
     kind: Kind
@@ -72,7 +73,8 @@ def decide(held: Held | None, incoming: Record, policy: Policy, digest: Vector, 
     """
     if held is None:
         return _unknown(incoming, policy, digest, forgotten)
-    record = join(held.record, incoming)
+    left = bereft(incoming, digest, held.record.versions) if forgotten else incoming
+    record = held.record if left is None else join(held.record, left)
     if record == held.record:
         return Outcome(Kind.UNCHANGED, held.record)
     if record.contested:
@@ -86,7 +88,7 @@ def _unknown(incoming: Record, policy: Policy, digest: Vector, forgotten: Vector
         return Outcome(Kind.UNCHANGED, incoming)
     if verdict is Verdict.DELETION_CONFLICT:
         incoming = bereft(incoming, digest) or incoming
-    conflict = incoming.contested or verdict is Verdict.DELETION_CONFLICT
+    conflict = incoming.contested or (verdict is Verdict.DELETION_CONFLICT and incoming.live)
     projection = project(incoming, (), policy.conflict)
     if projection.content is None:
         return Outcome(Kind.UNITED, incoming, projection, conflict)
@@ -166,16 +168,15 @@ def _contested(held: Held, record: Record, policy: Policy) -> Outcome:
     """Concurrent versions: the conflict policy decides what the row shows."""
     fresh = _hashes(record.versions) != _hashes(held.record.versions)
     projection = project(record, _continued(held, record), policy.conflict, _arrived(held, record))
-    lost = tuple(version for version in record.versions if version not in projection.contributors)
     if projection.undecided and _hashes(projection.contributors) <= _hashes(held.shown):
         return Outcome(Kind.UNITED, record, projection, fresh)
     if not projection.copies and _shows_already(held, projection):
-        return Outcome(Kind.UNITED, record, projection, fresh, lost)
+        return Outcome(Kind.UNITED, record, projection, fresh, projection.overridden)
     shows = _showing(held)
     method = Method.DELETE if projection.content is None else Method.UPDATE if shows else Method.CREATE
     if method not in policy.strategy:
         return Outcome(Kind.DECLINED, record, None, fresh, method=method)
-    return Outcome(_kind(method, shows), record, projection, fresh, lost, method)
+    return Outcome(_kind(method, shows), record, projection, fresh, projection.overridden, method)
 
 
 def _continued(held: Held, record: Record) -> tuple[Version, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick.core.policies import FieldPolicy, Resolution, masters, newest
-from tallystick.core.versions import GENESIS_DOT, Content, Dot, Record, Version
+from tallystick.core.versions import GENESIS_DOT, Content, Dot, Origin, Record, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,15 @@ class Projection:
     """What to show: ``content`` (None = the row is absent), the versions it was made of, and what is left over.
 
     ``undecided`` is True under ASK: the row keeps showing what it shows. ``copies`` are versions that KEEP_BOTH
-    turns into records of their own.
+    turns into records of their own. ``overridden`` are versions of which something is not shown, although nobody who
+    made what is shown had seen it; one that contributed some fields and lost others is in both.
     """
 
     content: Content | None
     contributors: tuple[Version, ...]
     undecided: bool = False
     copies: tuple[Version, ...] = ()
+    overridden: tuple[Version, ...] = ()
 
 
 def project(
@@ -46,7 +48,14 @@ def project(
     winner = _winner(record.versions, record.born, sides, policy.default)
     if policy.default is Resolution.KEEP_BOTH:
         return Projection(winner.content, record.versions, copies=_losers(record.versions, winner))
-    return Projection(winner.content, _twins(record, winner))
+    return _won(record, winner)
+
+
+def _won(record: Record, winner: Version, undecided: bool = False) -> Projection:
+    """The projection of one version as a whole."""
+    shown = _twins(record, winner)
+    rest = tuple(version for version in record.versions if version not in shown)
+    return Projection(winner.content, shown, undecided, overridden=() if undecided else rest)
 
 
 class _Sides:
@@ -74,8 +83,7 @@ def _losers(versions: Sequence[Version], winner: Version) -> tuple[Version, ...]
 
 
 def _undecided(record: Record, sides: _Sides) -> Projection:
-    kept = newest(sides.this or record.versions)
-    return Projection(kept.content, _twins(record, kept), undecided=True)
+    return _won(record, newest(sides.this or record.versions), undecided=True)
 
 
 def _winner(versions: Sequence[Version], born: str, sides: _Sides, resolution: Resolution) -> Version:
@@ -99,43 +107,49 @@ def _mixed(record: Record, sides: _Sides, policy: FieldPolicy) -> Projection:
         return _whole(record, sides, policy)
     names = sorted({name for version in record.versions for name in version.content or {}})
     mixed: dict[str, Any] = {}
-    contributors: list[Version] = []
+    chosen, gave_way = [], []
     undecided = False
     for name in names:
-        version, asked = _field_winner(record, sides, policy, name)
+        survivors = _survivors(record, policy, name)
+        version, asked = _field_winner(survivors, record.born, sides, policy.of(name), name)
         undecided = undecided or asked
-        contributors.append(version)
+        chosen.append(version)
+        gave_way.extend(other for other in survivors if not _equal((version, other), name))
         value = (version.content or {}).get(name)
         if value is not None:
             mixed[name] = value
-    used = _twins(record, *contributors) if undecided else record.versions
-    return Projection(mixed, used, undecided)
+    used, lost = _twins(record, *chosen), _twins(record, *gave_way)
+    shown = tuple(version for version in record.versions if version in used or version not in lost)
+    return Projection(mixed, shown, undecided, overridden=lost)
 
 
 def _whole(record: Record, sides: _Sides, policy: FieldPolicy) -> Projection:
     """A deletion cannot be mixed field by field: the fallback decides for the record as a whole."""
     if policy.default is Resolution.ASK:
         return _undecided(record, sides)
-    winner = _winner(record.versions, record.born, sides, _fallback(policy.default))
-    return Projection(winner.content, _twins(record, winner))
+    return _won(record, _winner(record.versions, record.born, sides, _fallback(policy.default)))
 
 
 def _fallback(default: Resolution) -> Resolution:
     return Resolution.NEWER if default in (Resolution.MERGE, Resolution.KEEP_BOTH) else default
 
 
-def _field_winner(record: Record, sides: _Sides, policy: FieldPolicy, name: str) -> tuple[Version, bool]:
+def _survivors(record: Record, policy: FieldPolicy, name: str) -> Sequence[Version]:
+    """The versions among which the field is decided: under MERGE not those whose value was knowingly replaced."""
+    merging = Resolution.MERGE in (policy.of(name), policy.default)
+    return _concurrent(record.versions, name) if merging else record.versions
+
+
+def _field_winner(
+    survivors: Sequence[Version], born: Origin, sides: _Sides, resolution: Resolution, name: str
+) -> tuple[Version, bool]:
     """The version whose value of the field is shown, and whether somebody is asked about it."""
-    resolution = policy.of(name)
-    survivors: Sequence[Version] = record.versions
-    if Resolution.MERGE in (resolution, policy.default):
-        survivors = _concurrent(record.versions, name)
     if _equal(survivors, name):
         return newest(survivors), False
     if resolution is Resolution.ASK:
         shown = [version for version in survivors if version in sides.this]
         return newest(shown or survivors), True
-    return _winner(survivors, record.born, sides, _fallback(resolution)), False
+    return _winner(survivors, born, sides, _fallback(resolution)), False
 
 
 def _equal(versions: Sequence[Version], name: str) -> bool:

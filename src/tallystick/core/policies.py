@@ -89,8 +89,11 @@ def newest(versions: Collection[Version]) -> Version:
 
 
 def masters(versions: Collection[Version], born: str) -> Version:
-    """The version that MASTER shows: the newest made where the record was born, else the newest of all."""
-    own = [version for version in versions if _site_of(version.origin) == _site_of(born)]
+    """The version that MASTER shows: the newest made where the record was born, else the newest of all.
+
+    A row older than tracking was made nowhere in particular: its copies would each claim it.
+    """
+    own = [version for version in versions if version.dots and _site_of(version.origin) == _site_of(born)]
     return newest(own or versions)
 
 
