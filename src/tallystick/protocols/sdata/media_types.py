@@ -55,8 +55,3 @@ def answer_form(accept: str, format_argument: str) -> Form | None:
         if kind in _XML_TYPES[1:4]:
             return Form.XML
     return Form.XML
-
-
-def is_tracking(content_type: str) -> bool:
-    """True when an answer with this type may be a tracking or diagnoses body."""
-    return essence(content_type) in ("application/xml", "text/xml", "")

@@ -12,7 +12,8 @@ from tallystick.protocols.sdata.errors import BadUrl
 LONGEST_URL: Final = 16_384
 MOST_ARGUMENTS: Final = 100
 
-_HIDDEN_SLASH = "\x00"
+_HIDDEN_SLASH = "\udc2f"
+"""A slash that was percent-encoded: no decoded text can contain a lone surrogate."""
 _KEY = re.compile(r"""\s*(?:'(?P<single>(?:[^']|'')*)'|"(?P<double>(?:[^"]|"")*)")\s*""")
 _SEGMENTS: Final = {
     name.lower(): name
@@ -79,7 +80,7 @@ def parse_path(raw: str) -> tuple[Part, ...]:
         text = unquote(re.sub("%2f", _HIDDEN_SLASH, raw, flags=re.IGNORECASE), errors="strict")
     except UnicodeDecodeError as error:
         raise BadUrl("the URL is not UTF-8") from error
-    if any(ord(character) < 32 and character != _HIDDEN_SLASH for character in text):
+    if any(ord(character) < 32 for character in text):
         raise BadUrl("the URL contains control characters")
     return tuple(_part(piece) for piece in _pieces(text) if piece)
 
