@@ -8,7 +8,7 @@ from lxml import etree
 
 from tallystick.core.values import Logical
 from tallystick.protocols.sdata.documents import DEFAULT_LIMITS, Limits, expect_root, parse_document
-from tallystick.protocols.sdata.escaping import escape_attribute
+from tallystick.protocols.sdata.escaping import NAME_REST, NAME_START, escape_attribute
 from tallystick.protocols.sdata.kinds import Contract, Kind, Property, Relationship
 from tallystick.protocols.sdata.names import SDATA, SME, XSD
 from tallystick.protocols.sdata.values import logical_of, xs_type
@@ -16,7 +16,8 @@ from tallystick.protocols.sdata.values import logical_of, xs_type
 _ELEMENT = f"{{{XSD}}}element"
 _COMPLEX = f"{{{XSD}}}complexType"
 _SCHEMA = f"{{{XSD}}}schema"
-_NOT_IN_NAME = re.compile(r"[^\w.\-]")
+_NOT_IN_NAME = re.compile(f"[^{NAME_REST}]")
+_NOT_AT_START = re.compile(f"[^{NAME_START}]")
 
 
 def xml_name(name: str) -> str:
@@ -26,12 +27,11 @@ def xml_name(name: str) -> str:
     """
     escaped = re.sub(r"_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", name)
     escaped = _NOT_IN_NAME.sub(_coded, escaped)
-    return escaped if escaped[:1].isalpha() or escaped[:1] == "_" else _coded(escaped[:1]) + escaped[1:]
+    return _NOT_AT_START.sub(_coded, escaped[:1]) + escaped[1:]
 
 
-def _coded(found: re.Match[str] | str) -> str:
-    text = found if isinstance(found, str) else found.group()
-    data = text.encode("utf-16-be", "surrogatepass")
+def _coded(found: re.Match[str]) -> str:
+    data = found.group().encode("utf-16-be", "surrogatepass")
     return "".join(f"_x{data[at] * 256 + data[at + 1]:04X}_" for at in range(0, len(data), 2))
 
 

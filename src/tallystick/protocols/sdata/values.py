@@ -17,7 +17,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d\d:\d\d:\d\d(\.\d{1,6})?")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?(\+00)?")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+_DOUBLE = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 
 _XS_TYPES: Final = {
     Logical.BOOL: "boolean",
@@ -120,10 +121,8 @@ def _read_float(text: str) -> Value:
     special = {"INF": math.inf, "+INF": math.inf, "-INF": -math.inf, "NaN": math.nan}.get(text)
     if special is not None:
         return special
-    try:
-        return float(text) if text.isascii() and "_" not in text and not text.lower().endswith(("inf", "nan")) else None
-    except ValueError:
-        return None
+    number = float(text) if _DOUBLE.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def _read_bytes(text: str) -> Value:
