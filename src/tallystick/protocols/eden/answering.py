@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tallystick.core.policies import Method, Resolution
 from tallystick.protocols.eden import watermarks
-from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.elements import STATE, Document, Resource
 from tallystick.protocols.eden.codec.filters import MAIN, Condition, Filter, format_filter
 from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import Table
@@ -40,6 +40,7 @@ class Pull:
     limit: int | None = None
     show_ids: bool = False
     endpoint: str = "sync"
+    state: str | None = None
 
     @property
     def scope(self) -> str:
@@ -54,13 +55,16 @@ def answer_pull(store: EdenStore, pull: Pull, base: str, now: datetime) -> Expor
     A registered peer that comes back with the ``msince`` which our last answer gave it is served by our own sequence
     of changes: rows from the future, rows within one second and rows that arrived late with an old time are not
     missed. Any other ``msince`` selects by time, as documented; one from the future that we never gave rise to cannot
-    tell what the peer has, so it gets everything.
+    tell what the peer has, so it gets everything. A Tallystick peer says by a state where it stopped.
     """
+    site = store.identity().uuid
     peer = pull.repository.uuid if pull.repository is not None else None
     paged = pull.start is not None or pull.limit is not None
     answers = store.answers(peer, pull.scope) if peer and not paged else ()
     head = store.head()
-    reached = watermarks.known_seq(answers, pull.msince)
+    reached = watermarks.state_seq(site, pull.scope, pull.state)
+    if reached is None:
+        reached = watermarks.known_seq(answers, pull.msince)
     since = pull.msince if reached is None and (pull.msince is None or pull.msince <= now) else None
     chosen = Selection(
         since,
@@ -72,6 +76,8 @@ def answer_pull(store: EdenStore, pull: Pull, base: str, now: datetime) -> Expor
         limit=pull.limit,
     )
     found = export(store, pull.table, chosen, _layout(pull, base))
+    if pull.state is not None and not paged:
+        found.attributes[STATE] = watermarks.state_text(site, pull.scope, head)
     if peer and not paged:
         found.resources = _remembering(store, found, found.resources, pull, head, now)
     return found

@@ -26,6 +26,7 @@ from tallystick.protocols.eden.codec.schema import Component, Table, merged, rea
 from tallystick.protocols.eden.codec.xml_reading import XmlReader
 from tallystick.protocols.eden.codec.xml_writing import write_xml
 from tallystick.protocols.eden.transport import HttpReply, Transport, read_all
+from tallystick.version import VERSION
 
 FORM = "application/x-www-form-urlencoded"
 """The Content-Type of everything that a real active Eden sends; live sites fail on ``text/xml`` (section 1.7)."""
@@ -72,9 +73,13 @@ class EdenPeer:
         msince: datetime | None = None,
         components: bool = True,
         filters: Sequence[Filter] = (),
+        state: str | None = None,
     ) -> Pulled:
-        """The records of a table. An empty answer is no error (section 5). Raises DocumentError too."""
-        url = pull_url(self.url, table, repository, msince=msince, components=components, filters=filters)
+        """The records of a table. An empty answer is no error (section 5). Raises DocumentError too.
+
+        ``state`` is the one of the last answer, if it had one.
+        """
+        url = pull_url(self.url, table, repository, msince=msince, components=components, filters=filters, state=state)
         reply = self._send("GET", url)
         return Pulled(self._document(reply), reply.headers.get("date"))
 
@@ -122,7 +127,10 @@ class EdenPeer:
 
     def download(self, url: str, limit: int, *, credentials: bool) -> bytes:
         """A file; at most ``limit`` bytes are read. Raises PeerProtocolError for a larger one."""
-        reply = self.transport.request("GET", url, self._headers() if credentials else {}, None)
+        headers = self._headers()
+        if not credentials:
+            headers.pop("Authorization", None)
+        reply = self.transport.request("GET", url, headers, None)
         if reply.status != 200:
             self._accepted(reply)
         body = read_all(reply, limit + 1)
@@ -131,10 +139,11 @@ class EdenPeer:
         return body
 
     def _headers(self) -> dict[str, str]:
-        if self.username is None:
-            return {}
-        credentials = f"{self.username}:{self.password or ''}".encode()
-        return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
+        headers = {"User-Agent": f"tallystick/{VERSION}"}
+        if self.username is not None:
+            credentials = f"{self.username}:{self.password or ''}".encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
+        return headers
 
     def _send(
         self, method: str, url: str, body: bytes | IO[bytes] | None = None, more: Mapping[str, str] | None = None

@@ -36,6 +36,9 @@ from tallystick.protocols.eden.requests import JSON, REPLY, XML, Request, Respon
 from tallystick.protocols.eden.settings import READABLE, import_settings, settings_document
 from tallystick.protocols.eden.store import Clock, EdenStore, LogEntry, Repository, Result
 
+AGENT = "tallystick"
+"""How the ``User-Agent`` of another Tallystick site begins; real Eden sends none."""
+
 _WRITES = ("POST", "PUT")
 
 
@@ -171,7 +174,7 @@ class EdenProvider:
         if request.method in _WRITES:
             return self._push(request, account, query, table)
         plain = replace(query, start=None, limit=None, components=True, include_deleted=True)
-        return self._pull(plain, table, "sync")
+        return self._pull(request, plain, table, "sync")
 
     def _of_table(self, request: Request, account: Account, name: str, what: str) -> Response:
         table = self._table(name)
@@ -186,7 +189,7 @@ class EdenProvider:
         if request.method in _WRITES:
             return requests.not_allowed("GET")
         if what == "sync":
-            return self._pull(parse_query(request.query), table, "table")
+            return self._pull(request, parse_query(request.query), table, "table")
         return Response(200, XML, write_fields(table) if what == "fields" else write_create(table))
 
     def _table(self, name: str) -> Table | None:
@@ -196,7 +199,8 @@ class EdenProvider:
         found = self.store.repository(query.repository) if query.repository else None
         return None if found is None or found.deleted else found
 
-    def _pull(self, query: SyncQuery, table: Table, endpoint: str) -> Response:
+    def _pull(self, request: Request, query: SyncQuery, table: Table, endpoint: str) -> Response:
+        ours = request.headers.get("user-agent", "").startswith(AGENT)
         pull = Pull(
             table,
             self._repository(query),
@@ -209,6 +213,7 @@ class EdenProvider:
             query.limit,
             query.show_ids,
             endpoint,
+            query.state or ("" if ours else None),
         )
         found = answer_pull(self.store, pull, self.base, self.clock())
         return Response(200, XML, write_xml(found.attributes, found.resources))

@@ -186,8 +186,9 @@ class Repository:
 class Task:
     """One table to synchronize with one peer, as Eden's ``sync_task`` has it.
 
-    ``pushed`` is our own watermark: the sequence number up to which the peer has everything; ``retry`` are the
-    identifiers that it rejected. ``last_push`` is kept for the record and for Eden's readers.
+    ``state`` is what a Tallystick peer gave us to go on from. ``pushed`` is our own watermark: the sequence number up
+    to which the peer has everything; ``retry`` are the identifiers that it rejected. ``last_push`` is kept for the
+    record and for Eden's readers.
     """
 
     uuid: str
@@ -202,6 +203,7 @@ class Task:
     id: int = 0
     last_pull: datetime | None = None
     last_push: datetime | None = None
+    state: str | None = None
     pushed: int = 0
     retry: frozenset[str] = frozenset()
     dataset: str | None = None

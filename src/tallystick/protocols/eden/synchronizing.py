@@ -11,7 +11,7 @@ from tallystick.errors import PeerError, PeerProtocolError, PeerRefused, Tallyst
 from tallystick.protocols.eden import watermarks
 from tallystick.protocols.eden.answering import NO_DATA, import_entry
 from tallystick.protocols.eden.asking import EdenPeer, Pulled, reply_failure
-from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.elements import STATE, Document, Resource
 from tallystick.protocols.eden.codec.filters import MAIN, Condition
 from tallystick.protocols.eden.codec.queries import push_url
 from tallystick.protocols.eden.codec.replies import PushReply, Registration
@@ -96,21 +96,20 @@ class Active:
             return Transferred()
         blind = full or task.update.default in _BLIND
         try:
-            answer = self._archived(task) or self._ask(task, None if blind else task.last_pull)
+            answer = self._archived(task) or self._ask(
+                task, None if blind else task.last_pull, state=None if blind else task.state
+            )
         except TallystickError as error:
             self._log(task.resource, "pull", "import", Result.ERROR, str(error), remote=isinstance(error, PeerError))
             return Transferred(error)
         done = self._import(task, table, answer.document, onconflict)
-        if not blind and task.last_pull is not None and task.components:
+        state = answer.document.attributes.get(STATE)
+        if not blind and task.last_pull is not None and task.components and state is None:
             self._pull_components(task, table, onconflict)
         now = self.clock()
-        watermark = watermarks.next_pull(
-            task.last_pull,
-            done.times,
-            peer_now=watermarks.clock_of(answer.date, now),
-            rejected=self._park(task, done),
-        )
-        self.store.save_task(replace(task, last_pull=watermark))
+        peer_now, left = watermarks.clock_of(answer.date, now), self._park(task, done)
+        watermark = watermarks.next_pull(task.last_pull, done.times, peer_now=peer_now, rejected=left)
+        self.store.save_task(replace(task, last_pull=watermark, state=task.state if left else state))
         self.store.log(import_entry(done, self._name, task.resource, "pull", "outgoing", now))
         return Transferred(None, _newest(done), done)
 
@@ -128,13 +127,16 @@ class Active:
         times = [one.modified_on for one in document.resources if one.modified_on] if document is not None else []
         return Pulled(document, max(times)) if document is not None and times else None
 
-    def _ask(self, task: Task, msince: datetime | None, table: str | None = None) -> Pulled:
+    def _ask(
+        self, task: Task, msince: datetime | None, table: str | None = None, *, state: str | None = None
+    ) -> Pulled:
         return self.peer.pull(
             table or task.resource,
             self.store.identity().uuid,
             msince=msince,
             components=task.components,
             filters=task.filters if table is None else (),
+            state=state,
         )
 
     def _import(self, task: Task, table: Table, document: Document, onconflict: Hook | None) -> Imported:

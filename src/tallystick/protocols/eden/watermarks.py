@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from tallystick.protocols.eden.codec.times import SECOND, parse_time
 from tallystick.protocols.eden.errors import TimeFormatError
@@ -102,11 +103,35 @@ def remember(
     """The answers to remember after another one, whose newest record had the time ``newest``, made at ``head``.
 
     An answer without records leaves the peer's watermark where it was, and shows that it lacks nothing up to ``head``.
+    A watermark that the peer chose itself is not made ours by answering it: asked again, it is answered again.
     """
+    known = known_seq(answers, msince)
     reached = eden_watermark(newest)
-    if reached is None:
-        kept = [answer for answer in answers if answer.msince != msince]
-        moved = [Answered(msince, head)] if msince is not None and known_seq(answers, msince) is not None else []
-        return tuple(kept + moved)[-REMEMBERED:]
-    added = Answered(reached, head)
-    return (*answers, added)[-REMEMBERED:] if added not in answers else tuple(answers)
+    if reached is not None:
+        added = Answered(reached, head)
+        if added in answers or (reached == msince and known is None):
+            return tuple(answers)
+        return (*answers, added)[-REMEMBERED:]
+    if msince is None or known is None:
+        return tuple(answers)
+    return (*(answer for answer in answers if answer.msince != msince), Answered(msince, head))[-REMEMBERED:]
+
+
+# Between two Tallystick sites --------------------------------------------------------------------------------------
+
+
+def state_text(site: str, scope: str, seq: int) -> str:
+    """The state that travels in the root of an answer: printable, and bound to site and scope."""
+    return f"{_binding(site, scope)}.{seq}"
+
+
+def state_seq(site: str, scope: str, text: str | None) -> int | None:
+    """The sequence number in a state; None for one that is damaged, or of another site or scope."""
+    binding, _, seq = (text or "").partition(".")
+    if binding != _binding(site, scope) or not (seq.isascii() and seq.isdigit()) or len(seq) > 18:
+        return None
+    return int(seq)
+
+
+def _binding(site: str, scope: str) -> str:
+    return sha256(f"{site}\0{scope}".encode()).hexdigest()[:16]

@@ -112,4 +112,5 @@ EXTENSION = "tally"
 NULLS = "tally_nulls"
 """The attribute of ``resource`` that names, separated by commas, the fields that hold nothing; Eden ignores it."""
 
-STUB_ATTRIBUTES = frozenset({"uuid", "deleted", "modified_on", "replaced_by", "mci", EXTENSION})
+STATE = "tally_state"
+"""The attribute of the root, and the URL parameter, with which two Tallystick sites go on where they stopped."""

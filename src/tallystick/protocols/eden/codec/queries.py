@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from tallystick.core.policies import Method, Resolution
+from tallystick.protocols.eden.codec.elements import STATE
 from tallystick.protocols.eden.codec.filters import Filter, format_filter, parse_filters
 from tallystick.protocols.eden.codec.times import format_time, parse_msince
 from tallystick.protocols.eden.deciding import parse_resolution
@@ -26,14 +27,19 @@ def pull_url(
     msince: datetime | None = None,
     components: bool = True,
     filters: Sequence[Filter] = (),
+    state: str | None = None,
 ) -> str:
-    """The URL of a pull, parameters in the order in which real Eden sends them."""
+    """The URL of a pull, parameters in the order in which real Eden sends them.
+
+    ``state`` is what the peer's last answer gave, if it is a Tallystick site; other sites never see the parameter.
+    """
     url = f"{base}/sync/sync.xml?resource={table}&repository={repository}"
     if msince is not None:
         url += f"&msince={format_time(msince)}"
     if not components:
         url += "&mcomponents=None"
-    return f"{url}&include_deleted=True" + "".join(f"&{format_filter(one)}" for one in filters)
+    url += "&include_deleted=True" + "".join(f"&{format_filter(one)}" for one in filters)
+    return url if state is None else f"{url}&{STATE}={quote(state)}"
 
 
 def push_url(
@@ -92,6 +98,7 @@ class SyncQuery:
     ignore_errors: bool
     show_ids: bool
     filters: tuple[Filter, ...]
+    state: str | None
     parameters: tuple[tuple[str, str], ...]
 
 
@@ -122,6 +129,7 @@ def parse_query(query: str, *, rest: bool = False) -> SyncQuery:
         "ignore_errors" in given,
         given.get("show_ids", "").lower() in ("true", "1"),
         parse_filters(pairs, bare=rest),
+        given.get(STATE),
         pairs,
     )
 
