@@ -179,7 +179,11 @@ def passing(kind: ColumnType, column: str, table: str) -> str | None:
     random = "pg_catalog.md5(pg_catalog.random()::text || k.number::text)"
     if name in ("text", "varchar", "bpchar"):
         size = kind.typmod - 4 if kind.typmod >= 4 else 38
-        return f"pg_catalog.left({literal('tally-')} || {random}, {size})" if size > 12 else f"pg_catalog.left({random}, {size})"
+        return (
+            f"pg_catalog.left({literal('tally-')} || {random}, {size})"
+            if size > 12
+            else f"pg_catalog.left({random}, {size})"
+        )
     if name in ("int2", "int4", "int8", "numeric"):
         return f"(SELECT least(min({column}), 0) FROM {table}) - k.number"
     if name == "bytea":

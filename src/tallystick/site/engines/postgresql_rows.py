@@ -1,0 +1,553 @@
+"""Rows and ledger entries of one resource in PostgreSQL, in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tallystick.core.values import CANONICAL, Logical, Value
+from tallystick.errors import SchemaError
+from tallystick.site.engines.engine import Address, Entry, Rejected
+from tallystick.site.engines.postgresql_schema import Shape
+from tallystick.site.engines.postgresql_sql import (
+    SCHEMA,
+    array,
+    holdable,
+    loaded_text,
+    qualified,
+    quoted,
+    stored_text,
+    untyped,
+)
+from tallystick.site.engines.postgresql_types import ColumnType, limit, logical_type, passing, reading
+from tallystick.site.identity import address_of
+from tallystick.site.schema import Definition, Field, Identity
+
+if TYPE_CHECKING:
+    from tallystick.site.engines.postgresql import PostgreSQLEngine
+
+_WIDTH = 11
+_FEW = 16
+_SCAN = 5000
+_STEPS = 1000
+_LIVE = "(r.flags & 1) = 0"
+_SIMPLE = "r.extra IS NULL AND (r.flags & 4) = 0"
+_PUT = (
+    f"COPY {SCHEMA}.record (resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
+    "FROM STDIN"
+).encode()
+_INT64 = range(-(1 << 63), 1 << 63)
+
+Row = tuple[Address, Sequence[Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The SQL of a resource's table, compiled once from its definition and the catalogs."""
+
+    name: str
+    """The table for COPY and DDL."""
+    table: str
+    """The table for statements: without the children of old-style inheritance."""
+    shape: Shape
+    keys: tuple[ColumnType, ...]
+    fields: tuple[ColumnType, ...]
+    key_readings: tuple[str, ...]
+    readings: tuple[str, ...]
+    joins: str
+    converters: tuple[tuple[int, Callable[[Any], Value]], ...]
+
+    @property
+    def integer(self) -> bool:
+        """True for a single integer key."""
+        return len(self.keys) == 1 and logical_type(self.keys[0]) is Logical.INT64
+
+    @property
+    def castable(self) -> bool:
+        """True when any text can be compared with the key without an error."""
+        return all(kind.known in ("text", "varchar", "bpchar") for kind in self.keys)
+
+
+class PostgreSQLRows:
+    """See ``engines.engine.Rows``. ``lock_rows`` is PostgreSQL's own."""
+
+    def __init__(
+        self, engine: PostgreSQLEngine, number: int, definition: Definition, parents: Mapping[str, int]
+    ) -> None:
+        self.engine = engine
+        self.number = number
+        self.definition = definition
+        self.managed = definition.identity is Identity.MANAGED
+        self._parents = parents
+        self._local, self._decode = _local_form(definition)
+        self._entry = (
+            f"r.seq, r.key, {self._local}, r.born_seq, r.origin, r.tick, r.stamp, r.hash, r.rendered, r.flags, r.extra"
+        )
+        self._staged = -1
+        self._batches = 0
+
+    @cached_property
+    def _layout(self) -> _Layout:
+        shape = self.engine.shape(self.definition.name)
+        missing = [item.column for item in (*self.definition.key_fields, *self.definition.fields)]
+        missing = [name for name in missing if shape is None or name not in shape.columns]
+        if shape is None or missing:
+            what = f"its column {missing[0]!r}" if shape is not None else "it"
+            raise SchemaError(
+                f"table {self.definition.name!r} is not what is tracked: {what} is gone",
+                hint=f"put it back, or run: tallystick untrack SITE {self.definition.name}",
+            )
+        return _layout(self.engine.schema, self.definition, shape, self._parents)
+
+    # Reading
+
+    def after(
+        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
+    ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
+        """See ``Rows.after``. Within one statement, or one snapshot where the key has to be read first."""
+        state = "" if dead is None else f" AND (r.flags & 1) = {int(dead)}"
+        known = "".join(f" AND NOT (r.origin = {int(o)} AND r.tick <= {int(t)} AND {_SIMPLE})" for o, t in skip)
+        chosen = (
+            f"SELECT * FROM {SCHEMA}.record r WHERE r.resource = {self.number} AND r.seq > {int(seq)} "
+            f"AND r.seq <= {int(until)}{state}{known} ORDER BY r.seq LIMIT {int(limit)}"
+        )
+        if self.managed:
+            return [(entry, None) for entry in self._entries(f"SELECT {self._entry} FROM ({chosen}) r ORDER BY r.seq")]
+        match = self._row_of_entry()
+        if match is not None:
+            return self._joined(chosen, match)
+        with self.engine.read():
+            return self._looked_up(self._entries(f"SELECT {self._entry} FROM ({chosen}) r ORDER BY r.seq"))
+
+    def _row_of_entry(self) -> str | None:
+        """The condition by which a ledger entry finds its row in the same statement, None where it takes two."""
+        layout = self._layout
+        if len(layout.keys) != 1:
+            return None
+        key = f"t.{quoted(self.definition.key_columns[0])}"
+        if layout.integer and self.definition.identity is not Identity.NATURAL:
+            return f"{key} = {self._local}"
+        if layout.castable and self.definition.identity is Identity.NATURAL:
+            return f"{key} = {_cast('coalesce(r.local, r.key)', layout.keys[0])}"
+        return None
+
+    def _joined(self, chosen: str, match: str) -> list[tuple[Entry, tuple[Value, ...] | None]]:
+        layout = self._layout
+        key = f"t.{quoted(self.definition.key_columns[0])}"
+        columns = "".join(", " + expression for expression in layout.readings)
+        sql = (
+            f"SELECT {self._entry}, ({key} IS NOT NULL)::int{columns} FROM ({chosen}) r "
+            f"LEFT JOIN {layout.table} t ON {match} AND {_LIVE}{layout.joins} ORDER BY r.seq"
+        )
+        found = []
+        start = _WIDTH + 1
+        for row in self.engine.native(sql):
+            values = self._canonical(row[start:]) if row[_WIDTH] else None
+            found.append((self._as_entry(row[:_WIDTH]), values))
+        return found
+
+    def _looked_up(self, entries: Sequence[Entry]) -> list[tuple[Entry, tuple[Value, ...] | None]]:
+        addresses = {
+            entry.seq: address_of(self.definition, entry.key, entry.local)
+            for entry in entries
+            if not entry.flags & 1 and _addressable(self.definition, entry)
+        }
+        found = self.values(list(addresses.values()))
+        return [(entry, found.get(addresses[entry.seq]) if entry.seq in addresses else None) for entry in entries]
+
+    def _entries(self, sql: str, parameters: Sequence[Any] = ()) -> list[Entry]:
+        return [self._as_entry(row) for row in self.engine.native(sql, parameters)]
+
+    def _as_entry(self, row: Sequence[Any]) -> Entry:
+        entry = Entry._make(row)
+        if entry.key.startswith("\\u"):
+            entry = entry._replace(key=loaded_text(entry.key))
+        if self._decode is not None and entry.local is not None:
+            entry = entry._replace(local=self._decode(entry.local))
+        return entry
+
+    def _canonical(self, values: tuple[Any, ...]) -> tuple[Value, ...]:
+        converters = self._layout.converters
+        if not converters:
+            return values
+        converted = list(values)
+        for index, convert in converters:
+            if converted[index] is not None:
+                converted[index] = convert(converted[index])
+        return tuple(converted)
+
+    def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """See ``Rows.by_keys``."""
+        if not keys:
+            return {}
+        sql = f"SELECT {self._entry} FROM {SCHEMA}.record r WHERE r.resource = {self.number} AND r.key = ANY($1)"
+        return {entry.key: entry for entry in self._entries(sql, (array(keys),))}
+
+    def by_locals(self, locals_: Sequence[Any]) -> dict[Any, Entry]:
+        """See ``Rows.by_locals``."""
+        texts = [text for text in map(_local_text, locals_) if text is not None]
+        if not texts:
+            return {}
+        sql = (
+            f"SELECT {self._entry} FROM {SCHEMA}.record r WHERE r.resource = {self.number} AND {_LIVE} "
+            "AND r.local = ANY($1)"
+        )
+        return {entry.local: entry for entry in self._entries(sql, (array(texts, ours=False),))}
+
+    def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
+        """See ``Rows.values``. Addresses that the key's type cannot hold have no row."""
+        layout = self._layout
+        asked = self._possible(addresses)
+        if not asked:
+            return {}
+        asked_rows, match, parameters = self._asked(asked)
+        place = "t." + quoted(self.definition.key_columns[0]) if layout.integer else "k.place"
+        sql = (
+            f"SELECT {', '.join([place, *layout.readings])} FROM {asked_rows} JOIN {layout.table} t ON {match}"
+            f"{layout.joins}"
+        )
+        rows = self._guarded(sql, parameters)
+        if rows is None:
+            half = len(asked) // 2
+            return {**self.values(asked[:half]), **self.values(asked[half:])} if half else {}
+        if layout.integer:
+            return {(row[0],): self._canonical(row[1:]) for row in rows}
+        return {asked[row[0] - 1]: self._canonical(row[1:]) for row in rows}
+
+    def _possible(self, addresses: Iterable[Address]) -> list[Address]:
+        """The addresses that a row of this table can have at all."""
+        if self._layout.integer:
+            return [item for item in addresses if type(item[0]) is int and item[0] in _INT64]
+        return [
+            item
+            for item in addresses
+            if not any(part is None or (type(part) is str and not holdable(part)) for part in item)
+        ]
+
+    def _asked(self, addresses: Sequence[Address]) -> tuple[str, str, list[Any]]:
+        """The addresses as a FROM item ``k``, the condition by which rows ``t`` match it, and its parameters.
+
+        ``k.place`` counts the addresses from 1.
+        """
+        layout = self._layout
+        columns = [f"c{index}" for index in range(len(layout.keys))]
+        if layout.integer:
+            source = "(SELECT c0, row_number() OVER () AS place FROM unnest($1::int8[]) c0) k"
+        else:
+            arrays = ", ".join(f"${index + 1}::text[]" for index in range(len(columns)))
+            source = f"unnest({arrays}) WITH ORDINALITY k({', '.join(columns)}, place)"
+        match = " AND ".join(
+            f"t.{quoted(name)} = {'k.' + column if layout.integer else _cast('k.' + column, kind)}"
+            for name, column, kind in zip(self.definition.key_columns, columns, layout.keys, strict=True)
+        )
+        return source, match, [array(map(_plain, parts), ours=False) for parts in zip(*addresses, strict=True)]
+
+    def _guarded(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+        """Rows of a query; None when the server cannot read an address as a key of its type."""
+        if self._layout.castable or self._layout.integer:
+            return self.engine.native(sql, parameters)
+        try:
+            with self.engine.read(), self.engine.savepoint():
+                return self.engine.native(sql, parameters, refusals=True)
+        except Rejected:
+            return None
+
+    def scan(self) -> Iterator[tuple[Address, tuple[Value, ...]]]:
+        """See ``Rows.scan``. Memory stays flat; the order is the server's."""
+        layout = self._layout
+        width = len(layout.keys)
+        sql = f"SELECT {', '.join([*layout.key_readings, *layout.readings])} FROM {layout.table} t{layout.joins}"
+        for rows in self.engine.stream(sql, _SCAN):
+            for row in rows:
+                yield row[:width], self._canonical(row[width:])
+
+    # The ledger
+
+    def put(self, entries: Sequence[Entry], replaced: Sequence[int]) -> None:
+        """See ``Rows.put``. By COPY."""
+        if replaced:
+            self.engine.native(
+                f"DELETE FROM {SCHEMA}.record WHERE resource = {self.number} AND seq = ANY($1)", (array(replaced),)
+            )
+        number = self.number
+        if all(entry[1].isascii() and holdable(entry[1]) and not entry[1].startswith("\\u") for entry in entries):
+            self.engine.copy(_PUT, ((number, *entry) for entry in entries))
+        else:
+            self.engine.copy(_PUT, ((number, *entry._replace(key=stored_text(entry.key))) for entry in entries))
+
+    def forget_all(self) -> None:
+        """See ``Rows.forget_all``."""
+        self.engine.native(f"DELETE FROM {SCHEMA}.record WHERE resource = {self.number}")
+
+    # Writing rows
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """See ``Rows.insert``. By COPY: also into columns GENERATED ALWAYS AS IDENTITY."""
+        layout = self._layout
+        names = [*self.definition.key_columns, *self.definition.columns]
+        listed = ", ".join(map(quoted, names))
+        flat = [(*address, *values) for address, values in rows]
+        _check(flat, names, (*layout.keys, *layout.fields))
+        with self._attempt():
+            done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), flat, refusals=True)
+            if done != len(flat):
+                raise Rejected(f"a trigger of {self.definition.name!r} kept out {len(flat) - done} of {len(flat)} rows")
+
+    def update(self, rows: Sequence[Row]) -> None:
+        """See ``Rows.update``. Raises Rejected also when a row is not there."""
+        layout = self._layout
+        names = [*self.definition.key_columns, *self.definition.columns]
+        if not rows or not self.definition.fields:
+            return
+        flat = [(*address, *values) for address, values in rows]
+        _check(flat, names, (*layout.keys, *layout.fields))
+        with self._attempt():
+            done = self._update_few(flat) if len(flat) <= _FEW else self._update_staged(flat)
+            if done != len(flat):
+                raise Rejected(
+                    f"{len(flat) - done} of {len(flat)} rows to update in {self.definition.name!r} are not there"
+                )
+            self.engine.check_overtaken(self.number)
+
+    def _update_few(self, flat: Sequence[tuple[Value, ...]]) -> int:
+        layout, width = self._layout, len(self.definition.key_columns)
+        columns = self.definition.columns
+        sets = ", ".join(f"{quoted(name)} = ${index + 1}" for index, name in enumerate(columns))
+        match = " AND ".join(
+            f"t.{quoted(name)} = {_cast(f'${len(columns) + index + 1}', kind)}"
+            for index, (name, kind) in enumerate(zip(self.definition.key_columns, layout.keys, strict=True))
+        )
+        rows = [untyped((*row[width:], *row[:width]), ours=False) for row in flat]
+        return self.engine.many(f"UPDATE {layout.table} t SET {sets} WHERE {match}", rows)
+
+    def _update_staged(self, flat: Sequence[tuple[Value, ...]]) -> int:
+        layout, width = self._layout, len(self.definition.key_columns)
+        stage, batch = self._stage(), self._batches
+        columns = [f"c{index}" for index in range(len(flat[0]))]
+        self.engine.copy(
+            f"COPY {stage} (batch, {', '.join(columns)}) FROM STDIN".encode(),
+            ((batch, *row) for row in flat),
+            refusals=True,
+        )
+        names = [quoted(name) for name in (*self.definition.key_columns, *self.definition.columns)]
+        sets = ", ".join(f"{name} = s.{column}" for name, column in zip(names[width:], columns[width:], strict=True))
+        match = " AND ".join(
+            f"t.{name} = s.{column}" for name, column in zip(names[:width], columns[:width], strict=True)
+        )
+        return self.engine.changed(
+            f"UPDATE {layout.table} t SET {sets} FROM {stage} s WHERE s.batch = {batch} AND {match}"
+        )
+
+    def _stage(self) -> str:
+        """The temporary table through which this connection updates rows, with columns of the table's own types."""
+        name = f"pg_temp.tally_stage_{self.number}"
+        if self._staged != self.engine.generation:
+            names = [*self.definition.key_columns, *self.definition.columns]
+            columns = "".join(f", t.{quoted(column)} AS c{index}" for index, column in enumerate(names))
+            self.engine.native(f"DROP TABLE IF EXISTS {name}")
+            self.engine.native(
+                f"CREATE TEMPORARY TABLE tally_stage_{self.number} ON COMMIT DELETE ROWS AS "
+                f"SELECT 0::int8 AS batch{columns} FROM {self._layout.table} t WITH NO DATA"
+            )
+            self._staged = self.engine.generation
+        self._batches += 1
+        return name
+
+    def delete(self, addresses: Sequence[Address]) -> None:
+        """See ``Rows.delete``. Raises Rejected also when a row is still there afterwards."""
+        asked = self._possible(addresses)
+        if not asked:
+            return
+        source, match, parameters = self._asked(asked)
+        with self._attempt():
+            done = self.engine.changed(f"DELETE FROM {self._layout.table} t USING {source} WHERE {match}", parameters)
+            if done < len(set(asked)) and self.values(asked):
+                raise Rejected(f"a trigger of {self.definition.name!r} kept rows from being deleted")
+            self.engine.check_overtaken(self.number)
+
+    def vacate(self, addresses: Sequence[Address]) -> None:
+        """See ``Rows.vacate``. One column of each unique constraint is freed."""
+        asked = self._possible(addresses)
+        vacated: set[str] = set()
+        with self._attempt():
+            for columns in self.definition.unique if asked else ():
+                inside = [item for item in self.definition.fields if item.column in columns]
+                if inside and not vacated & {item.column for item in inside}:
+                    vacated.add(self._vacate(inside, asked))
+
+    def _vacate(self, fields: Sequence[Field], asked: Sequence[Address]) -> str:
+        """Free the values of one unique constraint by passing values in one of its columns. Returns its name."""
+        layout = self._layout
+        chosen = next((item for item in fields if item.nullable), None)
+        value: str | None = "NULL"
+        if chosen is None:
+            chosen = next((item for item in fields if not item.refers_to), fields[0])
+            value = passing(layout.shape.columns[chosen.column], quoted(chosen.column), layout.table)
+            if value is None or chosen.refers_to:
+                raise Rejected(f"{chosen.column!r} of {self.definition.name!r} can hold no passing value", "unique")
+        source, match, parameters = self._asked(asked)
+        self.engine.changed(
+            f"UPDATE {layout.table} t SET {quoted(chosen.column)} = {value.replace('k.number', 'k.place')} "
+            f"FROM {source} WHERE {match}",
+            parameters,
+        )
+        return chosen.column
+
+    def lock_rows(self, addresses: Sequence[Address]) -> None:
+        """Lock rows before they are written, in key order (DESIGN.md 4.3).
+
+        Outside ``write()`` the addresses are remembered: the next ``write()`` locks them without ever waiting for an
+        application's lock while it holds the stamping lock. Inside, they are locked at once.
+        """
+        asked = self._possible(addresses)
+        if not asked:
+            return
+        source, match, parameters = self._asked(asked)
+        order = ", ".join(f"t.{quoted(name)}" for name in self.definition.key_columns)
+        table = self._layout.table
+        self.engine.lock_first(
+            f"SELECT FROM {source} JOIN {table} t ON {match} ORDER BY {order} FOR UPDATE OF t", parameters
+        )
+
+    def _attempt(self) -> Any:
+        return self.engine.savepoint()
+
+    # Integers
+
+    def fresh(self, count: int) -> list[int]:
+        """See ``Rows.fresh``. From the key's sequence where it has one."""
+        layout = self._layout
+        key = quoted(self.definition.key_columns[0])
+        sequence = layout.shape.sequences.get(self.definition.key_columns[0])
+        if sequence is None:
+            top = self.engine.native(f"SELECT coalesce(max({key}), 0) FROM {layout.table}")[0][0]
+            return list(range(top + 1, top + 1 + count))
+        found: list[int] = []
+        while len(found) < count:
+            rows = self.engine.native(
+                "SELECT s.n FROM (SELECT pg_catalog.nextval($1::regclass) AS n FROM generate_series(1, $2::int8)) s "
+                f"WHERE NOT EXISTS (SELECT FROM {layout.table} t WHERE t.{key} = s.n)",
+                (sequence, str(count - len(found))),
+            )
+            found.extend(row[0] for row in rows)
+        return found
+
+    def settle_sequence(self) -> None:
+        """Move the sequence of the key past the integers in the table.
+
+        Small gaps are closed by drawing from the sequence, which cannot set back what others drew meanwhile.
+        """
+        name = self.definition.key_columns[0]
+        sequence = self._layout.shape.sequences.get(name)
+        if sequence is None:
+            return
+        (row,) = self.engine.native(
+            f"SELECT (SELECT max({quoted(name)}) FROM {self._layout.table}), last_value, is_called::int FROM {sequence}"
+        )
+        top, last, called = row
+        gap = 0 if top is None else top - last + (not called)
+        if 0 < gap <= _STEPS:
+            self.engine.native(
+                "SELECT count(pg_catalog.nextval($1::regclass)) FROM generate_series(1, $2::int8)", (sequence, str(gap))
+            )
+        elif gap > 0:
+            self.engine.native("SELECT pg_catalog.setval($1::regclass, $2::int8)", (sequence, str(top)))
+
+
+# Compiling -----------------------------------------------------------------------------------------------------
+
+
+def _layout(schema: str, definition: Definition, shape: Shape, parents: Mapping[str, int]) -> _Layout:
+    name = qualified(schema, definition.name)
+    readings, joins, converters = [], [], []
+    for index, item in enumerate(definition.fields):
+        kind, column = shape.columns[item.column], f"t.{quoted(item.column)}"
+        if item.refers_to in parents:
+            alias = f"p{index}"
+            joins.append(
+                f" LEFT JOIN {SCHEMA}.record {alias} ON {alias}.resource = {parents[item.refers_to]} "
+                f"AND {alias}.local = {column}::text AND ({alias}.flags & 1) = 0"
+            )
+            readings.append(f"coalesce({alias}.key, '\\?' || {column}::text)")
+            converters.append((index, loaded_text))
+        else:
+            readings.append(reading(kind, column))
+            convert = _converter(item, kind)
+            if convert is not None:
+                converters.append((index, convert))
+    keys = tuple(shape.columns[column] for column in definition.key_columns)
+    return _Layout(
+        name,
+        name if shape.partitioned else "ONLY " + name,
+        shape,
+        keys,
+        tuple(shape.columns[column] for column in definition.columns),
+        tuple(reading(kind, f"t.{quoted(column)}") for column, kind in zip(definition.key_columns, keys, strict=True)),
+        tuple(readings),
+        "".join(joins),
+        tuple(converters),
+    )
+
+
+def _converter(item: Field, kind: ColumnType) -> Callable[[Any], Value] | None:
+    """What Python still has to do to a value that SQL has read."""
+    actual = logical_type(kind)
+    if item.logical is Logical.JSON or (item.logical is not actual and item.logical is not Logical.REFERENCE):
+        return CANONICAL.get(item.logical)
+    return None
+
+
+def _local_form(definition: Definition) -> tuple[str, Callable[[str], Any] | None]:
+    """How ``local`` is read: the SQL expression, and what turns its text into the value it stands for."""
+    if definition.mapped or (definition.identity is Identity.DERIVED and len(definition.key_fields) == 1):
+        return "r.local::int8", None
+    if definition.identity is not Identity.NATURAL or len(definition.key_fields) != 1:
+        return "r.local", None
+    logical = definition.key_fields[0].logical
+    if logical is Logical.BYTES:
+        return "r.local", lambda text: bytes.fromhex(text[2:])
+    if logical is Logical.FLOAT64:
+        return "r.local", float
+    return "r.local", int if logical in (Logical.INT64, Logical.BOOL) else None
+
+
+def _local_text(value: Any) -> str | None:
+    """The text that the ledger holds for a ``local``, None when it can hold none."""
+    if value is None or (type(value) is str and not holdable(value)):
+        return None
+    return "\\x" + value.hex() if isinstance(value, bytes) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return str(int(value)) if isinstance(value, bool | int) else repr(value) if isinstance(value, float) else value
+
+
+def _cast(expression: str, kind: ColumnType) -> str:
+    """An expression as a value of a column's base type, under the column's collation so that its index serves."""
+    return f"{expression}::{kind.sql}" + (f" COLLATE {kind.collation}" if kind.collation else "")
+
+
+def _addressable(definition: Definition, entry: Entry) -> bool:
+    """False for a record that is held but could have no row: its key is none of this table."""
+    try:
+        address_of(definition, entry.key, entry.local)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def _check(rows: Sequence[Sequence[Value]], names: Sequence[str], kinds: Sequence[ColumnType]) -> None:
+    """Raise Rejected for values that PostgreSQL would take for something else, or cut without a word."""
+    for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        values = [row[index] for row in rows]
+        types = set(map(type, values))
+        if kind.known == "bytea":
+            if str in types or int in types or float in types:
+                raise Rejected(f"column {name!r} holds bytes, the value is none", "value")
+        elif bytes in types:
+            raise Rejected(f"column {name!r} holds {kind.declared}, the value is bytes", "value")
+        longest = limit(kind)
+        if longest is not None and any(len(value) > longest for value in values if type(value) is str):
+            raise Rejected(f"value too long for type {kind.declared} in column {name!r}", "value")

@@ -1,0 +1,120 @@
+"""Throw-away databases for the engine tests."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+SERVER = os.environ.get("TALLYSTICK_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
+
+
+def _at(database: str) -> str:
+    return urlsplit(SERVER)._replace(path="/" + database).geturl()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Any]:
+    """A connection to the server's maintenance database, or a skip that says why there is none."""
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'tallystick[postgres]'")
+    try:
+        connection = psycopg.connect(SERVER, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL at TALLYSTICK_TEST_POSTGRESQL or the local default: {error}")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def postgresql_database(postgresql_server: Any) -> Iterator[Any]:
+    """Makes empty databases and returns their URLs; they are dropped after the test."""
+    made: list[str] = []
+
+    def create() -> str:
+        name = "tally_test_" + secrets.token_hex(6)
+        postgresql_server.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        made.append(name)
+        return _at(name)
+
+    yield create
+    for name in made:
+        postgresql_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class PostgreSQLApplication:
+    """The application's own connection to a database."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        import psycopg
+
+        self.url = url
+        self.connection = psycopg.connect(url, autocommit=True)
+
+    def execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.connection.execute(statement.encode())
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query.encode()).fetchall()
+
+    def engine(self) -> Any:
+        from tallystick.site.engines.postgresql import PostgreSQLEngine
+
+        return PostgreSQLEngine(self.url)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class SQLiteApplication:
+    """The application's own connection to a database file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.url = str(path)
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.execute("PRAGMA foreign_keys=ON")
+
+    def execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.connection.execute(statement)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+    def engine(self) -> Any:
+        from tallystick.site.engines.sqlite import SQLiteEngine
+
+        return SQLiteEngine(self.url)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@pytest.fixture
+def postgresql_application(postgresql_database: Any) -> Iterator[PostgreSQLApplication]:
+    application = PostgreSQLApplication(postgresql_database())
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def sqlite_application(tmp_path: Path) -> Iterator[SQLiteApplication]:
+    application = SQLiteApplication(tmp_path / "application.db")
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def application_class() -> type[PostgreSQLApplication]:
+    """For tests that need several connections or databases."""
+    return PostgreSQLApplication
