@@ -1,0 +1,1 @@
+"""The native protocol: sites over HTTP (docs/protocol.md)."""

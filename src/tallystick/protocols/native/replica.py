@@ -1,0 +1,351 @@
+"""A served site as a replica: the client side of the native protocol (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import random
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+from msgspec.structs import replace
+
+from tallystick.core.pages import Page, Tally
+from tallystick.core.states import parse_state
+from tallystick.errors import LimitExceeded, PeerProtocolError, PeerUnreachable, StateError, TallystickError
+from tallystick.protocols.native import blocks
+from tallystick.protocols.native.codec import (
+    BLOCKS,
+    COMPRESS_FROM,
+    MAJOR,
+    MSGPACK,
+    Acknowledging,
+    Columned,
+    Digesting,
+    Keyed,
+    Ranging,
+    Rekeying,
+    Resourced,
+    compressed,
+    decode,
+    decompressed,
+    encode,
+    settings_form,
+)
+from tallystick.protocols.native.errors import RequestError, decode_error
+from tallystick.protocols.native.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.paging import decode_page, encode_page
+from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, Transport, split_url
+from tallystick.sync.replica import (
+    Announced,
+    Answer,
+    Capabilities,
+    Closing,
+    Described,
+    Known,
+    Meeting,
+    RangeForm,
+    Scope,
+    Selection,
+    Settings,
+    Wanted,
+)
+from tallystick.version import VERSION as SOFTWARE
+
+ATTEMPTS = 6
+FIRST_WAIT_S = 0.1
+T = TypeVar("T")
+
+
+class Credentials(NamedTuple):
+    """A user of the served site."""
+
+    name: str
+    password: str
+
+    def header(self) -> str:
+        """The value of ``Authorization``."""
+        return "Basic " + b64encode(f"{self.name}:{self.password}".encode()).decode()
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.name!r}, '***')"
+
+
+class RemoteReplica:
+    """See ``sync.replica.Replica``. Requests are repeated with back-off while that may help (``attempts``)."""
+
+    capabilities = Capabilities(forwards=frozenset({"native"}))
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials | None = None,
+        *,
+        password: str | None = None,
+        transport: Transport | None = None,
+        attempts: int = ATTEMPTS,
+        timeout: float = 60.0,
+        limits: Limits = LIMITS,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Prepare for the site at ``url``; nothing is sent yet. User and password may stand in the URL.
+
+        ``password`` is for the user named in the URL. Raises ConfigurationError for a URL that is none.
+        """
+        parts = split_url(url)
+        plain = HTTPTransport(url, timeout=timeout)
+        self.name = plain.name
+        self.transport: Transport = transport or plain
+        self.attempts = max(1, attempts)
+        self.limits = limits
+        self._wait = wait
+        self._path = parts.path.rstrip("/") + f"/v{MAJOR}/"
+        if credentials is None and parts.username is not None:
+            credentials = Credentials(unquote(parts.username), password or unquote(parts.password or ""))
+        self._headers = {"User-Agent": f"tallystick/{SOFTWARE}", "Accept-Encoding": "zstd"}
+        if credentials is not None:
+            self._headers["Authorization"] = credentials.header()
+        self._described: tuple[str, Described] | None = None
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes of bodies that were sent and received so far."""
+        return getattr(self.transport, "traffic", Traffic())
+
+    # Introduction
+
+    def describe(self) -> Described:
+        tag = {} if self._described is None else {"If-None-Match": self._described[0]}
+        return self._repeated(lambda: self._describe(tag))
+
+    def _describe(self, tag: Mapping[str, str]) -> Described:
+        with _Reading(self, self._request("GET", "describe", b"", tag)) as reading:
+            if reading.reply.status == 304 and self._described is not None:
+                reading.rest()
+                return self._described[1]
+            described = reading.message(Described)
+            if "etag" in reading.reply.headers:
+                self._described = (reading.reply.headers["etag"], described)
+            return described
+
+    def prepare(self, wanted: Wanted) -> Described:
+        return self._call("prepare", wanted, Described)
+
+    def meet(self, theirs: Meeting) -> Meeting:
+        met = self._call("meet", theirs, Meeting)
+        met.scope = theirs.scope
+        try:
+            if met.state:
+                parse_state(met.state)
+        except StateError as error:
+            raise PeerProtocolError(f"{self.name} holds a state that is none: {met.state[:60]!r}") from error
+        return met
+
+    # Digest
+
+    def digest(self, source: str, scope: Scope) -> Known:
+        return self._call("digest", Digesting(source, scope), Known)
+
+    def ranges(self, resource: str, stated: Sequence[RangeForm]) -> Answer:
+        return self._call("ranges", Ranging(resource, list(stated)), Answer)
+
+    def older(self, resource: str, keys: Sequence[str]) -> list[str]:
+        return self._call("older", Keyed(resource, list(keys)), list[str])
+
+    def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
+        return self._call("naturals", Columned(resource, list(columns)), dict[str, str])
+
+    def rekey(self, resource: str, keys: Mapping[str, str]) -> None:
+        self._call("rekey", Rekeying(resource, dict(keys)), type(None))
+
+    # Verification
+
+    def check(self, resources: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        return self._call("check", Resourced(list(resources)), dict[str, list[tuple[str, str]]])
+
+    def heal(self, resources: Sequence[str]) -> int:
+        return self._call("heal", Resourced(list(resources)), int)
+
+    # Changes
+
+    def announce(self, selection: Selection) -> Announced:
+        return self._call("announce", selection, Announced)
+
+    def changes(self, selection: Selection) -> Iterator[Page | Closing]:
+        """See the port. A stream that is cut is asked for again from the state of its last whole page."""
+        failures, wanted = 0, selection
+        while True:
+            try:
+                for item in self._stream(wanted):
+                    if isinstance(item, Closing):
+                        if selection.held:
+                            item.state = selection.known.state
+                        yield item
+                        return
+                    yield item
+                    failures = 0
+                    if item.state:
+                        wanted = _continued(wanted, item.state)
+            except TallystickError as error:
+                failures += 1
+                if not error.transient or failures >= self.attempts:
+                    raise
+                self._back_off(failures)
+
+    def _stream(self, selection: Selection) -> Iterator[Page | Closing]:
+        request = self._message("changes", selection, {"Accept": BLOCKS})
+        with _Reading(self, request) as reading:
+            reading.expect(200, BLOCKS)
+            while True:
+                kind, raw = reading.block()
+                if kind == blocks.PAGE:
+                    yield reading.understood(partial(decode_page, raw, self.limits))
+                elif kind == blocks.CLOSING:
+                    closing = reading.understood(partial(decode, Closing, raw))
+                    reading.rest()
+                    yield closing
+                    return
+                elif kind == blocks.ERROR:
+                    raise decode_error(500, raw, self.name)
+                else:
+                    raise PeerProtocolError(f"{self.name} sent a block where it has no place")
+
+    # Apply
+
+    def apply(self, page: Page, settings: Settings) -> Tally:
+        form = blocks.block(blocks.SETTINGS, encode(settings_form(settings)), self.limits)
+        total = Tally()
+        for raw in encode_page(page, self.limits):
+            body = form + blocks.block(blocks.PAGE, raw, self.limits)
+            total.add(self._repeated(partial(self._applied, body)))
+        return total
+
+    def _applied(self, body: bytes) -> Tally:
+        request = self._request("POST", "apply", body, {"Content-Type": BLOCKS, "Accept": MSGPACK})
+        with _Reading(self, request) as reading:
+            return reading.message(Tally)
+
+    def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
+        return self._call("acknowledge", Acknowledging(closing, settings_form(settings)), dict[str, Tally])
+
+    def close(self) -> None:
+        self.transport.close()
+
+    # Requests
+
+    def _call(self, verb: str, message: Any, answer: type[T]) -> T:
+        """One message for another, repeated while that may help."""
+        request = self._message(verb, message, {"Accept": MSGPACK})
+        return self._repeated(lambda: self._answered(request, answer))
+
+    def _answered(self, request: Request, answer: type[T]) -> T:
+        with _Reading(self, request) as reading:
+            return reading.message(answer)
+
+    def _message(self, verb: str, message: Any, headers: Mapping[str, str]) -> Request:
+        body = encode(message)
+        made = {"Content-Type": MSGPACK, **headers}
+        if len(body) >= COMPRESS_FROM:
+            frame = compressed(body, self.limits)
+            if frame is not None:
+                made["Content-Encoding"] = "zstd"
+                body = frame
+        return self._request("POST", verb, body, made)
+
+    def _request(self, method: str, verb: str, body: bytes, headers: Mapping[str, str]) -> Request:
+        accept = {} if "Accept" in headers else {"Accept": MSGPACK}
+        return Request(method, self._path + verb, {**self._headers, **accept, **headers}, body)
+
+    def _repeated(self, call: Callable[[], T]) -> T:
+        for failures in range(1, self.attempts):
+            try:
+                return call()
+            except TallystickError as error:
+                if not error.transient:
+                    raise
+            self._back_off(failures)
+        return call()
+
+    def _back_off(self, failures: int) -> None:
+        """Wait twice as long after every failure, plus up to half of it so that clients do not return together."""
+        self._wait(FIRST_WAIT_S * 2 ** (failures - 1) * (1 + random.random() / 2))
+
+
+class _Reading:
+    """One answer while it is read."""
+
+    def __init__(self, replica: RemoteReplica, request: Request) -> None:
+        self.name, self.limits = replica.name, replica.limits
+        self.reply: Reply = replica.transport.send(request)
+
+    def __enter__(self) -> _Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reply.close()
+
+    def message(self, kind: type[T]) -> T:
+        """The message of the answer. Raises what the peer says, PeerProtocolError for what cannot be understood."""
+        self.expect(200, MSGPACK)
+        body = self.rest()
+        if self.reply.headers.get("content-encoding") == "zstd":
+            body = self.understood(lambda: decompressed(body, self.limits))
+        return self.understood(lambda: decode(kind, body))
+
+    def expect(self, status: int, media_type: str) -> None:
+        """Raise the error of any other answer."""
+        headers = self.reply.headers
+        version = headers.get("tallystick-protocol", "")
+        if self.reply.status != status:
+            raise decode_error(self.reply.status, self.rest(1 << 20), self.name) if version else self._stranger()
+        if version.partition(".")[0] != str(MAJOR) or headers.get("content-type") != media_type:
+            raise self._stranger()
+
+    def _stranger(self) -> TallystickError:
+        status = self.reply.status
+        if 300 <= status < 400:
+            return PeerProtocolError(
+                f"{self.name} points to {self.reply.headers.get('location', 'somewhere else')[:200]!r}",
+                hint="use that address: credentials are not sent anywhere they were not given for",
+            )
+        return decode_error(status, b"", self.name)
+
+    def rest(self, most: int = 0) -> bytes:
+        """The body to its end. Raises LimitExceeded."""
+        most = most or self.limits.body
+        pieces, size = [], 0
+        while piece := self.reply.read(most):
+            size += len(piece)
+            check_most(f"the answer of {self.name}", size, most)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def block(self) -> tuple[bytes, bytes]:
+        """The next block: kind and what it holds. Raises PeerUnreachable at the end: a stream ends with a closing."""
+        head = self.understood(lambda: blocks.header(self._exactly(blocks.HEADER_SIZE), self.limits))
+        raw = self._exactly(head.length)
+        return head.kind, self.understood(lambda: blocks.payload(head, raw, self.limits))
+
+    def _exactly(self, size: int) -> bytes:
+        pieces = []
+        while size:
+            piece = self.reply.read(size)
+            if not piece:
+                raise PeerUnreachable(f"{self.name} ended its answer before it was whole")
+            size -= len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def understood(self, read: Callable[[], T]) -> T:
+        """What ``read`` returns; what it cannot read is the peer's fault."""
+        try:
+            return read()
+        except (RequestError, StateError, LimitExceeded) as error:
+            raise PeerProtocolError(f"{self.name} sent what it must not: {error.message}") from error
+
+
+def _continued(selection: Selection, state: str) -> Selection:
+    """The selection that goes on after the page that bore ``state``."""
+    return replace(selection, known=replace(selection.known, state=state), stateless=False)
