@@ -1,7 +1,6 @@
 """Users of a served site: names, roles, passwords (DESIGN.md 8). Passwords are kept as argon2id hashes.
 
-Every function here wants a ledger that is used by this thread alone; those that write are called inside
-``ledger.write()``.
+Those that write have a transaction of their own.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Caller(NamedTuple):
     role: Role
 
 
-def add_user(ledger: Ledger, name: str, password: str, role: Role | str) -> User:
+def add(ledger: Ledger, name: str, password: str, role: Role | str) -> User:
     """Add a user, or give an existing one another password and role.
 
     Raises UsageError for a name or role that cannot be, ValueRejected for a password that is too short or too long.
@@ -70,25 +69,27 @@ def add_user(ledger: Ledger, name: str, password: str, role: Role | str) -> User
             f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters", hint="choose a longer password"
         )
     user = User(name, Role(role), hasher().hash(password))
-    ledger.engine.execute("DELETE FROM tally_user WHERE name=?", (name,))
-    ledger.engine.execute("INSERT INTO tally_user(name, role, secret) VALUES (?, ?, ?)", user)
+    with ledger.engine.write():
+        ledger.engine.execute("DELETE FROM tally_user WHERE name=?", (name,))
+        ledger.engine.execute("INSERT INTO tally_user(name, role, secret) VALUES (?, ?, ?)", user)
     return user
 
 
-def remove_user(ledger: Ledger, name: str) -> None:
+def remove(ledger: Ledger, name: str) -> None:
     """Remove a user. Raises UsageError when there is none of that name."""
-    if find_user(ledger, name) is None:
+    if find(ledger, name) is None:
         raise UsageError(f"there is no user {name!r}", hint="see: tallystick users list SITE")
-    ledger.engine.execute("DELETE FROM tally_user WHERE name=?", (name,))
+    with ledger.engine.write():
+        ledger.engine.execute("DELETE FROM tally_user WHERE name=?", (name,))
 
 
-def find_user(ledger: Ledger, name: str) -> User | None:
+def find(ledger: Ledger, name: str) -> User | None:
     """The user of that name."""
     rows = ledger.engine.query("SELECT name, role, secret FROM tally_user WHERE name=?", (name,))
     return User(rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
 
 
-def list_users(ledger: Ledger) -> list[User]:
+def listed(ledger: Ledger) -> list[User]:
     """Every user, by name."""
     rows = ledger.engine.query("SELECT name, role, secret FROM tally_user ORDER BY name")
     return [User(name, Role(role), secret) for name, role, secret in rows]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from tallystick.errors import UnknownResource
-from tallystick.protocols.native.codec import (
+from tallystick.protocols.native.codec.messages import (
     Acknowledging,
     Columned,
     Digesting,

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from tallystick.core.pages import Page, Tally
 from tallystick.errors import AccessDenied, TallystickError
-from tallystick.protocols.native import blocks, lines
 from tallystick.protocols.native.calls import CALLS, WRITING, check_resources
-from tallystick.protocols.native.checks import check, check_apply
-from tallystick.protocols.native.codec import (
+from tallystick.protocols.native.codec import blocks, lines
+from tallystick.protocols.native.codec.checks import check, check_apply
+from tallystick.protocols.native.codec.errors import Busy, RequestError, TimedOut
+from tallystick.protocols.native.codec.limits import LIMITS, Limits
+from tallystick.protocols.native.codec.messages import (
     BLOCKS,
     COMPRESS_FROM,
     JSON,
@@ -29,9 +31,7 @@ from tallystick.protocols.native.codec import (
     encode,
     settings_of,
 )
-from tallystick.protocols.native.errors import Busy, RequestError, TimedOut
-from tallystick.protocols.native.limits import LIMITS, Limits
-from tallystick.protocols.native.paging import decode_page
+from tallystick.protocols.native.codec.pages import decode_page
 from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.native.requests import ASGIScope, Disconnected, Incoming, Receive, Reply, Send, error_reply
 from tallystick.protocols.native.streaming import ChangeStream

@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from tallystick.core.pages import Page, Tally
 from tallystick.core.states import parse_state
 from tallystick.errors import LimitExceeded, PeerProtocolError, PeerUnreachable, StateError, TallystickError
-from tallystick.protocols.native import blocks
-from tallystick.protocols.native.codec import (
+from tallystick.protocols.native.codec import blocks
+from tallystick.protocols.native.codec.errors import RequestError, decode_error
+from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.codec.messages import (
     BLOCKS,
     COMPRESS_FROM,
     MAJOR,
@@ -34,9 +36,7 @@ from tallystick.protocols.native.codec import (
     encode,
     settings_form,
 )
-from tallystick.protocols.native.errors import RequestError, decode_error
-from tallystick.protocols.native.limits import LIMITS, Limits, check_most
-from tallystick.protocols.native.paging import decode_page, encode_page
+from tallystick.protocols.native.codec.pages import decode_page, encode_page
 from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, Transport, split_url
 from tallystick.sync.replica import (
     Announced,

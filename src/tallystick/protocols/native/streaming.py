@@ -8,13 +8,13 @@ from urllib.parse import parse_qs
 
 from tallystick.core.pages import Page
 from tallystick.errors import TallystickError
-from tallystick.protocols.native import blocks, lines
 from tallystick.protocols.native.calls import check_resources
-from tallystick.protocols.native.checks import check
-from tallystick.protocols.native.codec import LINES, encode
-from tallystick.protocols.native.errors import RequestError, encode_error, form_of
-from tallystick.protocols.native.limits import Limits
-from tallystick.protocols.native.paging import encode_page
+from tallystick.protocols.native.codec import blocks, lines
+from tallystick.protocols.native.codec.checks import check
+from tallystick.protocols.native.codec.errors import RequestError, encode_error, form_of
+from tallystick.protocols.native.codec.limits import Limits
+from tallystick.protocols.native.codec.messages import LINES, encode
+from tallystick.protocols.native.codec.pages import encode_page
 from tallystick.protocols.native.pool import Pool
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Closing, Known, Scope, Selection

@@ -9,7 +9,9 @@ from typing import Any
 from tallystick.core import filter_text
 from tallystick.core.pages import Page
 from tallystick.core.policies import UPDATE_RESOLUTIONS, Policy
-from tallystick.protocols.native.codec import (
+from tallystick.protocols.native.codec.errors import RequestError
+from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.codec.messages import (
     Acknowledging,
     Columned,
     Digesting,
@@ -19,9 +21,7 @@ from tallystick.protocols.native.codec import (
     Resourced,
     SettingsForm,
 )
-from tallystick.protocols.native.errors import RequestError
-from tallystick.protocols.native.limits import LIMITS, Limits, check_most
-from tallystick.protocols.native.paging import LARGEST, are_ticks, check_name, check_state
+from tallystick.protocols.native.codec.pages import LARGEST, are_ticks, check_name, check_state
 from tallystick.site.history import HistoriesForm
 from tallystick.site.schema import Definition, Field, Identity, Reference
 from tallystick.sync.replica import Known, Meeting, Scope, Selection, Wanted

@@ -13,9 +13,9 @@ from tallystick.core.pages import EXTRA, FLAGS, KEY, VALUES, FieldForm, Page, Ro
 from tallystick.core.states import parse_state
 from tallystick.core.values import Logical
 from tallystick.errors import LimitExceeded, StateInvalidError
-from tallystick.protocols.native.codec import decode, encode
-from tallystick.protocols.native.errors import RequestError
-from tallystick.protocols.native.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.codec.errors import RequestError
+from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.codec.messages import decode, encode
 
 SPLIT_FROM: Final = 8 * 1024 * 1024
 """Bytes of an encoded page from which it is sent in parts."""

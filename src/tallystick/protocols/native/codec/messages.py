@@ -12,8 +12,8 @@ import msgspec
 from tallystick.core.pages import Tally
 from tallystick.core.policies import Policy
 from tallystick.errors import LimitExceeded
-from tallystick.protocols.native.errors import RequestError
-from tallystick.protocols.native.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.codec.errors import RequestError
+from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
 from tallystick.site.users import Role
 from tallystick.sync.replica import (
     Announced,

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, FieldForm, Page, Row
-from tallystick.protocols.native.codec import SettingsForm
-from tallystick.protocols.native.errors import ErrorForm, RequestError
-from tallystick.protocols.native.limits import LIMITS, Limits, check_most
-from tallystick.protocols.native.paging import check_page
+from tallystick.protocols.native.codec.errors import ErrorForm, RequestError
+from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
+from tallystick.protocols.native.codec.messages import SettingsForm
+from tallystick.protocols.native.codec.pages import check_page
 from tallystick.sync.replica import Closing
 
 _encode = msgspec.json.Encoder().encode
