@@ -157,13 +157,15 @@ class Site:
 
     def untrack(self, *tables: str) -> None:
         """Stop tracking tables; without names remove every trace of tallystick from the database."""
-        with self.ledger.write():
-            if not tables:
+        if not tables:
+            with self.ledger.engine.write():
                 for item in self.ledger.resources():
                     if item.definition.identity is not Identity.MANAGED:
                         self.ledger.engine.remove_capture(item.number, item.definition.name)
                 self.ledger.engine.drop_ledger()
-                return
+            self.ledger.engine.leave()
+            return
+        with self.ledger.write():
             for name in tables:
                 untrack(self.ledger, self._tracked(name))
 

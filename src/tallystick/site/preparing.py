@@ -94,7 +94,7 @@ def _create(ledger: Ledger, missing: Sequence[Definition], by_wire: Mapping[str,
 
 def table_of(definition: Definition, names: Mapping[str, str]) -> Table:
     """The table that would hold a peer's resource. ``names`` are local names of referenced tables."""
-    columns = [_column(item, definition) for item in (*definition.key_fields, *definition.fields)]
+    columns = [_column(item) for item in (*definition.key_fields, *definition.fields)]
     references = tuple(
         Reference(item.columns, names.get(item.parent, item.parent), item.parent_columns, item.on_delete)
         for item in definition.references
@@ -103,7 +103,6 @@ def table_of(definition: Definition, names: Mapping[str, str]) -> Table:
     return Table(definition.name, tuple(columns), definition.key_columns, references, definition.unique)
 
 
-def _column(item: Field, definition: Definition) -> Column:
+def _column(item: Field) -> Column:
     logical = Logical.INT64 if item.logical is Logical.REFERENCE else item.logical
-    nullable = item.nullable and item.column not in definition.key_columns
-    return Column(item.column, "", logical, nullable, item.detail)
+    return Column(item.column, "", logical, item.nullable, item.detail)

@@ -11,9 +11,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
+from tallystick.core.forms import decode_extra, encode_extra
 from tallystick.core.values import Logical, Value
 from tallystick.site.engines.engine import Address, Entry, Rejected
-from tallystick.site.holding import row_hash
+from tallystick.site.holding import content_of_row, row_hash
 from tallystick.site.identity import address_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
@@ -318,9 +321,17 @@ def exact(tracked: Tracked, fields: Mapping[str, tuple[str, str]]) -> bool:
         return False
     for item in definition.fields:
         stated = fields.get(item.wire)
+        if item.logical is Logical.DECIMAL and not _keeps_digits(item.detail):
+            return False
         if stated is not None and stated != (item.logical.value, item.detail) and item.logical is not Logical.ANY:
             return False
     return True
+
+
+def _keeps_digits(detail: str) -> bool:
+    """True when a decimal of the declared precision survives in a float, which is what SQLite makes of it."""
+    precision = detail.partition(",")[0]
+    return precision.isdigit() and int(precision) <= 15
 
 
 def local_after(tracked: Tracked, item: Writing) -> Any:
@@ -355,3 +366,24 @@ def compare_row(definition: Definition, item: Writing, values: tuple[Any, ...] |
     if not aside:
         return None
     return Rendered(digest, aside)
+
+
+def restore_aside(ledger: Ledger, tracked: Tracked) -> int:
+    """Put values that were kept aside into the columns that have appeared for them. Returns how many rows got some."""
+    definition = tracked.definition
+    position, restored = 0, 0
+    while batch := tracked.rows.after(position, 1 << 62, 1000, (), False):
+        position = batch[-1][0].seq
+        for entry, values in batch:
+            extra = decode_extra(entry.extra)
+            fitting = definition.wires & extra.aside.keys()
+            if values is None or not fitting or entry.rendered is not None:
+                continue
+            writing = Writing(entry.key, content_of_row(definition, values, extra.aside), entry)
+            Projector(ledger, tracked).write([writing])
+            if not writing.failure:
+                kept = {name: value for name, value in extra.aside.items() if name not in fitting}
+                changed = msgspec.structs.replace(extra, aside=kept)
+                tracked.rows.put([entry._replace(extra=encode_extra(changed))], [entry.seq])
+                restored += 1
+    return restored

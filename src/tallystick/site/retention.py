@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tallystick.core import clock
-from tallystick.core.changes import purgeable
-from tallystick.core.versions import merge_vectors
+from tallystick.core.changes import bereft, purgeable
+from tallystick.core.fingerprints import EMPTY
+from tallystick.core.versions import Vector, merge_vectors
 from tallystick.site.engines.engine import Entry
-from tallystick.site.holding import held
+from tallystick.site.holding import held, load_wholes, save_wholes, terms
 from tallystick.site.ledger import DELETED, WHOLE, Ledger, Tracked
+from tallystick.site.projection import Projector, Writing
 
 
 class Purged(NamedTuple):
@@ -61,3 +64,32 @@ def _purge_conflicts(ledger: Ledger, tracked: Tracked, before: int) -> int:
     rows = ledger.engine.query("SELECT count(*) FROM tally_conflict WHERE resource=? AND at<?", parameters)
     ledger.engine.execute("DELETE FROM tally_conflict WHERE resource=? AND at<?", parameters)
     return int(rows[0][0])
+
+
+def let_go(ledger: Ledger, tracked: Tracked, keys: Sequence[str], digest: Vector, forgotten: Vector) -> int:
+    """Remove the records among ``keys`` that another end knew and holds no longer, because it purged their deletion.
+
+    ``digest`` and ``forgotten`` are that end's. Records with changes it never saw stay, and so do rows that others
+    here refer to. Returns how many went. Call inside ``write``, after stamping.
+    """
+    entries = tracked.rows.by_keys(keys)
+    wholes = load_wholes(ledger, tracked, [key for key, entry in entries.items() if entry.flags & WHOLE])
+    gone = []
+    for key, entry in entries.items():
+        record = held(ledger, entry, None, wholes.get(key)).record
+        if record.live and bereft(record, digest) is None:
+            gone.append(Writing(key, None, entry))
+    Projector(ledger, tracked).write(gone)
+    removed, seqs = EMPTY, []
+    for item in gone:
+        assert item.entry is not None
+        if not item.failure:
+            removed = removed.added(terms(ledger, item.entry, wholes.get(item.key)))
+            seqs.append(item.entry.seq)
+    tracked.rows.put((), seqs)
+    save_wholes(ledger, tracked, {item.key: None for item in gone if item.key in wholes and not item.failure})
+    ledger.count(tracked, EMPTY, removed)
+    ledger.merge_digest(tracked, forgotten, "tally_forgotten")
+    if seqs:
+        tracked.horizon = max(tracked.horizon, *ledger.next_seqs(tracked, 1))
+    return len(seqs)

@@ -30,6 +30,7 @@ from tallystick.site.holding import (
 )
 from tallystick.site.identity import address_of, local_of, natural_key, new_key
 from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger, Tracked
+from tallystick.site.projection import restore_aside
 from tallystick.site.schema import Identity
 
 
@@ -89,6 +90,8 @@ def recapture(ledger: Ledger) -> int:
     if ledger.meta("structure") == structure:
         return 0
     changed = restored_capture(ledger)
+    for wire in changed:
+        restore_aside(ledger, ledger.resource(wire))
     total = sum(compare(ledger, ledger.resource(wire)) for wire in changed)
     ledger.put_meta("structure", ledger.engine.structure())
     return total

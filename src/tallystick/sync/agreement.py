@@ -12,6 +12,7 @@ from tallystick.core.policies import DEFAULT_POLICY, Policy
 from tallystick.core.ranges import Difference
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
+from tallystick.core.versions import vector_covers
 from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
 from tallystick.site.applying import OnConflict
 from tallystick.site.filtering import selector
@@ -244,8 +245,10 @@ def _pass(
     if not plan.compare and not report.pulled and _nothing_new(stated, holder):
         return
     known = target.digest(stated.site, scope)
+    if stated.purged:
+        _reconcile(source, target, scope, known)
     if plan.compare:
-        known = Known("", {}, known.prints, known.recent)
+        known = Known("", {}, known.prints, recent=known.recent)
     keys = {} if known.state else _first_contact(source, target, scope, known, plan)
     held = _guarded(source, target, Selection(scope, known, keys), plan, report)
     done: Transfer = transfer(source, target, settings, known, keys=keys, held=held, progress=plan.progress)
@@ -253,6 +256,16 @@ def _pass(
     for wire, tally in done.tallies.items():
         tallies.setdefault(wire, Tally()).add(tally)
     report.records += done.records
+
+
+def _reconcile(source: Replica, target: Replica, scope: Scope, known: Known) -> None:
+    """A target behind purged deletions finds by comparison what the source no longer has."""
+    theirs = source.digest("", scope)
+    for wire, forgotten in theirs.forgotten.items():
+        here = known.prints.get(wire)
+        if here and here[0] and wire not in scope.filters and not vector_covers(known.digests[wire], forgotten):
+            keys = differences(target, source, wire).mine
+            target.reconcile(wire, keys, theirs.digests[wire], forgotten)
 
 
 def _guarded(source: Replica, target: Replica, selection: Selection, plan: Plan, report: Report) -> list[str]:

@@ -18,6 +18,7 @@ from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
+from tallystick.site.retention import let_go
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
 from tallystick.site.verifying import heal, inspect, recomputed
@@ -98,11 +99,16 @@ class LocalReplica:
             history.form_of(known) if with_histories else None,
             parking.count(self.ledger),
             self.undecided(),
+            self._purged(scope),
         )
 
     def undecided(self) -> int:
         """How many records wait for somebody's decision."""
         return int(self.ledger.engine.query("SELECT count(*) FROM tally_sibling WHERE undecided=1")[0][0])
+
+    def _purged(self, scope: Scope) -> bool:
+        sql = "SELECT 1 FROM tally_forgotten f JOIN tally_resource r ON r.id=f.resource WHERE r.wire IN (*)"
+        return bool(self.ledger.engine.query_in(sql, (), scope.resources))
 
     def _top(self, scope: Scope) -> int:
         rows = self.ledger.engine.query_in("SELECT max(seq) FROM tally_resource WHERE wire IN (*)", (), scope.resources)
@@ -123,6 +129,7 @@ class LocalReplica:
                 self._state_of(source, scope),
                 {item.wire: self.ledger.digest(item) for item in tracked},
                 {item.wire: _print(item) for item in tracked},
+                {item.wire: found for item in tracked if (found := self.ledger.forgotten(item))},
                 deletions.recent(self.ledger),
             )
 
@@ -165,6 +172,13 @@ class LocalReplica:
         with self.ledger.write():
             stamp(self.ledger)
             return sum(heal(self.ledger, self.ledger.resource(wire)) for wire in resources)
+
+    def reconcile(
+        self, resource: str, keys: Sequence[str], digest: Mapping[str, int], forgotten: Mapping[str, int]
+    ) -> int:
+        with self.ledger.write():
+            stamp(self.ledger)
+            return let_go(self.ledger, self.ledger.resource(resource), keys, digest, forgotten)
 
     # Changes
 

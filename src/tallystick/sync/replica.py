@@ -79,6 +79,8 @@ class Meeting(msgspec.Struct):
     histories: HistoriesForm | None = None
     parked: int = 0
     undecided: int = 0
+    purged: bool = False
+    """True when deletions of the scope were purged here: somebody may be behind them."""
 
 
 Print = tuple[int, bytes, bytes]
@@ -91,6 +93,8 @@ class Known(msgspec.Struct):
     state: str
     digests: dict[str, dict[str, int]]
     prints: dict[str, Print]
+    forgotten: dict[str, dict[str, int]] = {}
+    """Version vectors of purged deletions, by wire name."""
     recent: dict[str, int] = {}
     """Deletions applied within the guards' window that nobody explicitly allowed, by wire name."""
 
@@ -209,6 +213,11 @@ class Replica(Protocol):
 
     def heal(self, resources: Sequence[str]) -> int:
         """Take rows that bypassed capture as edits, and correct fingerprints. Returns how many."""
+
+    def reconcile(
+        self, resource: str, keys: Sequence[str], digest: Mapping[str, int], forgotten: Mapping[str, int]
+    ) -> int:
+        """Let go of those records that the other end knew (``digest``) and holds no longer, having purged them."""
 
     def announce(self, selection: Selection) -> Announced:
         """How much ``changes`` would send."""

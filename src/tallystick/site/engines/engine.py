@@ -159,6 +159,9 @@ class Engine(Protocol):
     def drop_ledger(self) -> None:
         """Remove every trace of us."""
 
+    def leave(self) -> None:
+        """After ``drop_ledger`` is committed: undo what opening the database changed about it as a whole."""
+
     def tables(self) -> list[Table]:
         """The application's tables, with keys, references and the application's own triggers."""
 

@@ -399,6 +399,9 @@ class PostgreSQLEngine:
         self._known_ledger = False
         self._tracked = None
 
+    def leave(self) -> None:
+        """Nothing is left to undo: opening a database changes nothing about it."""
+
     # The application's tables
 
     def tables(self) -> list[Table]:

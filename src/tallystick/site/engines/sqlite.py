@@ -7,7 +7,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -49,6 +49,7 @@ class SQLiteEngine:
     def _prepare(self) -> None:
         connection = self.connection
         connection.execute("PRAGMA foreign_keys=ON")
+        self._former_mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-32768")
@@ -135,17 +136,25 @@ class SQLiteEngine:
         for statement in statements:
             without = " WITHOUT ROWID" if "tally_record" in statement and "CREATE TABLE" in statement else ""
             self.execute(statement.format(int="INTEGER", text="TEXT", blob="BLOB", any="") + without)
+        self.execute("INSERT INTO tally_meta(name, value) VALUES ('journal', ?)", (self._former_mode,))
 
     def has_ledger(self) -> bool:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type='table' AND name='tally_meta'"))
 
     def drop_ledger(self) -> None:
+        self._former_mode = str(self.query("SELECT value FROM tally_meta WHERE name='journal'")[0][0])
         ours = self.query(
             "SELECT type, name FROM sqlite_master WHERE substr(name, 1, 6)='tally_' AND type IN ('trigger', 'table')"
         )
         for kind in ("trigger", "table"):
             for _, name in (row for row in ours if row[0] == kind):
                 self.execute(f"DROP {kind.upper()} IF EXISTS {sqlite_schema.quoted(name)}")
+
+    def leave(self) -> None:
+        """Put the file back into the journal mode it had; another open connection may keep it from that."""
+        self.connection.execute("PRAGMA busy_timeout=500")
+        with suppress(sqlite3.OperationalError):
+            self.connection.execute(f"PRAGMA journal_mode={self._former_mode}")
 
     # The application's tables
 

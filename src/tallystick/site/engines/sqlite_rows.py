@@ -22,6 +22,7 @@ _PUT = (
     "INSERT INTO tally_record(resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
     "VALUES ({}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_CONVERTED = (Logical.DECIMAL, Logical.FLOAT64)
 _LIVE = "(r.flags & 1)=0"
 
 
@@ -193,8 +194,9 @@ class SQLiteRows:
 
 
 def _converters(definition: Definition) -> list[tuple[int, Callable[[Any], Value]]]:
+    """Only numbers are converted: text is the application's own here, and travels exactly as it is."""
     return [
-        (index, CANONICAL[item.logical]) for index, item in enumerate(definition.fields) if item.logical in CANONICAL
+        (index, CANONICAL[item.logical]) for index, item in enumerate(definition.fields) if item.logical in _CONVERTED
     ]
 
 

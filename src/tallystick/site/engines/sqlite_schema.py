@@ -175,7 +175,7 @@ def create_statement(table: Table) -> str:
         text = f"{quoted(column.name)} {declared_type(column)}".rstrip()
         if rowid:
             text += " PRIMARY KEY"
-        elif not column.nullable or column.name in table.primary_key:
+        elif not column.nullable:
             text += " NOT NULL"
         lines.append(text)
         if rowid:

@@ -1,0 +1,389 @@
+"""What breaks such systems in the field, on SQLite, written by the application through a plain connection."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sqlite3
+import threading
+
+import pytest
+
+from tallystick.core.policies import FieldPolicy, Policy, Resolution
+from tallystick.errors import SchemaError
+from tallystick.site import parking
+from tallystick.site.retention import purge
+from tallystick.site.stamping import stamp
+from tallystick.sync.replica import Wanted
+from tallystick.sync.verification import verify
+from tallystick.testing.contract import settle, sync
+
+ITEM = "CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT UNIQUE, note TEXT)"
+
+
+def agree_deeply(*ends):
+    for other in ends[1:]:
+        verdict = verify(ends[0].replica, other.replica, deep=True)
+        assert verdict.agree, verdict
+
+
+def checkpoint(path):
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    connection.close()
+
+
+@pytest.fixture
+def items(sqlite_workshop):
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one'), (2, 'y', 'two')")
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    return a, b
+
+
+def test_replace_that_evicts_another_row_deletes_it_everywhere(items):
+    a, b = items
+    a.execute("REPLACE INTO item VALUES (3, 'x', 'evicts number one')")
+    sync(a, b)
+    assert b.rows("SELECT code, note FROM item ORDER BY code") == [("x", "evicts number one"), ("y", "two")]
+    agree_deeply(a, b)
+
+
+def test_insert_or_replace_of_the_same_key_is_an_update(items):
+    a, b = items
+    a.execute("INSERT OR REPLACE INTO item VALUES (1, 'x', 'again')")
+    sync(a, b)
+    assert b.rows("SELECT * FROM item WHERE id=1") == [(1, "x", "again")]
+    agree_deeply(a, b)
+
+
+def test_update_or_replace_that_evicts_deletes_everywhere(items):
+    a, b = items
+    a.execute("UPDATE OR REPLACE item SET code='y' WHERE id=1")
+    sync(a, b)
+    assert b.rows("SELECT code, note FROM item") == [("y", "one")]
+    agree_deeply(a, b)
+
+
+def test_a_table_rebuild_loses_no_change(items):
+    a, b = items
+    a.execute(
+        "BEGIN",
+        "CREATE TABLE item_new (id INTEGER PRIMARY KEY, code TEXT UNIQUE, note TEXT, extra TEXT)",
+        "INSERT INTO item_new (id, code, note) SELECT id, code, note FROM item",
+        "DROP TABLE item",
+        "ALTER TABLE item_new RENAME TO item",
+        "UPDATE item SET note='changed without triggers' WHERE id=2",
+        "INSERT INTO item (code, note) VALUES ('z', 'new without triggers')",
+        "COMMIT",
+    )
+    sync(a, b)
+    assert b.rows("SELECT code, note FROM item ORDER BY code") == [
+        ("x", "one"),
+        ("y", "changed without triggers"),
+        ("z", "new without triggers"),
+    ]
+    a.execute("UPDATE item SET note='captured again' WHERE id=1")
+    sync(a, b)
+    assert b.rows("SELECT note FROM item WHERE code='x'") == [("captured again",)]
+
+
+def test_a_field_that_one_side_lacks_is_kept_and_restored_when_its_column_appears(items):
+    a, b = items
+    a.execute("ALTER TABLE item ADD COLUMN colour TEXT", "UPDATE item SET colour='red' WHERE id=1")
+    sync(a, b)
+    b.execute("UPDATE item SET note='edited by b' WHERE id=1")
+    sync(a, b)
+    assert a.rows("SELECT note, colour FROM item WHERE id=1") == [("edited by b", "red")]
+    b.execute("ALTER TABLE item ADD COLUMN colour TEXT")
+    sync(a, b)
+    assert b.rows("SELECT colour FROM item WHERE id=1") == [("red",)]
+
+
+def test_an_added_nullable_column_costs_no_sending(items):
+    a, b = items
+    a.execute("ALTER TABLE item ADD COLUMN colour TEXT")
+    assert sync(a, b).records == 0
+
+
+def test_updated_at_triggers_on_both_sides_come_to_rest(sqlite_workshop):
+    schema = (
+        "CREATE TABLE doc (id TEXT PRIMARY KEY, body TEXT, updated_at TEXT)",
+        "CREATE TRIGGER touch AFTER UPDATE OF body ON doc BEGIN "
+        "UPDATE doc SET updated_at=hex(randomblob(4)) WHERE id=NEW.id; END",
+    )
+    a = sqlite_workshop.end("a", *schema, "INSERT INTO doc VALUES ('d', 'one', NULL)")
+    b = sqlite_workshop.end("b", *schema)
+    sync(a, b)
+    a.execute("UPDATE doc SET body='two'")
+    sync(a, b)
+    assert b.rows("SELECT body FROM doc") == [("two",)]
+    assert sync(a, b).records == 0
+    assert verify(a.replica, b.replica, deep=True).agree
+
+
+def test_rows_that_triggers_write_elsewhere_are_captured(sqlite_workshop):
+    schema = (
+        "CREATE TABLE doc (id TEXT PRIMARY KEY, body TEXT)",
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT)",
+    )
+    trigger = "CREATE TRIGGER audit AFTER INSERT ON doc BEGIN INSERT INTO audit (what) VALUES ('new ' || NEW.id); END"
+    a = sqlite_workshop.end("a", *schema)
+    b = sqlite_workshop.end("b", *schema, trigger)
+    sync(a, b)
+    a.execute("INSERT INTO doc VALUES ('d', 'x')")
+    settle(a, b)
+    assert a.rows("SELECT what FROM audit") == [("new d",)]
+    agree_deeply(a, b)
+
+
+@pytest.mark.parametrize("also", ("a", "b"))
+def test_a_copied_file_and_its_original_both_write_on(sqlite_workshop, tmp_path, also):
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one')")
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    checkpoint(tmp_path / "a.db")
+    shutil.copy(tmp_path / "a.db", tmp_path / "c.db")
+    c = sqlite_workshop.end("c")
+    for end, code in ((a, "from a"), (c, "from c")):
+        end.execute(f"INSERT INTO item (code) VALUES ('{code}')", f"UPDATE item SET note='{code}' WHERE code='x'")
+    first = a if also == "a" else b
+    sync(c, first)
+    settle(a, b, c)
+    codes = [end.rows("SELECT code FROM item ORDER BY code") for end in (a, b, c)]
+    assert codes == [[("from a",), ("from c",), ("x",)]] * 3
+    agree_deeply(a, b, c)
+
+
+def test_an_old_backup_restored_in_place_loses_nothing(sqlite_workshop, tmp_path):
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one')")
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    a.replica.close()
+    checkpoint(tmp_path / "a.db")
+    backup = (tmp_path / "a.db").read_bytes()
+    a.reopen()
+    a.execute("INSERT INTO item (code) VALUES ('after the backup')")
+    sync(a, b)
+    a.close()
+    for suffix in ("-wal", "-shm"):
+        if os.path.exists(tmp_path / f"a.db{suffix}"):
+            os.remove(tmp_path / f"a.db{suffix}")
+    (tmp_path / "a.db").write_bytes(backup)
+    a.connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    a.execute("INSERT INTO item (code) VALUES ('after the restore')")
+    a.reopen()
+    settle(a, b)
+    expected = [("after the backup",), ("after the restore",), ("x",)]
+    assert a.rows("SELECT code FROM item ORDER BY code") == expected
+    assert b.rows("SELECT code FROM item ORDER BY code") == expected
+    agree_deeply(a, b)
+
+
+def test_an_undeclared_reference_parks_what_would_need_another_integer(sqlite_workshop):
+    schema = (
+        "CREATE TABLE author (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE book (id TEXT PRIMARY KEY, author_id INTEGER, title TEXT)",
+    )
+    a, b = sqlite_workshop.end("a", *schema), sqlite_workshop.end("b", *schema)
+    sync(a, b)
+    a.execute("INSERT INTO author VALUES (1, 'A')")
+    b.execute("INSERT INTO author VALUES (1, 'B')")
+    done = sync(a, b)
+    assert done.parked == 2
+    (waiting,) = parking.waiting(a.replica.ledger)
+    assert "--ref book.author_id=author" in waiting.reason
+
+
+def test_a_declared_reference_is_translated(sqlite_workshop):
+    schema = (
+        "CREATE TABLE author (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE book (id TEXT PRIMARY KEY, author_id INTEGER, title TEXT)",
+    )
+    a, b = sqlite_workshop.end("a", *schema), sqlite_workshop.end("b", *schema)
+    for end in (a, b):
+        end.replica.prepare(Wanted([], ["author", "book"], references={"book.author_id": "author"}))
+    sync(a, b)
+    for end, name in ((a, "A"), (b, "B")):
+        end.execute(f"INSERT INTO author VALUES (1, '{name}')", f"INSERT INTO book VALUES ('{name}', 1, 'by {name}')")
+    settle(a, b)
+    for end in (a, b):
+        joined = end.rows("SELECT name, title FROM book JOIN author ON author.id=author_id ORDER BY name")
+        assert joined == [("A", "by A"), ("B", "by B")]
+
+
+def test_a_site_offline_past_the_purge_brings_nothing_back(sqlite_workshop):
+    a = sqlite_workshop.end("a", ITEM)
+    b, c = sqlite_workshop.end("b"), sqlite_workshop.end("c")
+    sync(a, b)
+    a.execute("INSERT INTO item VALUES (1, 'gone', 'g'), (2, 'kept', 'k')")
+    settle(a, b, c)
+    a.execute("DELETE FROM item WHERE code='gone'")
+    settle(a, b)
+    for end in (a, b):
+        ledger = end.replica.ledger
+        with ledger.write():
+            stamp(ledger)
+            assert purge(ledger, ledger.resource("item"), ledger.now() + 1000).tombstones == 1
+    settle(a, b, c)
+    for end in (a, b, c):
+        assert end.rows("SELECT code FROM item") == [("kept",)]
+
+
+def test_a_clock_years_ahead_wins_but_does_not_drag_the_others_along(sqlite_workshop):
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one')")
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    years = 5 * 365 * 86_400_000
+    b.replica.ledger.now = lambda real=b.replica.ledger.now: real() + years
+    before = a.replica.ledger.now()
+    b.execute("UPDATE item SET note='from the future'")
+    ledger = b.replica.ledger
+    ledger.engine.execute("UPDATE tally_mark SET at=at+?", (years,))
+    a.execute("UPDATE item SET note='from now'")
+    sync(a, b)
+    assert a.rows("SELECT note FROM item") == b.rows("SELECT note FROM item") == [("from the future",)]
+    a.execute("UPDATE item SET note='decided now'")
+    sync(a, b)
+    assert b.rows("SELECT note FROM item") == [("decided now",)]
+    with a.replica.ledger.write():
+        assert a.replica.ledger.last_stamp >> 16 < before + 86_400_000
+
+
+def test_siblings_travel_through_a_third_site(sqlite_workshop):
+    policies = {"": Policy(conflict=FieldPolicy(Resolution.ASK))}
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one')")
+    b, c = sqlite_workshop.end("b"), sqlite_workshop.end("c")
+    settle(a, b, c)
+    a.execute("UPDATE item SET note='A'")
+    b.execute("UPDATE item SET note='B'")
+    sync(a, b, policies=policies)
+    sync(b, c, policies=policies)
+    whole = c.replica.ledger.engine.query("SELECT count(*) FROM tally_sibling WHERE undecided=1")
+    assert whole == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    (
+        ("TEXT", "üñí \u0000 x" .replace("\u0000", "0")),
+        ("TEXT", "quote ' \" ; DROP TABLE item --"),
+        ("BLOB", b"\x00\xff\x80"),
+        ("INTEGER", 9223372036854775807),
+        ("INTEGER", -9223372036854775808),
+        ("REAL", math.inf),
+        ("REAL", -math.inf),
+        ("REAL", 0.1),
+        ("NUMERIC(10,2)", 0.99),
+        ("NUMERIC(10,2)", 5),
+        ("DATE", "2026-02-28"),
+        ("DATETIME", "2026-02-28 12:13:14"),
+        ("BOOLEAN", 1),
+        ("JSON", '{"b":1,"a":[1,2]}'),
+        ("", "anything"),
+        ("", 12),
+        ("BLOB", b"x" * 10_000_000),
+    ),
+)
+def test_values_arrive_as_they_are(sqlite_workshop, declared, value):
+    a = sqlite_workshop.end("a", f"CREATE TABLE v (id TEXT PRIMARY KEY, value {declared})")
+    b = sqlite_workshop.end("b")
+    a.connection.execute("INSERT INTO v VALUES ('k', ?)", (value,))
+    sync(a, b)
+    assert b.rows("SELECT value, typeof(value) FROM v") == a.rows("SELECT value, typeof(value) FROM v")
+    agree_deeply(a, b)
+
+
+def test_names_with_spaces_and_quotes_work(sqlite_workshop):
+    schema = 'CREATE TABLE "odd ""table\'; --" ("the key" TEXT PRIMARY KEY, "a ""b\' c" TEXT, "select" INTEGER)'
+    a, b = sqlite_workshop.end("a", schema), sqlite_workshop.end("b")
+    sync(a, b)
+    a.execute('INSERT INTO "odd ""table\'; --" VALUES (\'k\', \'v\', 1)')
+    sync(a, b)
+    b.execute('UPDATE "odd ""table\'; --" SET "a ""b\' c"=\'w\'')
+    sync(a, b)
+    assert a.rows('SELECT * FROM "odd ""table\'; --"') == [("k", "w", 1)]
+
+
+def test_three_hundred_columns_work(sqlite_workshop):
+    columns = ", ".join(f"c{n} INTEGER" for n in range(299))
+    a = sqlite_workshop.end("a", f"CREATE TABLE wide (id TEXT PRIMARY KEY, {columns})")
+    b = sqlite_workshop.end("b")
+    a.execute("INSERT INTO wide (id, c5, c298) VALUES ('k', 1, 2)")
+    sync(a, b)
+    a.execute("UPDATE wide SET c298=3")
+    b.execute("UPDATE wide SET c70=4")
+    sync(a, b, policies={"": Policy(conflict=FieldPolicy(Resolution.MERGE))})
+    assert a.rows("SELECT c5, c70, c298 FROM wide") == b.rows("SELECT c5, c70, c298 FROM wide") == [(1, 4, 3)]
+
+
+def test_without_rowid_composite_and_null_keys_work(sqlite_workshop):
+    schema = (
+        "CREATE TABLE w (a TEXT, b INTEGER, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID",
+        "CREATE TABLE n (a TEXT, b INTEGER, v TEXT, PRIMARY KEY (a, b))",
+    )
+    a, b = sqlite_workshop.end("a", *schema), sqlite_workshop.end("b")
+    a.execute("INSERT INTO w VALUES ('x,y', 1, 'v'), ('\\', 2, 'w')", "INSERT INTO n VALUES (NULL, 1, 'p'), ('q', NULL, 'r')")
+    sync(a, b)
+    b.execute("UPDATE w SET v='changed' WHERE b=2", "UPDATE n SET v='changed' WHERE a IS NULL", "DELETE FROM n WHERE a='q'")
+    sync(a, b)
+    assert a.rows("SELECT * FROM w ORDER BY b") == [("x,y", 1, "v"), ("\\", 2, "changed")]
+    assert a.rows("SELECT * FROM n") == [(None, 1, "changed")]
+    agree_deeply(a, b)
+
+
+def test_generated_columns_are_left_to_the_database(sqlite_workshop):
+    schema = "CREATE TABLE g (id TEXT PRIMARY KEY, a INTEGER, twice INTEGER GENERATED ALWAYS AS (a * 2) STORED)"
+    a, b = sqlite_workshop.end("a", schema, "INSERT INTO g (id, a) VALUES ('k', 2)"), sqlite_workshop.end("b", schema)
+    sync(a, b)
+    assert b.rows("SELECT * FROM g") == [("k", 2, 4)]
+
+
+def test_a_table_without_a_primary_key_is_refused_by_name(sqlite_workshop):
+    a = sqlite_workshop.end("a", "CREATE TABLE loose (x TEXT)")
+    with pytest.raises(SchemaError, match="'loose' has no primary key"):
+        a.replica.prepare(Wanted([], ["loose"]))
+
+
+def test_untrack_leaves_the_database_exactly_as_it_was(sqlite_workshop, tmp_path):
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one')")
+    ours = "name LIKE 'tally\\_%' ESCAPE '\\' OR name LIKE 'sqlite\\_autoindex\\_tally%' ESCAPE '\\'"
+    before = sorted(a.rows(f"SELECT type, name, sql FROM sqlite_master WHERE NOT ({ours})"), key=str)
+    sync(a, sqlite_workshop.end("b"))
+    from tallystick.api import Site
+
+    a.connection.close()
+    Site(a.replica).untrack()
+    a.connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    assert sorted(a.rows("SELECT type, name, sql FROM sqlite_master"), key=str) == before
+    assert a.rows("PRAGMA journal_mode") == [("delete",)]
+
+
+def test_writes_while_a_sync_runs_are_captured(sqlite_workshop, tmp_path):
+    a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v INTEGER)")
+    a.connection.executemany("INSERT INTO t VALUES (?, 0)", [(f"k{n}",) for n in range(20_000)])
+    b = sqlite_workshop.end("b")
+    stop = threading.Event()
+    written = []
+
+    def write() -> None:
+        connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=30)
+        number = 0
+        while not stop.is_set():
+            number += 1
+            connection.execute("UPDATE t SET v=v+1 WHERE id=?", (f"k{number * 7 % 20_000}",))
+            connection.execute("INSERT INTO t VALUES (?, ?)", (f"new{number}", number))
+            written.append(number)
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    sync(a, b)
+    sync(a, b)
+    stop.set()
+    writer.join()
+    settle(a, b)
+    assert written
+    assert b.rows("SELECT * FROM t ORDER BY id") == a.rows("SELECT * FROM t ORDER BY id")
+    agree_deeply(a, b)
