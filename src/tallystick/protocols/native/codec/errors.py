@@ -40,9 +40,18 @@ class RequestError(TallystickError):
     exit_code = 3
     default_hint = "see docs/protocol.md for what this address takes"
 
-    def __init__(self, message: str, *, code: str = "malformed", status: int = 400, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "malformed",
+        status: int = 400,
+        hint: str | None = None,
+        versions: list[str] | None = None,
+    ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.status = status
+        self.versions = versions
 
 
 class Busy(TallystickError):
@@ -70,7 +79,7 @@ class ErrorForm(msgspec.Struct):
     message: str
     hint: str = ""
     retry: bool = False
-    versions: list[str] = []
+    versions: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 _STATUS: tuple[tuple[type[TallystickError], int], ...] = (
@@ -112,7 +121,8 @@ def form_of(error: BaseException) -> ErrorForm:
     if not isinstance(error, TallystickError):
         return ErrorForm("internal", "the served site met an unexpected situation", "see the log of the served site")
     code = "malformed" if isinstance(error, PeerProtocolError) else error.code
-    return ErrorForm(code, error.message, error.hint, error.transient)
+    versions = (error.versions if isinstance(error, RequestError) else None) or msgspec.UNSET
+    return ErrorForm(code, error.message, error.hint, error.transient, versions)
 
 
 def encode_error(error: BaseException) -> bytes:

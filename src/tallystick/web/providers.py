@@ -1,0 +1,60 @@
+"""What is mounted in the application: providers of protocols and whatever else answers below a prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from tallystick.errors import TallystickError
+from tallystick.protocols.native.codec.limits import Limits
+from tallystick.protocols.native.codec.messages import VERSION
+from tallystick.protocols.native.pool import Pool
+from tallystick.protocols.native.provider import NativeProvider
+from tallystick.protocols.native.requests import ASGIScope, Receive, Reply, Send
+from tallystick.web.authentication import Authenticator
+from tallystick.web.metrics import Metrics
+
+ASGIApplication = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a provider is given: the site's open replicas, its users, limits and counters. All may be shared."""
+
+    pool: Pool
+    users: Authenticator
+    limits: Limits
+    metrics: Metrics
+    site: str
+    """How the site was named, without a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """One provider in its place.
+
+    The application gets every request below ``prefix`` ("/v1/"), path unchanged, with ``scope["state"]["caller"]``:
+    the ``Caller`` who asks. With ``authenticates`` it asks for credentials itself, and there is no caller unless the
+    site is open here. ``refuse`` answers in the protocol's own form what is refused before the application is
+    reached. ``life`` is entered when the server starts and left when it stops; ``close`` is called after it.
+    """
+
+    name: str
+    version: str
+    prefix: str
+    application: ASGIApplication
+    authenticates: bool = False
+    refuse: Callable[[TallystickError], Reply] | None = None
+    life: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    close: Callable[[], None] = lambda: None
+
+
+Mounting = Callable[[Services], Mounted]
+"""Makes a provider for one site."""
+
+
+def native(services: Services) -> Mounted:
+    """The native protocol (docs/protocol.md)."""
+    provider = NativeProvider(services.pool, services.limits, services.metrics.observe)
+    return Mounted(provider.name, VERSION, provider.prefix, provider, close=provider.close)
