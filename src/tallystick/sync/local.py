@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
-from tallystick.core.pages import Page, Tally
+from tallystick.core.pages import KEY, Page, Tally
 from tallystick.core.ranges import Range, answer, whole
 from tallystick.core.states import State, check_state, parse_state, scope_of
+from tallystick.errors import StorageLocked
 from tallystick.site import deletions, history, parking
 from tallystick.site.applying import Applying, apply_page
 from tallystick.site.engines.engine import Engine
 from tallystick.site.filtering import Matches, selector
 from tallystick.site.holding import load_wholes, terms
+from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
 from tallystick.site.retrying import retry
+from tallystick.site.schema import Identity
 from tallystick.site.stamping import stamp
 from tallystick.site.verifying import heal, inspect, recomputed
 from tallystick.sync.replica import (
@@ -38,6 +42,10 @@ from tallystick.sync.replica import (
     Wanted,
 )
 from tallystick.version import VERSION
+
+
+ATTEMPTS = 8
+"""How often a page is tried while the application changes the very same rows."""
 
 
 class LocalReplica:
@@ -248,6 +256,28 @@ class LocalReplica:
     # Apply
 
     def apply(self, page: Page, settings: Settings) -> Tally:
+        for attempt in range(ATTEMPTS):
+            self._lock_rows(page)
+            try:
+                return self._apply(page, settings)
+            except StorageLocked:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(0.02 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _lock_rows(self, page: Page) -> None:
+        """Name the rows that exist, so that the application's locks are waited for before ours is taken."""
+        if self.ledger.engine.dialect == "sqlite" or not page.rows:
+            return
+        tracked = self.ledger.resource(page.resource)
+        if tracked.definition.identity is Identity.MANAGED or not tracked.seq:
+            return
+        entries = tracked.rows.by_keys([row[KEY] for row in page.rows])
+        live = [entry for entry in entries.values() if entry.hash]
+        tracked.rows.lock_rows([address_of(tracked.definition, entry.key, entry.local) for entry in live])
+
+    def _apply(self, page: Page, settings: Settings) -> Tally:
         with self.ledger.write():
             stamp(self.ledger)
             applying = Applying(

@@ -109,6 +109,12 @@ class Rows(Protocol):
     def vacate(self, addresses: Sequence[Address]) -> None:
         """Give the unique fields of rows passing values, so that rows can swap them. Raises Rejected."""
 
+    def lock_rows(self, addresses: Sequence[Address]) -> None:
+        """Lock rows that the next ``write`` will change, before it takes the stamping lock (DESIGN.md 4.3).
+
+        Engines with one writer at a time have nothing to do.
+        """
+
     def fresh(self, count: int) -> list[int]:
         """``count`` integers for new rows of a mapped resource that no row holds."""
 

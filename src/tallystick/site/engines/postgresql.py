@@ -61,7 +61,7 @@ class PostgreSQLEngine:
         self._cursors = 0
         self._frozen = False
         self._known_ledger = False
-        self._unsettled = False
+        self._trusted = False
         self._tracked: tuple[str, ...] | None = None
         self._read_marks: list[int] = []
         self._first: list[tuple[str, Sequence[Any]]] = []
@@ -214,8 +214,8 @@ class PostgreSQLEngine:
         if self._depth or not self._reopened_idle():
             yield
             return
-        if self._tracked is None:
-            self._is_settled()
+        if self._tracked is None and (self._known_ledger or self.has_ledger()):
+            self._fingerprints()
         self._begin("READ ONLY", "", LOCK_TIMEOUT_S)
         try:
             yield
@@ -262,9 +262,9 @@ class PostgreSQLEngine:
     def _start_writing(self) -> None:
         """Begin a transaction that holds the stamping lock and the rows that are to be locked first."""
         deadline = time.monotonic() + LOCK_TIMEOUT_S
-        self._frozen = self._is_settled()
         while True:
             left = max(deadline - time.monotonic(), 0.001)
+            self._frozen = self._is_settled()
             try:
                 self._begin("READ WRITE", self._stamping_lock(), left)
                 self._lock_first("NOWAIT")
@@ -300,7 +300,7 @@ class PostgreSQLEngine:
             self._end("ROLLBACK")
             if not (self._tracked and isinstance(error.__cause__, self._psycopg.errors.UndefinedTable)):
                 raise
-            self._tracked = ()
+            self._tracked, self._trusted = (), False
             self._begin(mode, lock, patience)
 
     def _lock_first(self, wait: str) -> None:
@@ -396,7 +396,7 @@ class PostgreSQLEngine:
             for name in capture.function_names(number):
                 self._patiently(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
         self.native(f"DROP SCHEMA {SCHEMA} CASCADE")
-        self._known_ledger = False
+        self._known_ledger = self._trusted = False
         self._tracked = None
 
     def leave(self) -> None:
@@ -470,11 +470,11 @@ class PostgreSQLEngine:
         self._note_capture(number, definition, shape)
 
     def _note_capture(self, number: int, definition: Definition, shape: structure.Shape) -> None:
-        fingerprint = dict(self.native(capture.FINGERPRINTS, (self.schema,))).get(number, "")
+        self._trusted = False
         self.native(f"DELETE FROM {SCHEMA}.capture WHERE resource = {number}")
         self.native(
             f"INSERT INTO {SCHEMA}.capture (resource, signature, fingerprint) VALUES ({number}, $1, $2)",
-            (capture.signature(number, definition, shape), fingerprint),
+            (capture.signature(number, definition, shape), self._fingerprints().get(number, "")),
         )
 
     def remove_capture(self, number: int, table: str) -> None:
@@ -485,6 +485,7 @@ class PostgreSQLEngine:
         for name in capture.function_names(number):
             self._patiently(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
         self.native(f"DELETE FROM {SCHEMA}.capture WHERE resource = {number}")
+        self._trusted = False
 
     def capture_intact(self, number: int, definition: Definition) -> bool:
         """True when exactly what ``install_capture`` installs is there, untouched since it was installed."""
@@ -492,26 +493,30 @@ class PostgreSQLEngine:
         shape = self.shape(definition.name)
         if not rows or shape is None:
             return False
-        live = dict(self.native(capture.FINGERPRINTS, (self.schema,))).get(number)
-        return rows[0] == (capture.signature(number, definition, shape), live)
+        return rows[0] == (capture.signature(number, definition, shape), self._fingerprints().get(number))
 
     def structure(self) -> str:
         """A hash per tracked table over its relations, partitions, columns and triggers."""
         if not self._known_ledger and not self.has_ledger():
             return ""
-        return " ".join(f"{number}:{found}" for number, found in self.native(capture.FINGERPRINTS, (self.schema,)))
+        return " ".join(f"{number}:{found}" for number, found in self._fingerprints().items())
+
+    def _fingerprints(self) -> dict[int, str]:
+        rows = self.native(capture.FINGERPRINTS, (self.schema,))
+        self._tracked = tuple(sorted(qualified(self.schema, name) for _, name, _ in rows))
+        return {number: found for number, _, found in rows}
 
     def _is_settled(self) -> bool:
-        """True when nothing has happened to the tables since capture was installed: a frozen snapshot is safe then."""
-        unsettled, self._unsettled = self._unsettled, False
+        """True when capture was intact lately: a frozen snapshot will do.
+
+        Nothing rests on the answer but speed: where it turns out wrong, ``_check_current`` finds out.
+        """
         if not self._known_ledger and not self.has_ledger():
-            self._tracked = None
             return False
-        noted = self.query("SELECT value FROM tally_meta WHERE name='structure'")
-        names = self.query("SELECT name FROM tally_resource WHERE kind<>'managed'")
-        settled = bool(names) and bool(noted) and noted[0][0] == self.structure() and not unsettled
-        self._tracked = tuple(sorted(qualified(self.schema, row[0]) for row in names)) if settled else ()
-        return settled
+        if not self._trusted:
+            noted = self.query("SELECT value FROM tally_meta WHERE name='structure'")
+            self._trusted = bool(noted) and noted[0][0] != "" and noted[0][0] == self.structure()
+        return self._trusted
 
     def _members(self, name: str) -> list[capture.Member]:
         return [capture.Member._make(row) for row in self.native(capture.MEMBERS, (self.schema, name))]
@@ -534,7 +539,7 @@ class PostgreSQLEngine:
             other.close()
         with self._named_errors(False):
             if current != self.connection.execute(sql.encode()).fetchall():
-                self._unsettled = True
+                self._trusted = False
                 raise StorageLocked(f"{name!r} was written while its tracking began", hint="run the same command again")
 
     def _patiently(self, sql: str) -> None:

@@ -57,12 +57,12 @@ MEMBERS = (
 and which of our triggers it has."""
 
 FINGERPRINTS = (
-    "WITH RECURSIVE member(resource, relation, kind, root) AS ("
-    f"SELECT r.id, c.oid, c.relkind, true FROM {SCHEMA}.resource r JOIN pg_class c ON c.relname = r.name::name "
+    "WITH RECURSIVE member(resource, name, relation, kind, root) AS ("
+    f"SELECT r.id, r.name, c.oid, c.relkind, true FROM {SCHEMA}.resource r JOIN pg_class c ON c.relname = r.name::name "
     "AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND c.relkind IN ('r', 'p') "
-    "WHERE r.kind <> 'managed' UNION ALL SELECT m.resource, c.oid, c.relkind, false FROM member m "
+    "WHERE r.kind <> 'managed' UNION ALL SELECT m.resource, '', c.oid, c.relkind, false FROM member m "
     "JOIN pg_inherits i ON i.inhparent = m.relation JOIN pg_class c ON c.oid = i.inhrelid WHERE m.kind = 'p') "
-    "SELECT m.resource, md5(string_agg(concat_ws(' ', m.relation, m.kind, "
+    "SELECT m.resource, max(m.name) FILTER (WHERE m.root), md5(string_agg(concat_ws(' ', m.relation, m.kind, "
     "(SELECT string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated), ',' "
     "ORDER BY a.attnum) FROM pg_attribute a WHERE m.root AND a.attrelid = m.relation AND a.attnum > 0 "
     "AND NOT a.attisdropped), "
@@ -71,7 +71,7 @@ FINGERPRINTS = (
     "(SELECT count(*) FROM pg_subscription_rel s WHERE s.srrelid = m.relation)), ';' ORDER BY m.relation)) "
     "FROM member m GROUP BY m.resource ORDER BY m.resource"
 )
-"""Per tracked resource a hash over what capture rests on: the relations and partitions, the columns with their types,
+"""Per tracked resource its table and a hash over what capture rests on: the relations and partitions, the columns with their types,
 our triggers with their state and the transaction that last touched them."""
 
 
@@ -167,7 +167,7 @@ class _Source:
             settings += "SET extra_float_digits = 1 "
         return (
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER {settings}"
-            f"AS {literal(f'DECLARE moved text[]; BEGIN {body} RETURN NULL; END')}"
+            f"AS {literal(f'DECLARE moved text[]; moving boolean; BEGIN {body} RETURN NULL; END')}"
         )
 
     def key(self, row: str) -> str:
@@ -216,9 +216,21 @@ class _Source:
             f"FROM (SELECT {key} AS address, (row_number() OVER () - 1) >> 16 AS chunk {source}) x{groups};"
         )
 
+    def one(self, kind: str, columns: str, key: str, source: str) -> str:
+        """The mark of the only row of a FROM clause: most statements change one row, and this costs them half."""
+        return (
+            f"INSERT INTO {SCHEMA}.mark (txid, resource, kind, at, columns, {self.column}) "
+            f"SELECT pg_current_xact_id()::text::bigint, {self.number}, '{kind}', "
+            f"(extract(epoch FROM clock_timestamp()) * 1000)::bigint, {columns}, ARRAY[{key}] {source};"
+        )
+
     def rows(self, kind: str, table: str, row: str) -> str:
         """Marks of every row of a transition table."""
-        return self.mark(kind, "NULL", self.key(row), f"FROM {table} {row}", " GROUP BY x.chunk")
+        source = f"FROM {table} {row}"
+        return (
+            f"IF NOT EXISTS (SELECT {source} OFFSET 1) THEN {self.one(kind, 'NULL', self.key(row), source)} "
+            f"ELSE {self.mark(kind, 'NULL', self.key(row), source, ' GROUP BY x.chunk')} END IF;"
+        )
 
     def updated(self, partitioned: bool) -> str:
         """Marks of an UPDATE: moved rows first, then rows that stayed, then rows that changed partition."""
@@ -228,13 +240,16 @@ class _Source:
         )
         moves = f"FROM {SCHEMA}.move m WHERE {mine}"
         stayed = "NOT EXISTS (SELECT FROM unnest(moved) g(address) WHERE g.address = {})"
+        single = f"ELSIF NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN {self._one_stayed()} "
         crossed = ""
         if partitioned:
+            single = ""
             crossed = self._crossed("D", "old_rows", "o", "new_rows n", stayed)
             crossed += self._crossed("I", "new_rows", "n", "old_rows o", stayed)
         return (
-            "IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF; "
-            f"IF EXISTS (SELECT {moves}) THEN "
+            "moving := current_setting('tally.moved', true) = 'on'; "
+            f"IF moving THEN moving := EXISTS (SELECT {moves}); END IF; "
+            "IF moving THEN "
             f"INSERT INTO {SCHEMA}.mark (txid, resource, kind, at, texts, news, bitmaps) "
             f"SELECT pg_current_xact_id()::text::bigint, {self.number}, 'M', "
             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint, array_agg(m.old ORDER BY m.id), "
@@ -242,8 +257,18 @@ class _Source:
             f"moved := ARRAY(SELECT m.old {moves} UNION SELECT m.new {moves}); "
             f"DELETE {moves}; "
             f"{self._stayed(' WHERE ' + stayed.format(self.text('o')))} "
-            f"ELSE {self._stayed('')} END IF; {crossed}"
+            f"{single}ELSE {self._stayed('')} END IF; {crossed}"
         )
+
+    def _one_stayed(self) -> str:
+        words = self.words("o", "n")
+        columns = " || ',' || ".join(f"x.w{index}::text" for index in range(len(words)))
+        changed = " OR ".join(f"x.w{index} <> 0" for index in range(len(words)))
+        named = ", ".join(f"{word} AS w{index}" for index, word in enumerate(words))
+        source = (
+            f"FROM (SELECT {self.key('o')} AS address, {named} FROM old_rows o, new_rows n OFFSET 0) x WHERE {changed}"
+        )
+        return self.one("U", columns, "x.address", source)
 
     def _stayed(self, where: str) -> str:
         words = self.words("o", "n")
@@ -267,7 +292,7 @@ class _Source:
         return (
             f"INSERT INTO {SCHEMA}.move (txid, resource, depth, old, new, columns) "
             f"VALUES (pg_current_xact_id()::text::bigint, {self.number}, pg_trigger_depth(), "
-            f"{self.text('OLD')}, {self.text('NEW')}, {columns});"
+            f"{self.text('OLD')}, {self.text('NEW')}, {columns}); PERFORM set_config('tally.moved', 'on', true);"
         )
 
     def emptied(self) -> str:

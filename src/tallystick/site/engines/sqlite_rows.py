@@ -181,6 +181,9 @@ class SQLiteRows:
                     raise Rejected(str(error)) from error
                 raise
 
+    def lock_rows(self, addresses: Sequence[Address]) -> None:
+        """One writer at a time: the transaction is the lock."""
+
     def fresh(self, count: int) -> list[int]:
         key = quoted(self.definition.key_columns[0])
         top = self.engine.query(f"SELECT coalesce(max({key}), 0) FROM {self.table}")[0][0]
