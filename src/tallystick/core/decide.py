@@ -12,7 +12,7 @@ from tallystick.core.changes import Verdict, bereft, judge_unknown
 from tallystick.core.join import join
 from tallystick.core.merge import Projection, changed_fields, project
 from tallystick.core.policies import FieldPolicy, Method, Policy, Resolution, masters, newest
-from tallystick.core.versions import Content, Origin, Record, Seen, Vector, Version, covered, genesis_record
+from tallystick.core.versions import Content, Origin, Record, Seen, Vector, Version, covered, genesis_record, same
 
 
 class Kind(StrEnum):
@@ -86,10 +86,12 @@ def _unknown(incoming: Record, policy: Policy, digest: Vector, forgotten: Vector
     verdict = judge_unknown(incoming, digest, forgotten)
     if verdict is Verdict.DELETED_HERE:
         return Outcome(Kind.UNCHANGED, incoming)
+    local: tuple[Version, ...] = ()
     if verdict is Verdict.DELETION_CONFLICT:
         incoming = bereft(incoming, digest) or incoming
+        local = tuple(version for version in incoming.versions if version.deleted)
     conflict = incoming.contested or (verdict is Verdict.DELETION_CONFLICT and incoming.live)
-    projection = project(incoming, (), policy.conflict)
+    projection = project(incoming, local, policy.conflict)
     if projection.content is None:
         return Outcome(Kind.UNITED, incoming, projection, conflict)
     if Method.CREATE not in policy.strategy:
@@ -190,8 +192,8 @@ def _continued(held: Held, record: Record) -> tuple[Version, ...]:
 
 def _arrived(held: Held, record: Record) -> tuple[Version, ...] | None:
     """The versions that this step brought: what the other end speaks for. None when it only closed some."""
-    known = _hashes(held.record.versions)
-    return tuple(version for version in record.versions if version.hash not in known) or None
+    known = held.record.versions
+    return tuple(version for version in record.versions if not any(same(version, one) for one in known)) or None
 
 
 def _shows_already(held: Held, projection: Projection) -> bool:

@@ -10,8 +10,9 @@ speak to each other choose the same names.
 
 What a site does, in this order:
 
-1. *On opening, before stamping*: when the file identity differs from the one noted, ``begin_anew``. What was stamped
-   before is common history and keeps its names.
+1. *On opening, before stamping*: when the file identity differs from the one noted, ``begin_elsewhere``, and do with
+   its result as with that of a meeting. What was handed out before is common history and keeps its names; what was
+   stamped since may have been handed out by the original under the same names, and gets others.
 2. *On contact, before handing anything out or taking anything in*: stamp, ``speak`` with a fresh nonce, commit; send
    ``Histories`` and read the peer's; ``meet``; apply the returned forks to the ledger (``renamed`` for every record
    it changes, which then takes a new seq; ``renamed_vector`` for digest and forgotten), store the returned histories,
@@ -122,6 +123,16 @@ def speak(histories: Histories, nonce: int, ticks: Ticks, seq: int = 0) -> Histo
 def begin_anew(histories: Histories, nonce: int) -> Histories:
     """The histories of a site that goes on under a new incarnation, numbered by a fresh random ``nonce``."""
     return replace(histories, origin=origin_of(site_of(histories.origin), nonce))
+
+
+def begin_elsewhere(histories: Histories, nonce: int) -> Meeting:
+    """What it means for a site that its file was copied or moved: a new incarnation, numbered by a fresh ``nonce``.
+
+    Changes that this file has never handed out are issued anew in it.
+    """
+    own = histories.contacts.get(histories.origin, ())
+    renewed = begin_anew(histories, nonce)
+    return Meeting(renewed, (Fork(histories.origin, own[-1].ticks if own else {}, renewed.origin),), True)
 
 
 def meet(mine: Histories, theirs: Histories, nonce: int) -> Meeting:

@@ -15,6 +15,7 @@ from tallystick.core.versions import (
     NOTHING_SEEN,
     Content,
     Dot,
+    Origin,
     Record,
     Seen,
     Version,
@@ -35,10 +36,10 @@ def join(one: Record, other: Record) -> Record:
     """
     if one == other:
         return one
-    kept = _kept(one, other)
-    for version in _kept(other, one):
+    kept, added = _kept(one, other), _kept(other, one)
+    born, copies = _birth(one if kept else None, other if added else None)
+    for version in added:
         _add(kept, version)
-    born, copies = _birth(one, other)
     return Record(ordered(kept), one.seen.merged(other.seen), born, copies)
 
 
@@ -63,9 +64,12 @@ def _add(versions: list[Version], version: Version) -> None:
     versions.append(version)
 
 
-def _birth(one: Record, other: Record) -> tuple[str, int]:
-    """The birth that everybody agrees on whatever the order: the smallest origin, and its fewest hops."""
-    births = [(record.born, record.copies) for record in (one, other) if record.born]
+def _birth(*survivors: Record | None) -> tuple[Origin, int]:
+    """The birth that everybody agrees on: of the states that something is left of, the smallest origin.
+
+    A copy of a row older than tracking claims to be its birthplace; once its version is superseded, so is its claim.
+    """
+    births = [(record.born, record.copies) for record in survivors if record is not None and record.born]
     return min(births, default=("", 0))
 
 
