@@ -47,7 +47,7 @@ class Directory:
 
     ``invisible`` says that it directly holds something out of scope; ``holder`` that it is itself out of scope and
     is seen only because something below it is in scope (W2). Directories of the three trees at one path that carry
-    an equal ``mark`` (not None) are known to be equal, all the way down.
+    an equal ``mark`` (not None) are known to be equal, all the way down. ``permissions`` are given to a copy.
     """
 
     children: Mapping[str, Node] = field(default_factory=dict)
@@ -55,6 +55,7 @@ class Directory:
     holder: bool = False
     materialised: bool = True
     mark: object = None
+    permissions: int | None = None
 
 
 class Sentinel(Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.errors import GuardStopped, StorageError, ValueRejected
+from tallystick.errors import GuardStopped, StorageError, StorageFull, ValueRejected
 
 
 class RootMissing(GuardStopped):
@@ -60,3 +60,17 @@ class UnsafePath(ValueRejected):
 
     code = "UnsafePath"
     default_hint = "send relative paths without '..', links and special names"
+
+
+class SourceChanged(StorageError):
+    """What was to be taken is no longer what the plan was made for. It is planned anew in the next run."""
+
+    code = "SourceChanged"
+    transient = True
+    default_hint = "run the same command again: the change is taken into account then"
+
+
+class NoSpace(StorageFull):
+    """The volume has not enough room for what is to be written; nothing was truncated (G7)."""
+
+    code = "NoSpace"

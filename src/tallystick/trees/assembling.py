@@ -1,0 +1,265 @@
+"""Assembling the three trees of a run from what was noted (DESIGN.md 4.10, spec contexts K5, K6, M3-M5, D.5).
+
+Only directories in which something may have to be done are spelled out; every other one is marked as known to be equal
+on all three and read when, and only when, the merge has to look into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from tallystick.trees.listing import NO_DIGEST, VALUE_BYTES, Entry, Listing, Mark
+from tallystick.trees.merging import Side
+from tallystick.trees.names import POSIX, Volume, hidden_names
+from tallystick.trees.nodes import UNKNOWN, Directory, Kind, Leaf, Node, children_of, joined
+from tallystick.trees.problems import Unreadable
+from tallystick.trees.scope import Scope
+from tallystick.trees.state import BaseRow
+
+_LINK_TYPE = 0o120000
+_TYPE = 0o170000
+JOURNALS = ("-wal", "-journal")
+SHARED_MEMORY = "-shm"
+SHARED = "shared memory of a database"
+
+
+class Source(NamedTuple):
+    """One side: how to get the listing of a directory, what could not be looked at, what the volume can hold."""
+
+    listing: Callable[[str], Listing | None]
+    unknown: frozenset[str]
+    volume: Volume = POSIX
+
+
+class Trees(NamedTuple):
+    """The three trees of a run."""
+
+    base: Directory
+    local: Directory
+    remote: Directory
+
+
+class Forest:
+    """Builds the three trees; remembers which names it hid, and why."""
+
+    def __init__(
+        self,
+        local: Source,
+        remote: Source,
+        base: Callable[[str], BaseRow | None],
+        scope: Scope,
+        dirty: Iterable[str],
+    ) -> None:
+        self.sources = {Side.LOCAL: local, Side.REMOTE: remote}
+        self.base = base
+        self.scope = scope
+        self.dirty = frozenset(dirty)
+        self.ways = {ancestor for path in self.dirty for ancestor in _ancestors(path)} - self.dirty
+        self.hidden: dict[str, dict[str, str]] = {}
+        self._inner: dict[str, set[str]] = {}
+        for path in self.dirty | self.ways:
+            if path:
+                parent, _, name = path.rpartition("/")
+                self._inner.setdefault(parent, set()).add(name)
+
+    def trees(self) -> Trees:
+        """The three trees from the root. Raises Unreadable when a root cannot be listed."""
+        nodes = self._spelled_out("")
+        base, local, remote = (node if isinstance(node, Directory) else None for node in nodes)
+        if local is None or remote is None:
+            raise Unreadable("[Unreadable] the root of a tree cannot be listed")
+        return Trees(base or Directory(), local, remote)
+
+    def _at(self, path: str) -> tuple[Node, Node, Node]:
+        """The nodes of a directory that all three trees have."""
+        if path in self.dirty:
+            return self._spelled_out(path)
+        inner = {name: self._at(joined(path, name)) for name in sorted(self._inner.get(path, ()))}
+        local, remote = (
+            UNKNOWN if path in self.sources[side].unknown else Directory(_column(inner, number))
+            for side, number in ((Side.LOCAL, 1), (Side.REMOTE, 2))
+        )
+        return Directory(_column(inner, 0)), local, remote
+
+    def _spelled_out(self, path: str) -> tuple[Node, Node, Node]:
+        nodes = (self.old(path) or Directory(), self.now(Side.LOCAL, path), self.now(Side.REMOTE, path))
+        if not all(isinstance(node, Directory) for node in nodes):
+            return nodes
+        for name in self._inner.get(path, ()):
+            olds = [children_of(node).get(name) for node in nodes]
+            if all(isinstance(old, Directory) for old in olds):
+                for node, old, new in zip(nodes, olds, self._at(joined(path, name)), strict=True):
+                    _put_child(node, name, _like(old, new))
+        return nodes
+
+    # One side --------------------------------------------------------------------------------------------------------
+
+    def now(self, side: Side, path: str) -> Node:
+        """What stands at a directory's path on a side, its children converted, theirs not yet."""
+        source = self.sources[side]
+        listing = source.listing(path)
+        if listing is None or path in source.unknown:
+            return UNKNOWN
+        hidden = self.hidden_at(path)
+        children: dict[str, Node] = {}
+        invisible = False
+        for entry in listing:
+            if entry.name in hidden:
+                invisible = invisible or hidden[entry.name] != SHARED
+            else:
+                children[entry.name] = self._child(side, path, entry)
+        group_databases(children)
+        shown = {name: child for name, child in children.items() if child is not None}
+        return Directory(shown, invisible, permissions=None)
+
+    def _child(self, side: Side, path: str, entry: Entry) -> Node:
+        inner = joined(path, entry.name)
+        if entry.mark == Mark.UNKNOWN or inner in self.sources[side].unknown:
+            return UNKNOWN
+        if entry.mark != Mark.DIRECTORY:
+            return leaf_of(entry)
+        holder = not self.scope.everything and not self.scope.includes(inner, True)
+        found = Lazy(lambda: self.now(side, inner), self._mark(inner), holder, entry.permissions)
+        if holder and not found.children:
+            return None
+        return found
+
+    def old(self, path: str) -> Node:
+        """The base of a directory, its children converted, theirs not yet; None when it is not in the base."""
+        row = self.base(path)
+        if row is None:
+            return None
+        hidden = self.hidden_at(path)
+        children: dict[str, Node] = {}
+        for name, child in row.children().items():
+            inner = joined(path, name)
+            if name in hidden or not self._in_scope(inner, isinstance(child, Directory)):
+                continue
+            if isinstance(child, Directory):
+                lazy = Lazy(lambda inner=inner: self.old(inner) or Directory(), self._mark(inner))  # type: ignore[misc]
+                lazy.materialised = child.materialised
+                children[name] = lazy
+            else:
+                children[name] = child
+        return Directory(children)
+
+    def _mark(self, path: str) -> str | None:
+        return None if path in self.dirty or path in self.ways else path
+
+    def _in_scope(self, path: str, directory: bool) -> bool:
+        if self.scope.everything:
+            return True
+        return self.scope.enters(path) if directory else self.scope.includes(path, False)
+
+    # Names that one of the sides cannot show -------------------------------------------------------------------------
+
+    def hidden_at(self, path: str) -> Mapping[str, str]:
+        """The names in a directory that are invisible on every tree, with the reason (K5, K7, M3, M4)."""
+        known = self.hidden.get(path)
+        if known is None:
+            known = self.hidden[path] = self._find_hidden(path)
+        return known
+
+    def _find_hidden(self, path: str) -> dict[str, str]:
+        listings = [source.listing(path) for source in self.sources.values()]
+        hidden: dict[str, str] = {}
+        for listing in listings:
+            if listing is not None and Mark.INVISIBLE in listing.values[::VALUE_BYTES]:
+                hidden.update((entry.name, "out of scope") for entry in listing if entry.mark == Mark.INVISIBLE)
+        names = {name for listing in listings if listing is not None for name in listing.names}
+        hidden.update((name, SHARED) for name in names if name.endswith(SHARED_MEMORY) and _is_shared(name, names))
+        if all(source.volume.exact for source in self.sources.values()):
+            return hidden
+        for source, listing in zip(self.sources.values(), listings, strict=True):
+            materialised = set(listing.names) if listing is not None and not source.volume.exact else set()
+            hidden.update(hidden_names(sorted(names), source.volume, materialised))
+        return hidden
+
+
+class Lazy(Directory):
+    """A directory whose children are read when somebody asks for them."""
+
+    __slots__ = ("_loaded", "_loader")
+
+    def __init__(
+        self, loader: Callable[[], Node], mark: str | None, holder: bool = False, permissions: int | None = None
+    ) -> None:
+        self._loader = loader
+        self._loaded: Node = None
+        super().__init__(holder=holder, mark=mark, permissions=permissions)
+
+    def _load(self) -> Directory:
+        if self._loaded is None:
+            self._loaded = self._loader()
+        # A directory that could not be listed shows nothing and must not be removed.
+        return self._loaded if isinstance(self._loaded, Directory) else Directory({"": UNKNOWN}, invisible=True)
+
+    @property
+    def children(self) -> Mapping[str, Node]:
+        """The children, read now at the latest."""
+        return self._load().children
+
+    @children.setter
+    def children(self, value: Mapping[str, Node]) -> None:
+        """Ignored: the dataclass sets its default here."""
+
+    @property
+    def invisible(self) -> bool:
+        """True when it directly holds something out of scope."""
+        return self._load().invisible
+
+    @invisible.setter
+    def invisible(self, value: bool) -> None:
+        """Ignored: the dataclass sets its default here."""
+
+
+def _column(inner: Mapping[str, tuple[Node, Node, Node]], number: int) -> dict[str, Node]:
+    return {name: nodes[number] for name, nodes in inner.items()}
+
+
+def _put_child(parent: Node, name: str, child: Node) -> None:
+    assert isinstance(parent, Directory)
+    assert isinstance(parent.children, dict)
+    parent.children[name] = child
+
+
+def _like(old: Node, new: Node) -> Node:
+    """The spelled out directory with what its parent's listing knows about it."""
+    if isinstance(old, Directory) and isinstance(new, Directory):
+        new.holder, new.permissions, new.materialised = old.holder, old.permissions, old.materialised
+    return new
+
+
+def leaf_of(entry: Entry) -> Leaf:
+    """The leaf that an entry of a listing stands for; unread when nothing is known of its content yet."""
+    kind = Kind.LINK if entry.stats[0] & _TYPE == _LINK_TYPE else Kind.FILE
+    digest = None if entry.mark == Mark.UNREAD or entry.digest == NO_DIGEST else entry.digest
+    return Leaf(kind, digest, entry.stats[2], entry.stats[3], entry.permissions)
+
+
+def group_databases(children: dict[str, Node]) -> None:
+    """Mark the files of databases whose journals are beside them (U8)."""
+    for name in [name for name in children if name.endswith(JOURNALS)]:
+        main = name.rpartition("-")[0]
+        members = [children.get(main), children[name]]
+        if not all(isinstance(member, Leaf) and member.kind is Kind.FILE for member in members):
+            continue
+        for member in (main, name):
+            leaf = children[member]
+            assert isinstance(leaf, Leaf)
+            children[member] = leaf._replace(group=main)
+
+
+def _is_shared(name: str, names: Collection[str]) -> bool:
+    """True for the shared memory of an SQLite journal: it is made anew from that, and changes without a trace."""
+    main = name.removesuffix(SHARED_MEMORY)
+    return main in names and f"{main}-wal" in names
+
+
+def _ancestors(path: str) -> list[str]:
+    found = []
+    while path:
+        path = path.rpartition("/")[0]
+        found.append(path)
+    return found

@@ -1,0 +1,206 @@
+"""A directory on this machine as an end of a run (spec contexts B.2, B.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tallystick.errors import StorageError
+from tallystick.trees.contents import Contents, Given, Sink, Wanted
+from tallystick.trees.copying import storage_error
+from tallystick.trees.ends import ReadValue, TreeEnd
+from tallystick.trees.files import REAL, Files
+from tallystick.trees.listing import Entry, Listing, Mark, settled_stats, stats_of
+from tallystick.trees.mount import Mount, is_swap
+from tallystick.trees.names import POSIX, Volume
+from tallystick.trees.nodes import PERMISSIONS, joined
+from tallystick.trees.placing import Orders, Outcome, place
+from tallystick.trees.plan import Action
+from tallystick.trees.problems import SourceChanged
+from tallystick.trees.processes import in_processes
+from tallystick.trees.reading import link_digest, read_group, read_stable
+from tallystick.trees.scan import Noted, Scan, scan
+from tallystick.trees.scope import Scope
+
+READ_SHARE = 400
+"""From this many files on reading is shared with a second process."""
+
+
+class DirectoryEnd:
+    """A directory: scanned by handle, written by staging and renaming."""
+
+    def __init__(
+        self, root: str, clock: Callable[[], int], files: Files = REAL, volume: Volume = POSIX, token: str = "tree"
+    ) -> None:
+        self.mount = Mount(root, files, token)
+        self.volume = volume
+        self.clock = clock
+        self.found = Scan()
+        self._noted: Noted | None = None
+        self._listings: dict[str, Listing | None] = {}
+
+    @property
+    def title(self) -> str:
+        """The path of the root."""
+        return self.mount.root
+
+    @property
+    def parallel(self) -> bool:
+        """Several processes may read at once, unless the file system is a simulated one."""
+        return type(self.mount.files) is Files
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Paths that the last scan could not look at."""
+        return frozenset(self.found.unknown)
+
+    def identity(self) -> str:
+        """Volume and inode of the root."""
+        return self.mount.identity()
+
+    # Looking ---------------------------------------------------------------------------------------------------------
+
+    def refresh(self, noted: Noted, scope: Scope) -> Scan:
+        """Scan the tree."""
+        try:
+            return scan(self.mount.files, self.mount.handle, noted, scope, self.clock)
+        except OSError as problem:
+            raise storage_error(self.mount.root, problem) from problem
+
+    def adopt(self, noted: Noted, found: Scan) -> None:
+        """Take over what a scan found."""
+        self._noted = noted
+        self.found = found
+        self._listings = {**found.reordered, **found.changed}
+
+    def listing(self, path: str) -> Listing | None:
+        """What the scan found in a directory."""
+        if path not in self._listings:
+            self._listings[path] = self._noted.listing(path) if self._noted is not None else None
+        return self._listings[path]
+
+    def read_values(self, groups: Sequence[Sequence[str]]) -> list[ReadValue]:
+        """Read and digest leaves."""
+        shares = [list(groups)]
+        if self.parallel and len(groups) >= READ_SHARE:
+            shares = [list(groups[: len(groups) // 2]), list(groups[len(groups) // 2 :])]
+        return [value for answer in in_processes(self._read_share, shares) for value in answer]
+
+    def _read_share(self, groups: Sequence[Sequence[str]]) -> list[ReadValue]:
+        return [value for paths in groups for value in self._read_group(paths)]
+
+    def _read_group(self, paths: Sequence[str]) -> list[ReadValue]:
+        try:
+            if len(paths) == 1:
+                return [self._read_one(paths[0])]
+            at, _ = self.mount.split(paths[0])
+            names = {path.rpartition("/")[2]: path for path in paths}
+            found = read_group(self.mount.files, at, list(names))
+            return [
+                ReadValue(names[name], Mark.FILE, read.digest, settled_stats(read.stats, self.clock()))
+                if (read := found.get(name))
+                else _vanished(path)
+                for name, path in names.items()
+            ]
+        except StorageError as problem:
+            return [ReadValue(path, problem=problem) for path in paths]
+        except OSError as problem:
+            return [ReadValue(path, problem=storage_error(path, problem)) for path in paths]
+
+    def _read_one(self, path: str) -> ReadValue:
+        at, name = self.mount.split(path)
+        entry = self._entry(path)
+        if entry is not None and entry.stats[0] & 0o170000 == 0o120000:
+            stats = stats_of(self.mount.files.status(name, at))
+            digest = link_digest(self.mount.files.read_link(name, at))
+            return ReadValue(path, Mark.LINK, digest, settled_stats(stats, self.clock()))
+        read = read_stable(self.mount.files, at, name)
+        return ReadValue(path, Mark.FILE, read.digest, settled_stats(read.stats, self.clock()))
+
+    def _entry(self, path: str) -> Entry | None:
+        parent, _, name = path.rpartition("/")
+        listing = self.listing(parent)
+        return None if listing is None else listing.find(name)
+
+    def note(self, path: str, listing: Listing | None) -> None:
+        """Remember what a directory holds by now."""
+        self._listings[path] = listing
+
+    def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The content of ignore files."""
+        found: dict[str, bytes] = {}
+        for path in paths:
+            content: list[bytes] = []
+            try:
+                at, name = self.mount.split(path)
+                read_stable(self.mount.files, at, name, content.append, content.clear)
+            except (OSError, StorageError):
+                continue
+            found[path] = b"".join(content)
+        return found
+
+    # As a source of content ------------------------------------------------------------------------------------------
+
+    def prepare(self, wanted: Sequence[Wanted]) -> None:
+        """Nothing: files are opened one by one."""
+
+    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None]) -> Given:
+        """Read one file; what was planned for is checked against what was read."""
+        at, name = self.mount.split(wanted.path)
+        try:
+            read = read_stable(self.mount.files, at, name, sink, restart)
+        except FileNotFoundError:
+            raise SourceChanged(f"[SourceChanged] {wanted.path!r} has gone meanwhile") from None
+        if wanted.leaf.digest is not None and read.digest != wanted.leaf.digest:
+            raise SourceChanged(f"[SourceChanged] {wanted.path!r} was changed meanwhile")
+        entry = None
+        if wanted.leaf.digest is None:
+            entry = Entry(name, settled_stats(read.stats, self.clock()), Mark.FILE, read.digest)
+        # A digest that was planned with its permissions stands; an unread leaf comes with those it has now.
+        permissions = wanted.leaf.permissions if wanted.leaf.digest is not None else read.stats[0] & PERMISSIONS
+        return Given(read.digest, read.stats[3], permissions, read.stats[2], entry)
+
+    def link_target(self, wanted: Wanted) -> str:
+        """Read one link."""
+        at, name = self.mount.split(wanted.path)
+        return self.mount.files.read_link(name, at)
+
+    # Carrying out ----------------------------------------------------------------------------------------------------
+
+    def place(self, own: Contents, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
+        """Stage, publish, remove."""
+        return place(self.mount, self.listing, own, other, actions, orders)
+
+    def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
+        """Remove what an interrupted run staged; what may be somebody's work and is nowhere else gets a name."""
+        rescued: list[str] = []
+        for path in leftovers:
+            parent, _, name = path.rpartition("/")
+            if not self.mount.is_mine(name):
+                continue
+            try:
+                at = self.mount.directory(parent)
+                if is_swap(name):
+                    rescued += self._rescue(parent, name, known)
+                else:
+                    self.mount.discard(at, name)
+            except OSError:
+                continue  # it stays invisible, and the next run tries again
+        return rescued
+
+    def _rescue(self, parent: str, name: str, known: Callable[[str, bytes], bool]) -> list[str]:
+        at = self.mount.directory(parent)
+        content = read_stable(self.mount.files, at, name)
+        if known(parent, content.digest):
+            self.mount.discard(at, name)
+            return []
+        visible = f"recovered-{content.digest.hex()[:8]}"
+        self.mount.files.rename_new(name, at, visible, at)
+        return [joined(parent, visible)]
+
+    def close(self) -> None:
+        """Give the handles back."""
+        self.mount.close()
+
+
+def _vanished(path: str) -> ReadValue:
+    return ReadValue(path, problem=SourceChanged(f"[SourceChanged] {path!r} has gone meanwhile"))

@@ -1,0 +1,179 @@
+"""What was noted about one directory: names, what stat said, and the values that were read (DESIGN.md 4.10).
+
+A listing is kept as three byte strings, so that a directory in which nothing happened costs one comparison and no
+object per entry.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tallystick.trees.nodes import PERMISSIONS
+
+WIDTH = 5
+"""Numbers an entry: mode, inode, size, mtime and ctime in nanoseconds (the last three 0 for directories)."""
+
+DIGEST_BYTES = 32
+VALUE_BYTES = DIGEST_BYTES + 1
+NO_DIGEST = bytes(DIGEST_BYTES)
+
+DISTRUST = -1
+"""Stands for the ctime of an entry that changed too recently to be recognized by its times (racy timestamps)."""
+
+RACE_NS = 20_000_000
+"""How old a time stamp must be before an equal one proves that nothing changed since."""
+
+
+class Mark:
+    """The first byte of an entry's value."""
+
+    UNREAD = 0
+    FILE = 1
+    LINK = 2
+    DIRECTORY = 3
+    INVISIBLE = 4
+    UNKNOWN = 5
+
+
+class Entry(NamedTuple):
+    """One entry of a directory."""
+
+    name: str
+    stats: tuple[int, ...]
+    mark: int
+    digest: bytes
+
+    @property
+    def mode(self) -> int:
+        """File type and permission bits."""
+        return self.stats[0]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.stats[2]
+
+    @property
+    def mtime_ns(self) -> int:
+        """Time of the last modification."""
+        return self.stats[3]
+
+    @property
+    def permissions(self) -> int:
+        """The bits that are kept in agreement."""
+        return self.stats[0] & PERMISSIONS
+
+
+class Listing:
+    """The noted entries of one directory."""
+
+    __slots__ = ("_positions", "names", "stats", "values")
+
+    def __init__(self, names: Sequence[str] = (), stats: array[int] | None = None, values: bytes = b"") -> None:
+        self.names = list(names)
+        self.stats = array("q") if stats is None else stats
+        self.values = bytearray(values)
+        self._positions: dict[str, int] | None = None
+
+    @classmethod
+    def from_row(cls, names: bytes, stats: bytes, values: bytes) -> Listing:
+        """The listing that three stored byte strings describe."""
+        numbers = array("q")
+        numbers.frombytes(stats)
+        return cls(unpacked_names(names), numbers, values)
+
+    def to_row(self) -> tuple[bytes, bytes, bytes]:
+        """The three byte strings to store."""
+        return packed_names(self.names), self.stats.tobytes(), bytes(self.values)
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Listing:
+        """The listing of these entries, in their order."""
+        numbers = array("q", [number for entry in entries for number in entry.stats])
+        values = b"".join(bytes((entry.mark,)) + entry.digest for entry in entries)
+        return cls([entry.name for entry in entries], numbers, values)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(self.at, range(len(self.names)))
+
+    def at(self, position: int) -> Entry:
+        """The entry at a position."""
+        value = position * VALUE_BYTES
+        return Entry(
+            self.names[position],
+            tuple(self.stats[position * WIDTH : (position + 1) * WIDTH]),
+            self.values[value],
+            bytes(self.values[value + 1 : value + VALUE_BYTES]),
+        )
+
+    def find(self, name: str) -> Entry | None:
+        """The entry of a name; None when there is none."""
+        position = self.position(name)
+        return None if position is None else self.at(position)
+
+    def position(self, name: str) -> int | None:
+        """Where the entry of a name stands; None when there is none."""
+        if self._positions is None:
+            self._positions = {known: position for position, known in enumerate(self.names)}
+        return self._positions.get(name)
+
+    def set_value(self, name: str, mark: int, digest: bytes) -> None:
+        """Note what an entry was found to hold."""
+        position = self.position(name)
+        if position is not None:
+            self.values[position * VALUE_BYTES : (position + 1) * VALUE_BYTES] = bytes((mark,)) + digest
+
+    def subdirectories(self) -> list[str]:
+        """The names of visible directories."""
+        marks = self.values[::VALUE_BYTES]
+        return [name for name, mark in zip(self.names, marks, strict=True) if mark == Mark.DIRECTORY]
+
+    def changed_with(self, entries: Sequence[Entry], gone: frozenset[str] | set[str]) -> Listing:
+        """The listing without the ``gone`` names and with these entries in the place of those of their names."""
+        fresh = {entry.name: entry for entry in entries}
+        kept = [fresh.pop(entry.name, entry) for entry in self if entry.name not in gone]
+        return Listing.of([*kept, *fresh.values()])
+
+
+def packed_names(names: Sequence[str]) -> bytes:
+    """Names as one byte string; undecodable bytes survive."""
+    return os.fsencode("\0".join(names))
+
+
+def unpacked_names(packed: bytes) -> list[str]:
+    """The names that ``packed_names`` packed."""
+    return os.fsdecode(packed).split("\0") if packed else []
+
+
+def stats_of(found: os.stat_result) -> tuple[int, int, int, int, int]:
+    """The numbers that are noted of what stat says."""
+    mode = found.st_mode
+    if stat.S_ISDIR(mode):
+        return (mode, found.st_ino, 0, 0, 0)
+    return (mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def settled_stats(stats: tuple[int, int, int, int, int], now_ns: int, ours: bool = False) -> tuple[int, ...]:
+    """The numbers to note: an entry whose times are not safely in the past is read again next time.
+
+    ``ours`` marks a file that we have just written: its ctime is now by our own doing, and only a fresh mtime could
+    hide somebody else's write.
+    """
+    latest = stats[3] if ours else max(stats[3], stats[4])
+    if latest > now_ns - RACE_NS:
+        return (*stats[:4], DISTRUST)
+    return stats
+
+
+def same_file(noted: Sequence[int], found: Sequence[int], *, renamed: bool = False) -> bool:
+    """True when an entry is still what was noted. A rename of our own moves the ctime, and that only."""
+    if renamed or noted[4] == DISTRUST:
+        return tuple(noted[:4]) == tuple(found[:4])
+    return tuple(noted) == tuple(found)

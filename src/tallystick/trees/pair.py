@@ -1,0 +1,452 @@
+"""Two trees brought into agreement: scan, plan, guard, carry out, remember (DESIGN.md 4.10, spec contexts B and D).
+
+    pair = Pair(DirectoryEnd(one), DirectoryEnd(other), State(file), clock)
+    report = pair.run(Options())
+
+The base moves only with what was carried out, in one transaction with the listings that belong to it. Everything before
+that can be interrupted at any instant and run again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tallystick.errors import StorageError
+from tallystick.trees.assembling import Forest, Source, Trees
+from tallystick.trees.ends import ReadValue, TreeEnd
+from tallystick.trees.guards import Facts, Limits, guarded
+from tallystick.trees.listing import Entry, Listing
+from tallystick.trees.merging import Conflict, Reconcile, Side
+from tallystick.trees.nodes import PERMISSIONS, UNKNOWN, Directory, Leaf, Node, find, joined, known_equal, same
+from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.plan import Action, Half, Plan, moves, plan, possible_moves, undetermined
+from tallystick.trees.problems import NoSpace, RootChanged
+from tallystick.trees.processes import in_processes
+from tallystick.trees.scan import Scan
+from tallystick.trees.scope import Both, Everything, Scope
+from tallystick.trees.settling import settle
+from tallystick.trees.state import BaseRow, Changes, NotedSide, State, is_damage
+
+MAX_RULE_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one run is asked for.
+
+    ``pull`` turns one-way modes round: the remote tree is the source. ``durable`` makes what was written survive a
+    power cut before the base moves; without it a power cut makes the next run start with an empty base.
+    """
+
+    mode: Reconcile = Reconcile.SAFE
+    half: Half = Half.WHOLE
+    pull: bool = False
+    scope: Scope = field(default_factory=Everything)
+    patterns: Sequence[str] = ()
+    ignore_files: bool = True
+    limits: Limits = field(default_factory=Limits)
+    confirm_deletions: bool = False
+    first_download_done: bool = True
+    accept_root: bool = False
+    durable: bool = True
+    dry_run: bool = False
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did, or (``dry_run``) would do. Paths are relative to the roots."""
+
+    plan: Plan
+    dry_run: bool
+    files: int = 0
+    bytes: int = 0
+    failed: dict[str, StorageError] = field(default_factory=dict)
+    warnings: list[tuple[str, str, str]] = field(default_factory=list)
+    rescued: list[str] = field(default_factory=list)
+    entries: int = 0
+
+    @property
+    def actions(self) -> list[Action]:
+        """Everything that was planned and not held back."""
+        return self.plan.actions
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        """Paths that both sides had changed."""
+        return self.plan.conflicts
+
+    @property
+    def held(self) -> list[tuple[Action, str]]:
+        """Deletions that a guard holds back, with its reason."""
+        return self.plan.held
+
+    @property
+    def blocked(self) -> list[str]:
+        """Directories that stay because they hold something out of scope or unreadable."""
+        return self.plan.blocked
+
+    @property
+    def succeeded(self) -> bool:
+        """True when nothing is left to do, nothing was held back and nothing could not be read."""
+        return not (self.failed or self.held or self.plan.unknown)
+
+
+class Pair:
+    """Two ends and what they remember of each other. ``clock`` gives nanoseconds since the epoch."""
+
+    def __init__(self, local: TreeEnd, remote: TreeEnd, state: State, clock: Callable[[], int]) -> None:
+        self.local = local
+        self.remote = remote
+        self.state = state
+        self.clock = clock
+
+    def run(self, options: Options | None = None) -> Report:
+        """Bring both trees into agreement once.
+
+        What fails, is held back or cannot be read is in the report; everything else is done. Raises RootMissing or
+        RootChanged with nothing done (G3), StorageLocked while another run of this pair is under way, and StorageError
+        when a tree or the memory as a whole cannot be used. Running again is always safe.
+        """
+        options = options or Options()
+        with self.state.held():
+            try:
+                return _Run(self, options).run()
+            except sqlite3.DatabaseError as problem:
+                if not is_damage(problem):
+                    raise StorageError(f"{self.state.path}: {problem}") from problem
+                self.state.put_aside()
+                return _Run(self, options).run()
+
+    def close(self) -> None:
+        """Give both ends' handles back."""
+        self.local.close()
+        self.remote.close()
+
+
+class _Run:
+    """One run. Sides are roles: a pulling one-way run exchanges them."""
+
+    def __init__(self, pair: Pair, options: Options) -> None:
+        self.state = pair.state
+        self.clock = pair.clock
+        self.options = options
+        turned = options.pull and options.mode.one_way
+        local, remote = (pair.remote, pair.local) if turned else (pair.local, pair.remote)
+        self.ends: dict[Side, TreeEnd] = {Side.LOCAL: local, Side.REMOTE: remote}
+        self.stored = {side: side.other if turned else side for side in Side}
+        self.noted: dict[Side, NotedSide] = {side: self.state.side(self.stored[side]) for side in Side}
+        self.changes = Changes()
+        self.afresh = False
+        self.rule_paths: dict[Side, list[str]] = {}
+        self.touched: dict[Side, set[str]] = {side: set() for side in Side}
+        self.failures: dict[str, StorageError] = {}
+        self.dirty: set[str] = set()
+
+    def run(self) -> Report:
+        """All of it."""
+        self._check_roots()
+        self._refresh()
+        rescued = self._clean()
+        self._find_dirty()
+        forest = self._forest()
+        trees = forest.trees()
+        self._read(trees)
+        found = plan(*trees, self.options.mode, self.options.half)
+        if not self.options.confirm_deletions:
+            facts = Facts(self.state.base_files(), self.options.first_download_done)
+            found = guarded(found, facts, self.options.limits)
+        report = Report(found, self.options.dry_run, rescued=rescued, failed=self.failures)
+        report.warnings = self._warnings(forest)
+        report.entries = sum(end_scan.entries for end_scan in self.scans.values())
+        if not self.options.dry_run:
+            self._carry_out(found, forest, report)
+        return report
+
+    # Before the plan --------------------------------------------------------------------------------------------------
+
+    def _check_roots(self) -> None:
+        """G3: the roots must be the directories that were synchronized before."""
+        for side, end in self.ends.items():
+            name = f"root:{self.stored[side].value}"
+            known, found = self.state.meta(name), end.identity()
+            if known is not None and known != found:
+                if not self.options.accept_root:
+                    raise RootChanged(f"[RootChanged] {end.title} is not the tree that was synchronized before")
+                self.state.forget_base()
+                self.afresh = True
+            if known != found:
+                self.changes.meta[name] = found
+
+    def _refresh(self) -> None:
+        """Scan both trees under the rules that both trees hold by now."""
+        known = json.loads(self.state.meta("rules") or "{}")
+        self.rule_paths = {side: list(known.get(self.stored[side].value, ())) for side in Side}
+        for _ in range(MAX_RULE_ROUNDS):
+            rules = self._rules()
+            self.scope = self._scope(rules)
+            fingerprint = self.scope.fingerprint().hex()
+            before = self.state.meta("scope")
+            afresh = self.afresh or self.state.lost or (before is not None and before != fingerprint)
+            for side in Side:
+                self.noted[side].afresh = afresh
+            self._scan()
+            for side, scan in self.scans.items():
+                self.rule_paths[side] = sorted({*self.rule_paths[side], *scan.rules})
+            if self._rules() == rules:
+                break
+        if before != fingerprint:
+            self.changes.meta["scope"] = fingerprint
+        present = {side: [path for path in self.rule_paths[side] if path in rules[side]] for side in Side}
+        packed = json.dumps({self.stored[side].value: present[side] for side in Side}, sort_keys=True)
+        if any(present.values()) or known:
+            self.changes.meta["rules"] = packed
+
+    def _rules(self) -> dict[Side, Mapping[str, bytes]]:
+        if not self.options.ignore_files:
+            return {side: {} for side in Side}
+        return {
+            side: end.rules(self.rule_paths[side]) if self.rule_paths[side] else {} for side, end in self.ends.items()
+        }
+
+    def _scope(self, rules: Mapping[Side, Mapping[str, bytes]]) -> Scope:
+        parts = [self.options.scope]
+        if self.options.patterns or any(rules.values()):
+            from tallystick.trees.ignoring import IgnoreRules
+
+            files = [dict(found) for found in rules.values()]
+            if files[0] == files[1]:
+                files.pop()
+            parts += [IgnoreRules(found, self.options.patterns) for found in files]
+        return Both(parts)
+
+    def _scan(self) -> None:
+        sides = list(Side)
+        if not all(self.ends[side].parallel for side in sides):
+            answers = [self._scan_side(side) for side in sides]
+        else:
+            answers = in_processes(self._scan_side, sides)
+        self.scans: dict[Side, Scan] = dict(zip(sides, answers, strict=True))
+        for side, scan in self.scans.items():
+            self.ends[side].adopt(self.noted[side], scan)
+
+    def _scan_side(self, side: Side) -> Scan:
+        return self.ends[side].refresh(self.noted[side], self.scope)
+
+    def _clean(self) -> list[str]:
+        """Remove what an interrupted run left behind; content that is nowhere else gets a visible name."""
+        rescued: list[str] = []
+        for side, scan in self.scans.items():
+            if scan.leftovers and not self.options.dry_run:
+                rescued += self.ends[side].clean(scan.leftovers, self._is_known)
+        return rescued
+
+    def _is_known(self, directory: str, digest: bytes) -> bool:
+        """True when content of this digest is in the base or noted on a side in this directory."""
+        row = self.state.base_row(directory)
+        if row is not None and any(
+            isinstance(leaf, Leaf) and leaf.digest == digest for leaf in row.children().values()
+        ):
+            return True
+        listings = [end.listing(directory) for end in self.ends.values()]
+        return any(entry.digest == digest for listing in listings if listing is not None for entry in listing)
+
+    def _find_dirty(self) -> None:
+        self.dirty = set(self.state.unsettled())
+        for side, scan in self.scans.items():
+            self.dirty |= scan.changed.keys()
+            self.touched[side] |= scan.changed.keys() | scan.reordered.keys()
+
+    def _forest(self) -> Forest:
+        sources = [Source(end.listing, end.unknown, end.volume) for end in self.ends.values()]
+        return Forest(sources[0], sources[1], self.state.base_row, self.scope, self.dirty)
+
+    # Reading what the plan depends on ---------------------------------------------------------------------------------
+
+    def _read(self, trees: Trees) -> None:
+        """Read leaves whose value decides something; the trees are completed in place."""
+        for find_unread in (undetermined, possible_moves):
+            wanted: dict[Side, dict[tuple[str, str], list[str]]] = {side: {} for side in Side}
+            for side, path in find_unread(trees.base, trees.local, trees.remote):
+                leaf = find(self._tree(trees, side), path)
+                group = leaf.group if isinstance(leaf, Leaf) else ""
+                wanted[side].setdefault((path.rpartition("/")[0], group) if group else (path, ""), []).append(path)
+            for side, groups in wanted.items():
+                for value in self.ends[side].read_values(list(groups.values())) if groups else ():
+                    self._note_value(trees, side, value)
+
+    def _tree(self, trees: Trees, side: Side) -> Directory:
+        return trees.local if side is Side.LOCAL else trees.remote
+
+    def _note_value(self, trees: Trees, side: Side, value: ReadValue) -> None:
+        parent, _, name = value.path.rpartition("/")
+        directory = find(self._tree(trees, side), parent)
+        assert isinstance(directory, Directory)
+        assert isinstance(directory.children, dict)
+        if value.problem is not None:
+            self.failures[value.path] = value.problem
+            directory.children[name] = UNKNOWN
+            return
+        old = directory.children[name]
+        assert isinstance(old, Leaf)
+        entry = Entry(name, tuple(value.stats), value.mark, value.digest)
+        permissions = entry.stats[0] & PERMISSIONS
+        directory.children[name] = old._replace(
+            digest=value.digest, size=entry.size, mtime_ns=entry.mtime_ns, permissions=permissions
+        )
+        self._note_entries(side, parent, [entry])
+
+    def _note_entries(self, side: Side, path: str, entries: Sequence[Entry], gone: Iterable[str] = ()) -> None:
+        listing = self.ends[side].listing(path) or Listing()
+        self.ends[side].note(path, listing.changed_with(entries, set(gone)))
+        self.touched[side].add(path)
+
+    # Carrying out -----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, found: Plan, forest: Forest, report: Report) -> None:
+        taken: dict[str, Leaf] = {}
+        relocated: dict[str, str] = {}
+        for side in (Side.REMOTE, Side.LOCAL):
+            actions = found.of(side)
+            if not actions:
+                continue
+            outcome = self._place(found, side, actions, relocated)
+            relocated = {
+                conflict.path: conflict.copy
+                for conflict in found.conflicts
+                if conflict.origin.side is side and conflict.copy in outcome.taken and conflict.copy is not None
+            }
+            self._note_outcome(side, outcome)
+            taken.update(outcome.taken)
+            self.failures.update(outcome.failed)
+            report.files += len(outcome.taken)
+            report.bytes += outcome.bytes
+        self._remember(found, forest, taken)
+
+    def _place(self, found: Plan, side: Side, actions: list[Action], relocated: Mapping[str, str]) -> Outcome:
+        orders = Orders(
+            clock=self.clock,
+            durable=self.options.durable,
+            moves=moves(found, side),
+            relocated=relocated,
+            progress=self.options.progress,
+        )
+        try:
+            return self.ends[side].place(self.ends[side], self.ends[side.other], actions, orders)
+        except NoSpace as problem:
+            return Outcome(failed={action.path: problem for action in actions})
+
+    def _note_outcome(self, side: Side, outcome: Outcome) -> None:
+        """Bring the listings of both sides up to date with what was done."""
+        gone: dict[str, set[str]] = {}
+        for path in outcome.gone:
+            parent, _, name = path.rpartition("/")
+            gone.setdefault(parent, set()).add(name)
+        for path in outcome.made:
+            self.ends[side].note(path, Listing())
+        for path in outcome.entries.keys() | gone.keys():
+            if path not in outcome.gone:
+                self._note_entries(side, path, list(outcome.entries.get(path, {}).values()), gone.get(path, ()))
+        given: dict[str, list[Entry]] = {}
+        for path, entry in outcome.given.items():
+            given.setdefault(path.rpartition("/")[0], []).append(entry)
+        for path, entries in given.items():
+            self._note_entries(side.other, path, entries)
+        for path in outcome.gone:
+            if self.ends[side].listing(path) is not None:
+                self.ends[side].note(path, None)
+                self.touched[side].add(path)
+
+    # Remembering ------------------------------------------------------------------------------------------------------
+
+    def _remember(self, found: Plan, forest: Forest, taken: Mapping[str, Leaf]) -> None:
+        after = settle(found, self.failures.keys(), taken)
+        for side, paths in self.touched.items():
+            for path in paths:
+                self._remember_listing(side, path)
+        self._remember_base("", found.base, after, forest)
+        self._remember_unsettled(found, after)
+        if self.changes != Changes():
+            self.state.remember(self.changes)
+
+    def _remember_listing(self, side: Side, path: str) -> None:
+        listing = self.ends[side].listing(path)
+        self.changes.listings[(self.stored[side], path)] = listing
+        before = self.noted[side].listing(path)
+        if listing is None or before is None:
+            return
+        for name in set(before.subdirectories()) - set(listing.subdirectories()):
+            self.changes.listings.setdefault((self.stored[side], joined(path, name)), None)
+
+    def _remember_base(self, path: str, before: Node, after: Node, forest: Forest) -> None:
+        """The rows that differ between the base before and after."""
+        if after is before or known_equal(before, after):
+            return
+        if not isinstance(after, Directory):
+            if isinstance(before, Directory):
+                self.changes.base[path] = None
+            return
+        olds = before.children if isinstance(before, Directory) else {}
+        if path not in forest.ways:
+            children = {**after.children, **self._hidden_base(path, forest)}
+            row = BaseRow.of(children)
+            if self.state.base_row(path) != row:
+                self.changes.base[path] = row
+        for name in sorted(olds.keys() | after.children.keys()):
+            self._remember_base(joined(path, name), olds.get(name), after.children.get(name), forest)
+
+    def _hidden_base(self, path: str, forest: Forest) -> dict[str, Node]:
+        """Base entries of names that could not be shown this time: they stay, unless they left the scope (K6)."""
+        hidden = forest.hidden_at(path)
+        row = self.state.base_row(path) if hidden else None
+        if row is None:
+            return {}
+        return {
+            name: child
+            for name, child in row.children().items()
+            if name in hidden and (self.scope.everything or self.scope.includes(joined(path, name), False))
+        }
+
+    def _remember_unsettled(self, found: Plan, after: Directory) -> None:
+        """Directories to be planned again although nothing may change in them."""
+        troubles = {*self.failures, *found.unknown, *found.blocked, *(action.path for action, _ in found.held)}
+        troubles |= self.ends[Side.LOCAL].unknown | self.ends[Side.REMOTE].unknown
+        unsettled = {trouble.rpartition("/")[0] for trouble in troubles}
+        unsettled |= {path for path in self.dirty if any(_is_below(path, trouble) for trouble in troubles)}
+        if found.half is not Half.WHOLE:
+            unsettled |= {path for path in self.dirty if not _agree(found, after, path)}
+        before = self.state.unsettled()
+        self.changes.unsettled = unsettled - before
+        self.changes.settled = before - unsettled
+
+    def _warnings(self, forest: Forest) -> list[tuple[str, str, str]]:
+        """What deserves to be known and is no failure."""
+        warnings = [warning for scan in self.scans.values() for warning in scan.warnings]
+        for path, names in sorted(forest.hidden.items()):
+            for name, why in sorted(names.items()):
+                if why in ("illegal_name", "name_clash"):
+                    warnings.append((why, joined(path, name), "cannot be shown on a side; it is left alone on both"))
+        return warnings
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}/")
+
+
+def _agree(found: Plan, after: Directory, path: str) -> bool:
+    """True when a directory's own entries are equal in all three trees."""
+    nodes = [find(tree, path) for tree in (after, found.local, found.remote)]
+    if not all(isinstance(node, Directory) for node in nodes):
+        return all(node is None for node in nodes)
+    sides = [node.children for node in nodes if isinstance(node, Directory)]
+    if not sides[0].keys() == sides[1].keys() == sides[2].keys():
+        return False
+    return all(
+        same(sides[0][name], side[name])
+        or (isinstance(sides[0][name], Directory) and isinstance(side[name], Directory))
+        for side in sides[1:]
+        for name in side
+    )

@@ -1,0 +1,499 @@
+"""Carrying out the actions of one side on a directory (spec contexts L5, G7, T1).
+
+In batches: stage everything under temporary names, make it durable, look at every target again, give the names. So a
+crash leaves whole old or whole new files and some temporary ones, which the next run removes. Removals come last.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from tallystick.errors import StorageError
+from tallystick.trees.contents import Contents, Wanted
+from tallystick.trees.copying import Copy, Job, Staged, stage, storage_error
+from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
+from tallystick.trees.merging import Origin
+from tallystick.trees.mount import Mount
+from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
+from tallystick.trees.plan import Action, Verb
+from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
+
+BATCH_FILES = 20_000
+BATCH_BYTES = 256 << 20
+SPARE_BYTES = 16 << 20
+"""What must remain free after everything has been written."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the actions of one side.
+
+    ``entries`` are the new entries of the side's listings by directory, ``made`` the directories that are new,
+    ``gone`` the paths that are not there any more, ``taken`` the leaves that were placed, ``given`` what the source
+    should note, ``failed`` why a path was left as it was.
+    """
+
+    entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    taken: dict[str, Leaf] = field(default_factory=dict)
+    given: dict[str, Entry] = field(default_factory=dict)
+    failed: dict[str, StorageError] = field(default_factory=dict)
+    bytes: int = 0
+
+    def note(self, path: str, entry: Entry) -> None:
+        """Remember the entry that stands at a path now."""
+        self.entries.setdefault(path.rpartition("/")[0], {})[entry.name] = entry
+
+
+class Step(NamedTuple):
+    """One leaf (or, without one, one directory) to be placed for an action."""
+
+    path: str
+    leaf: Leaf | None
+    source: str
+    action: Action
+    permissions: int | None = None
+
+
+@dataclass(slots=True)
+class Orders:
+    """How to carry out: ``moves`` maps new paths to old ones on this side, ``relocated`` paths of the other side to
+    where their content stands by now; ``keep`` puts what will be lost into history; ``progress`` gets (files, bytes).
+    """
+
+    clock: Callable[[], int]
+    durable: bool = True
+    moves: Mapping[str, str] = field(default_factory=dict)
+    relocated: Mapping[str, str] = field(default_factory=dict)
+    keep: Callable[[str], None] | None = None
+    progress: Callable[[int, int], None] | None = None
+
+
+def place(
+    mount: Mount,
+    listing_of: Callable[[str], Listing | None],
+    own: Contents,
+    other: Contents,
+    actions: Sequence[Action],
+    orders: Orders,
+) -> Outcome:
+    """Carry out the actions of one side, in their order; what cannot be done is in ``failed``, the rest is done.
+
+    ``listing_of`` gives what the scan noted of a directory of this side; ``own`` and ``other`` are the two trees as
+    sources of content. Raises NoSpace before anything is written when the volume is too small.
+    """
+    placer = _Placer(mount, listing_of, own, other, orders)
+    placer.check_space(actions)
+    steps = (step for action in actions for step in _steps(action))
+    for batch in _batches(steps):
+        placer.build(batch)
+    for action in actions:
+        if action.verb is Verb.PERMIT:
+            placer.permit(action)
+    for action in actions:
+        if action.verb is Verb.REMOVE:
+            placer.remove(action)
+    if orders.durable and actions:
+        mount.files.sync_volume(mount.handle)
+    return placer.outcome
+
+
+def _steps(action: Action) -> Iterator[Step]:
+    if action.verb is Verb.MAKE:
+        yield Step(action.path, None, "", action)
+    elif action.verb is Verb.PUT:
+        assert isinstance(action.node, Leaf)
+        assert action.origin is not None
+        yield Step(action.path, action.node, action.origin.path, action)
+    elif action.verb is Verb.GRAFT:
+        assert action.origin is not None
+        yield from _subtree(action.path, action.node, action.origin, action)
+
+
+def _subtree(path: str, node: Node, origin: Origin, action: Action) -> Iterator[Step]:
+    if isinstance(node, Leaf):
+        yield Step(path, node, origin.path, action)
+    elif isinstance(node, Directory):
+        yield Step(path, None, origin.path, action, node.permissions)
+        for name, child in node.children.items():
+            yield from _subtree(joined(path, name), child, Origin(origin.side, joined(origin.path, name)), action)
+
+
+def _batches(steps: Iterator[Step]) -> Iterator[list[Step]]:
+    batch: list[Step] = []
+    size = 0
+    for step in steps:
+        batch.append(step)
+        size += step.leaf.size if step.leaf is not None else 0
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class _Placer:
+    def __init__(
+        self,
+        mount: Mount,
+        listing_of: Callable[[str], Listing | None],
+        own: Contents,
+        other: Contents,
+        orders: Orders,
+    ) -> None:
+        self.mount = mount
+        self.files = mount.files
+        self.listing_of = listing_of
+        self.own = own
+        self.other = other
+        self.orders = orders
+        self.outcome = Outcome()
+        self.expected_copies: set[str] = set()
+        self.linked: dict[str, Sequence[int]] = {}
+
+    def check_space(self, actions: Sequence[Action]) -> None:
+        """Raise NoSpace unless everything fits (G7); also remember which conflict copies are on their way."""
+        needed = 0
+        for action in actions:
+            for step in _steps(action):
+                if step.leaf is not None and step.path not in self.orders.moves:
+                    needed += step.leaf.size
+            if action.verb is Verb.PUT:
+                self.expected_copies.add(action.path)
+        free = self.files.free_space(self.mount.handle)
+        if needed and needed + SPARE_BYTES > free:
+            raise NoSpace(f"[NoSpace] {self.mount.root} has {free} bytes left and {needed} are to be written")
+
+    # Building --------------------------------------------------------------------------------------------------------
+
+    def build(self, steps: Sequence[Step]) -> None:
+        """Stage one batch, make it durable, give the names."""
+        batch = _Batch()
+        for step in steps:
+            self._stage_step(batch, step)
+        for staged in self._copied(batch):
+            self._note_staged(batch, staged)
+        self._fail_torn_databases(batch)
+        if self.orders.durable and batch.published:
+            self.files.sync_volume(self.mount.handle)
+        for step, temporary in batch.published:
+            self._attempt(step.path, partial(self._publish, batch, step, temporary))
+        self._discard_rest(batch)
+
+    def _stage_step(self, batch: _Batch, step: Step) -> None:
+        parent, _, name = step.path.rpartition("/")
+        if self._has_failed_above(step.path):
+            self.outcome.failed[step.path] = SourceChanged(f"{step.path!r}: its directory could not be made")
+            return
+        where, temporary = batch.add(step, parent, name, self.mount.temporary)
+        if step.leaf is None:
+            self._attempt(step.path, partial(self._make, batch, step, where, temporary))
+        elif step.path not in self.orders.moves or not self._linked(batch, step, where, temporary):
+            origin = step.action.origin
+            source = self.own if origin is not None and origin.side is step.action.side else self.other
+            path = step.source if source is self.own else self.orders.relocated.get(step.source, step.source)
+            batch.job(source, where).append(Copy(step.path, Wanted(path, step.leaf), temporary))
+
+    def _make(self, batch: _Batch, step: Step, where: str, name: str) -> None:
+        at = self.mount.directory(where)
+        self.files.make_directory(name, at)
+        batch.directories[step.path] = joined(where, name)
+        found = self.files.status(name, at)
+        if step.permissions is not None and (step.permissions | 0o700) != found.st_mode & 0o777:
+            self.files.permit(self.mount.directory(joined(where, name)), step.permissions | 0o700)
+            found = self.files.status(name, at)
+        batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats_of(found), Mark.DIRECTORY, NO_DIGEST)
+
+    def _linked(self, batch: _Batch, step: Step, where: str, name: str) -> bool:
+        """True when a renamed file got its new name as a link; else its content has to be copied."""
+        if self._attempt(step.path, partial(self._link, batch, step, where, name), quietly=True):
+            return True
+        self._attempt(step.path, partial(self._discard, where, name), quietly=True)
+        return False
+
+    def _link(self, batch: _Batch, step: Step, where: str, name: str) -> None:
+        """A renamed file: the same content gets its new name without being read (the old name goes later)."""
+        assert step.leaf is not None
+        old = self.orders.moves[step.path]
+        noted = self._noted(old)
+        at, old_name = self.mount.split(old)
+        if noted is None or noted.digest != step.leaf.digest:
+            raise SourceChanged(f"{old!r} is not what it was")
+        if not same_file(noted.stats, stats_of(self.files.status(old_name, at))):
+            raise TargetChanged(f"{old!r} was changed meanwhile")
+        target = self.mount.directory(where)
+        self.files.link(old_name, at, name, target)
+        self._dress(name, target, step.leaf)
+        stats = settled_stats(stats_of(self.files.status(name, target)), self.orders.clock(), ours=True)
+        mark = Mark.LINK if step.leaf.kind is Kind.LINK else Mark.FILE
+        batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats, mark, noted.digest)
+        batch.leaves[step.path] = step.leaf
+        self.linked[old] = stats_of(self.files.status(old_name, at))
+
+    def _dress(self, name: str, at: int, leaf: Leaf) -> None:
+        """Give a linked file the time and permissions of the leaf."""
+        if leaf.kind is not Kind.FILE:
+            return
+        handle = self.files.open_read(name, at)
+        try:
+            found = self.files.status_of(handle)
+            if found.st_mtime_ns != leaf.mtime_ns:
+                self.files.set_time(handle, leaf.mtime_ns)
+            if found.st_mode & 0o777 != leaf.permissions:
+                self.files.permit(handle, leaf.permissions)
+        finally:
+            self.files.close(handle)
+
+    def _copied(self, batch: _Batch) -> Iterator[Staged]:
+        for source, jobs in batch.jobs.values():
+            yield from stage(self.mount, source, [Job(*job) for job in jobs.items()], self.orders.clock)
+
+    def _note_staged(self, batch: _Batch, staged: Staged) -> None:
+        if staged.given is None or staged.entry is None:
+            self.outcome.failed[staged.target] = staged.problem or SourceChanged(f"{staged.target!r} was not staged")
+            return
+        step = batch.steps[staged.target]
+        assert step.leaf is not None
+        name = staged.target.rpartition("/")[2]
+        batch.entries[staged.target] = staged.entry._replace(name=name)
+        given = staged.given
+        batch.leaves[staged.target] = step.leaf._replace(
+            digest=given.digest, size=given.size, mtime_ns=given.mtime_ns, permissions=given.permissions
+        )
+        self.outcome.bytes += given.size
+        if given.entry is not None:
+            self.outcome.given[step.source] = given.entry
+
+    def _fail_torn_databases(self, batch: _Batch) -> None:
+        """A database is placed with all its files or not at all (U8)."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for path, step in batch.steps.items():
+            if step.leaf is not None and step.leaf.group:
+                groups.setdefault((path.rpartition("/")[0], step.leaf.group), []).append(path)
+        for (parent, main), paths in groups.items():
+            if not any(path in self.outcome.failed for path in paths):
+                continue
+            problem = SourceChanged(f"[SourceChanged] another file of the database {main!r} failed")
+            for path in paths:
+                self.outcome.failed.setdefault(path, problem)
+                if parent in batch.directories:
+                    name = path.rpartition("/")[2]
+                    self._attempt(path, partial(self._discard, batch.directories[parent], name), quietly=True)
+
+    # Giving names ----------------------------------------------------------------------------------------------------
+
+    def _publish(self, batch: _Batch, step: Step, temporary: str) -> None:
+        if step.path in self.outcome.failed:
+            return
+        self._check_aside(step.action)
+        at, name = self.mount.split(step.path)
+        expected = self._expected(step)
+        if expected is not None and step.leaf is not None:
+            self._keep(step.path)
+            self.mount.publish_over(at, temporary, name, expected)
+        else:
+            self._clear(step)
+            self.mount.publish_new(at, temporary, name)
+        batch.done.add(temporary)
+        self.mount.forget(joined(step.path.rpartition("/")[0], temporary))
+        self._note_published(batch, step, at, name)
+
+    def _expected(self, step: Step) -> Sequence[int] | None:
+        """The stats of the leaf that is to be replaced; None when nothing or a directory stands there."""
+        if step.path != step.action.path or not isinstance(step.action.replaces, Leaf):
+            return None
+        noted = self._noted(step.path)
+        if noted is None:
+            raise TargetChanged(f"[TargetChanged] {step.path!r} is not known here")
+        return noted.stats
+
+    def _clear(self, step: Step) -> None:
+        """Make room where a leaf becomes a directory or the other way round."""
+        replaces = step.action.replaces
+        if step.path != step.action.path or replaces is None:
+            return
+        self._keep(step.path)
+        if isinstance(replaces, Directory):
+            self._remove_directory(step.path)
+        elif step.leaf is None:
+            self._remove_leaf(step.path)
+
+    def _check_aside(self, action: Action) -> None:
+        aside = action.aside
+        if aside is not None and aside in self.expected_copies and aside not in self.outcome.taken:
+            raise SourceChanged(f"[SourceChanged] {action.path!r} was left: its conflict copy could not be made")
+
+    def _note_published(self, batch: _Batch, step: Step, at: int, name: str) -> None:
+        if step.leaf is not None:
+            stats = stats_of(self.files.status(name, at))
+            entry = batch.entries[step.path]
+            batch.entries[step.path] = entry._replace(stats=settled_stats(stats, self.orders.clock(), ours=True))
+        inner = batch.inside[step.path]
+        for path in inner:
+            if path in self.outcome.failed:
+                continue
+            if batch.steps[path].leaf is None:
+                self.outcome.made.add(path)
+                self.outcome.entries.setdefault(path, {})
+            else:
+                self.outcome.taken[path] = batch.leaves[path]
+            self.outcome.note(path, batch.entries[path])
+        if self.orders.progress is not None:
+            self.orders.progress(len(inner), self.outcome.bytes)
+
+    def _discard_rest(self, batch: _Batch) -> None:
+        """Remove what was staged and got no name; everything inside it has failed with it."""
+        for step, temporary in batch.published:
+            if temporary in batch.done:
+                continue
+            parent = step.path.rpartition("/")[0]
+            self.mount.forget(joined(parent, temporary))
+            self._attempt(step.path, partial(self._discard, parent, temporary), quietly=True)
+            problem = self.outcome.failed.setdefault(step.path, SourceChanged(f"{step.path!r} was not placed"))
+            for path in batch.inside[step.path]:
+                self.outcome.failed.setdefault(path, problem)
+
+    def _discard(self, parent: str, name: str) -> None:
+        self.mount.discard(self.mount.directory(parent), name)
+
+    # Permitting and removing -----------------------------------------------------------------------------------------
+
+    def permit(self, action: Action) -> None:
+        """Change the permission bits of a file that is still what was noted."""
+        self._attempt(action.path, lambda: self._permit(action))
+
+    def _permit(self, action: Action) -> None:
+        assert isinstance(action.node, Leaf)
+        noted = self._noted(action.path)
+        at, name = self.mount.split(action.path)
+        handle = self.files.open_read(name, at)
+        try:
+            if noted is None or not same_file(noted.stats, stats_of(self.files.status_of(handle))):
+                raise TargetChanged(f"[TargetChanged] {action.path!r} was changed meanwhile")
+            self.files.permit(handle, action.node.permissions)
+            stats = stats_of(self.files.status_of(handle))
+        finally:
+            self.files.close(handle)
+        settled = settled_stats(stats, self.orders.clock(), ours=True)
+        self.outcome.note(action.path, noted._replace(stats=settled))
+
+    def remove(self, action: Action) -> None:
+        """Remove a leaf or a directory with everything in it that is as it was noted."""
+        self._attempt(action.path, lambda: self._remove(action))
+
+    def _remove(self, action: Action) -> None:
+        self._keep(action.path)
+        if isinstance(action.node, Directory):
+            self._remove_directory(action.path)
+        else:
+            self._remove_leaf(action.path)
+
+    def _remove_leaf(self, path: str) -> None:
+        noted = self._noted(path)
+        if noted is None:
+            raise TargetChanged(f"[TargetChanged] {path!r} is not known here")
+        at, name = self.mount.split(path)
+        self.mount.remove_checked(at, name, self.linked.get(path, noted.stats))
+        self.outcome.gone.add(path)
+
+    def _remove_directory(self, path: str) -> None:
+        listing = self.listing_of(path)
+        if listing is None:
+            raise TargetChanged(f"[TargetChanged] {path!r} is not known here")
+        whole = True
+        for entry in listing:
+            inner = joined(path, entry.name)
+            if entry.mark in (Mark.INVISIBLE, Mark.UNKNOWN):
+                whole = False
+                continue
+            remove = self._remove_directory if entry.mark == Mark.DIRECTORY else self._remove_leaf
+            whole = self._attempt(inner, partial(remove, inner)) and whole
+        if not whole:
+            raise TargetChanged(f"[TargetChanged] {path!r} holds something that changed meanwhile")
+        self.mount.forget(path)
+        at, name = self.mount.split(path)
+        try:
+            self.files.remove_directory(name, at)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise TargetChanged(f"[TargetChanged] {path!r} holds something new") from None
+        self.outcome.gone.add(path)
+
+    # What everything needs -------------------------------------------------------------------------------------------
+
+    def _noted(self, path: str) -> Entry | None:
+        parent, _, name = path.rpartition("/")
+        listing = self.listing_of(parent)
+        return None if listing is None else listing.find(name)
+
+    def _keep(self, path: str) -> None:
+        if self.orders.keep is not None:
+            self.orders.keep(path)
+
+    def _has_failed_above(self, path: str) -> bool:
+        while self.outcome.failed and (path := path.rpartition("/")[0]):
+            if path in self.outcome.failed:
+                return True
+        return False
+
+    def _attempt(self, path: str, work: Callable[[], None], quietly: bool = False) -> bool:
+        """Do it; when it fails, remember why (unless ``quietly``) and go on with the rest."""
+        try:
+            work()
+        except StorageError as problem:
+            if not quietly:
+                self.outcome.failed[path] = problem
+            return False
+        except OSError as problem:
+            if not quietly:
+                self.outcome.failed[path] = _named(path, problem)
+            return False
+        return True
+
+
+def _named(path: str, problem: OSError) -> StorageError:
+    if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        return TargetChanged(f"[TargetChanged] {path!r}: {problem.strerror}")
+    return storage_error(path, problem)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is staged: steps by path, where their directories stand for now, and which names are to be given.
+
+    ``inside`` lists, for every step that gets its name by a rename, all steps that appear with it.
+    """
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    directories: dict[str, str] = field(default_factory=dict)
+    published: list[tuple[Step, str]] = field(default_factory=list)
+    inside: dict[str, list[str]] = field(default_factory=dict)
+    roots: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    leaves: dict[str, Leaf] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    jobs: dict[int, tuple[Contents, dict[str, list[Copy]]]] = field(default_factory=dict)
+
+    def add(self, step: Step, parent: str, name: str, temporary: Callable[[], str]) -> tuple[str, str]:
+        """The directory to stage a step in, and its name there: temporary unless its directory is staged too."""
+        self.steps[step.path] = step
+        root = self.roots.get(parent) if parent in self.directories else None
+        if root is None:
+            root = step.path
+            name = temporary()
+            self.published.append((step, name))
+            self.inside[root] = []
+        self.inside[root].append(step.path)
+        if step.leaf is None:
+            self.roots[step.path] = root
+        return self.directories.get(parent, parent), name
+
+    def job(self, source: Contents, directory: str) -> list[Copy]:
+        """The copies of one source into one directory."""
+        return self.jobs.setdefault(id(source), (source, {}))[1].setdefault(directory, [])

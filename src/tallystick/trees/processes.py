@@ -1,0 +1,98 @@
+"""Work for two processors: the same function on several shares of the work, each in a process of its own.
+
+Trees are bound by system calls and hashing, which Python threads share badly. A forked process inherits all that its
+share needs and sends one pickled answer back; nothing else passes between them.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+Share = TypeVar("Share")
+Answer = TypeVar("Answer")
+
+
+def may_fork() -> bool:
+    """True when a child process may be forked: there is a second processor and no other thread."""
+    return hasattr(os, "fork") and (os.cpu_count() or 1) > 1 and threading.active_count() == 1
+
+
+def in_processes(work: Callable[[Share], Answer], shares: Sequence[Share]) -> list[Answer]:
+    """The answer for every share, in order. The first share is done here, each other one in a child process.
+
+    Where forking is unsafe or fails, everything is done here. What ``work`` raises in a child is raised here.
+    """
+    if len(shares) < 2 or not may_fork():
+        return [work(share) for share in shares]
+    children = [_start(work, share) for share in shares[1:]]
+    try:
+        first = work(shares[0])
+    except BaseException:
+        for child in children:
+            child.abandon()
+        raise
+    answers = [first]
+    problem: BaseException | None = None
+    for child in children:
+        succeeded, value = child.answer()
+        if succeeded:
+            answers.append(value)
+        else:
+            problem = problem or value
+    if problem is not None:
+        raise problem
+    return answers
+
+
+class _Child:
+    """A forked process and the end of the pipe that its answer comes through."""
+
+    def __init__(self, identifier: int, pipe: int) -> None:
+        self.identifier = identifier
+        self.pipe = pipe
+
+    def answer(self) -> tuple[bool, Any]:
+        """(succeeded, value or exception), when the child is done."""
+        with os.fdopen(self.pipe, "rb") as pipe:
+            packed = pipe.read()
+        os.waitpid(self.identifier, 0)
+        if not packed:
+            return False, ChildProcessError("a helper process ended without an answer")
+        found: tuple[bool, Any] = pickle.loads(packed)
+        return found
+
+    def abandon(self) -> None:
+        """Wait for the child without its answer."""
+        os.close(self.pipe)
+        os.waitpid(self.identifier, 0)
+
+
+def _start(work: Callable[[Share], Answer], share: Share) -> _Child:
+    reading, writing = os.pipe()
+    identifier = os.fork()
+    if identifier:
+        os.close(writing)
+        return _Child(identifier, reading)
+    try:
+        os.close(reading)
+        try:
+            packed = pickle.dumps((True, work(share)), pickle.HIGHEST_PROTOCOL)
+        except BaseException as problem:
+            packed = _packed_problem(problem)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(packed)
+    finally:
+        os._exit(0)
+
+
+def _packed_problem(problem: BaseException) -> bytes:
+    try:
+        packed = pickle.dumps((False, problem), pickle.HIGHEST_PROTOCOL)
+        pickle.loads(packed)
+    except Exception:
+        packed = pickle.dumps((False, RuntimeError(f"{type(problem).__name__}: {problem}")), pickle.HIGHEST_PROTOCOL)
+    return packed

@@ -1,0 +1,233 @@
+"""Scanning: which directories differ from what was noted about them (DESIGN.md 4.10, spec contexts G4, K7, U8).
+
+One pass over directory handles, one stat an entry. A directory whose names and stats are as noted is passed over
+with one comparison; only directories that differ are listed entry by entry.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tallystick.trees.files import Files, Handle
+from tallystick.trees.listing import (
+    DISTRUST,
+    NO_DIGEST,
+    RACE_NS,
+    VALUE_BYTES,
+    WIDTH,
+    Listing,
+    Mark,
+    packed_names,
+)
+from tallystick.trees.names import MAX_DEPTH, TEMPORARY, link_leaves
+from tallystick.trees.nodes import joined
+from tallystick.trees.scope import Scope
+
+_DIRECTORY = stat.S_IFDIR
+_TYPE = 0o170000
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+_FIRST_MARKS = {stat.S_IFREG: Mark.UNREAD, stat.S_IFDIR: Mark.DIRECTORY, stat.S_IFLNK: Mark.LINK}
+
+
+class Noted(Protocol):
+    """What is known from earlier scans."""
+
+    def signature(self, path: str) -> tuple[bytes, bytes] | None:
+        """Packed names and stats of a directory; None when it was never listed."""
+
+    def listing(self, path: str) -> Listing | None:
+        """All that was noted of a directory; None when it was never listed."""
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a scan found: the directories that differ from what was noted, and what could not be looked at.
+
+    ``reordered`` directories hold the same entries in another order: they are noted anew and nothing else.
+    ``warnings`` are (code, path, reason). ``leftovers`` are temporary files of ours. ``rules`` are the paths of
+    ignore files in directories that differ.
+    """
+
+    changed: dict[str, Listing] = field(default_factory=dict)
+    reordered: dict[str, Listing] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    warnings: list[tuple[str, str, str]] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
+    entries: int = 0
+    directories: int = 0
+
+
+IGNORE_FILE = ".tallyignore"
+
+
+def scan(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int]) -> Scan:
+    """Compare a tree with what was noted of it. Changes nothing; raises OSError only for the root itself."""
+    scanner = _Scanner(files, noted, scope, now_ns)
+    scanner.visit("", root)
+    return scanner.found
+
+
+class _Scanner:
+    def __init__(self, files: Files, noted: Noted, scope: Scope, now_ns: Callable[[], int]) -> None:
+        self.files = files
+        self.noted = noted
+        self.scope = scope
+        self.now_ns = now_ns
+        self.found = Scan()
+
+    def visit(self, path: str, directory: Handle, depth: int = 0) -> None:
+        """List one directory and all below it."""
+        names, numbers, inner = self._look(path, directory)
+        self.found.entries += len(names)
+        self.found.directories += 1
+        before = self.noted.signature(path)
+        if before is None or before[0] != packed_names(names) or before[1] != numbers.tobytes():
+            listing = self._compare(path, directory, names, numbers)
+            inner = listing.subdirectories()
+        elif not self.scope.everything:
+            inner = [name for name in inner if self.scope.enters(joined(path, name))]
+        if depth >= MAX_DEPTH:
+            self._unknown_below(path, inner, "the tree is too deep")
+            return
+        for name in inner:
+            self._enter(path, directory, name, depth)
+
+    def _look(self, path: str, directory: Handle) -> tuple[list[str], array[int], list[str]]:
+        """Names and stats as the directory gives them: the loop that decides what a scan costs."""
+        names: list[str] = []
+        inner: list[str] = []
+        flat: list[int] = []
+        with self.files.entries(directory) as entries:
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError as problem:
+                    self._failed_entry(joined(path, entry.name), problem)
+                    continue
+                mode = found.st_mode
+                if mode & _TYPE == _DIRECTORY:
+                    inner.append(entry.name)
+                    flat += (mode, found.st_ino, 0, 0, 0)
+                else:
+                    flat += (mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+                names.append(entry.name)
+        return names, array("q", flat), inner
+
+    def _failed_entry(self, path: str, problem: OSError) -> None:
+        if problem.errno not in _VANISHED:
+            self.found.unknown.add(path)
+            self.found.warnings.append(("unreadable", path, str(problem)))
+
+    def _enter(self, path: str, directory: Handle, name: str, depth: int) -> None:
+        inner = joined(path, name)
+        try:
+            handle = self.files.open_directory(name, directory)
+        except OSError as problem:
+            # Also when it has vanished or been replaced since it was listed: the next scan knows better.
+            self.found.unknown.add(inner)
+            if problem.errno not in _VANISHED:
+                self.found.warnings.append(("unreadable", inner, str(problem)))
+            return
+        try:
+            self.visit(inner, handle, depth + 1)
+        except OSError as problem:
+            self.found.unknown.add(inner)
+            self.found.warnings.append(("unreadable", inner, str(problem)))
+        finally:
+            self.files.close(handle)
+
+    def _unknown_below(self, path: str, names: list[str], why: str) -> None:
+        for name in names:
+            self.found.unknown.add(joined(path, name))
+            self.found.warnings.append(("unreadable", joined(path, name), why))
+
+    # A directory that differs ------------------------------------------------------------------------------------
+
+    def _compare(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> Listing:
+        """The new listing of a directory: values are carried over where the stats are as noted."""
+        keep = [position for position, name in enumerate(names) if not name.startswith(TEMPORARY)]
+        if len(keep) < len(names):
+            self.found.leftovers += [joined(path, name) for name in names if name.startswith(TEMPORARY)]
+            names = [names[position] for position in keep]
+            kept = [numbers[position * WIDTH : (position + 1) * WIDTH] for position in keep]
+            numbers = array("q", [number for entry in kept for number in entry])
+        if IGNORE_FILE in names:
+            self.found.rules.append(joined(path, IGNORE_FILE))
+        values = self._first_values(path, directory, names, numbers)
+        unchanged = self._carry(path, names, numbers, values)
+        self._distrust(numbers)
+        listing = Listing(names, numbers, bytes(values))
+        (self.found.reordered if unchanged else self.found.changed)[path] = listing
+        return listing
+
+    def _first_values(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> bytearray:
+        """The values that modes and scope alone give: nothing has been read yet."""
+        values = bytearray()
+        for position, mode in enumerate(numbers[::WIDTH]):
+            mark = _FIRST_MARKS.get(mode & _TYPE)
+            if mark is None:
+                mark = self._special(joined(path, names[position]))
+            elif mark == Mark.LINK or not self.scope.everything:
+                mark = self._seen(path, directory, names[position], mark)
+            values.append(mark)
+            values += NO_DIGEST
+        return values
+
+    def _special(self, path: str) -> int:
+        self.found.warnings.append(("skipped", path, "devices, sockets and pipes are not synchronized"))
+        return Mark.INVISIBLE
+
+    def _seen(self, path: str, directory: Handle, name: str, mark: int) -> int:
+        """The mark of an entry that may be out of scope, or a link that leaves the tree."""
+        inner = joined(path, name)
+        if not self.scope.everything:
+            is_directory = mark == Mark.DIRECTORY
+            if not (self.scope.enters(inner) if is_directory else self.scope.includes(inner, False)):
+                return Mark.INVISIBLE
+        if mark != Mark.LINK:
+            return mark
+        try:
+            target = self.files.read_link(name, directory)
+        except OSError as problem:
+            self._failed_entry(inner, problem)
+            return Mark.UNKNOWN
+        if link_leaves(inner, target):
+            self.found.warnings.append(("skipped", inner, f"the link leaves the tree: {target}"))
+            return Mark.INVISIBLE
+        return Mark.UNREAD
+
+    def _carry(self, path: str, names: list[str], numbers: array[int], values: bytearray) -> bool:
+        """Carry values over where the stats are as noted; True when every entry is, only in another order."""
+        before = self.noted.listing(path)
+        if before is None:
+            return False
+        equal = 0
+        for position, name in enumerate(names):
+            place = before.position(name)
+            if place is None:
+                continue
+            here = numbers[position * WIDTH : (position + 1) * WIDTH]
+            if here != before.stats[place * WIDTH : (place + 1) * WIDTH]:
+                continue
+            start = position * VALUE_BYTES
+            known = before.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
+            if values[start] == Mark.UNREAD and known[0] in (Mark.FILE, Mark.LINK):
+                values[start : start + VALUE_BYTES] = known
+            equal += values[start] == known[0]
+        return equal == len(names) == len(before) and self.noted.signature(path) is not None
+
+    def _distrust(self, numbers: array[int]) -> None:
+        """Entries that changed a moment ago are noted so that the next scan reads them again."""
+        now = self.now_ns()
+        if max((*numbers[3::WIDTH], *numbers[4::WIDTH]), default=0) <= now - RACE_NS:
+            return
+        for start in range(0, len(numbers), WIDTH):
+            if max(numbers[start + 3], numbers[start + 4]) > now - RACE_NS:
+                numbers[start + 4] = DISTRUST

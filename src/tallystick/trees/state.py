@@ -1,0 +1,312 @@
+"""What a pair of trees remembers between runs: listings of both sides and the base, in one SQLite file outside them.
+
+The base moves with what was acknowledged, in one transaction with the listings that belong to it (DESIGN.md 4.10). A
+lost or damaged file is an empty base: both trees are united, nothing is deleted (G6).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
+from tallystick.trees.listing import Listing, packed_names, unpacked_names
+from tallystick.trees.merging import Side
+from tallystick.trees.nodes import Directory, Kind, Leaf, Node
+
+FORMAT = 1
+BASE_VALUE = struct.Struct(">BHQ32s")
+_FILE, _LINK, _DIRECTORY, _NEVER_HELD = 1, 2, 3, 0x80
+_SIDES = {Side.LOCAL: 0, Side.REMOTE: 1}
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE listing (
+  side INTEGER NOT NULL, path BLOB NOT NULL, names BLOB NOT NULL, stats BLOB NOT NULL, content BLOB NOT NULL,
+  PRIMARY KEY (side, path)) WITHOUT ROWID;
+CREATE TABLE base (
+  path BLOB PRIMARY KEY, names BLOB NOT NULL, content BLOB NOT NULL, files INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE unsettled (path BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class BaseRow(NamedTuple):
+    """The entries of one directory that both sides are known to hold, as they are stored."""
+
+    names: bytes
+    content: bytes
+
+    @classmethod
+    def of(cls, children: Mapping[str, Node]) -> BaseRow:
+        """The row of these leaves and directories; whatever else is among them is left out."""
+        return _packed_base(children)
+
+    def children(self) -> dict[str, Node]:
+        """The leaves and (empty) directories of the row."""
+        return _unpacked_base(self.names, self.content)
+
+    @property
+    def files(self) -> int:
+        """How many materialised leaves it holds."""
+        return sum(mark in (_FILE, _LINK) for mark in self.content[:: BASE_VALUE.size])
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a run wants remembered, all in one transaction. None for a row removes it, with everything below it."""
+
+    listings: dict[tuple[Side, str], Listing | None] = field(default_factory=dict)
+    base: dict[str, BaseRow | None] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
+    meta: dict[str, str | None] = field(default_factory=dict)
+
+
+class State:
+    """The memory of one pair. One run at a time holds it; reading works from forked processes too."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.lost = False
+        """True when a damaged file was put aside: the base is empty although there was one."""
+        self._connection: sqlite3.Connection | None = None
+        self._inherited: list[sqlite3.Connection] = []
+        self._owner = 0
+        self._lock: IO[bytes] | None = None
+
+    # Opening ---------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def held(self) -> Iterator[State]:
+        """Hold the memory for one run; raises StorageLocked when another run has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = open(f"{self.path}.lock", "ab")  # noqa: SIM115 - kept open for the whole run
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise StorageLocked(f"another run of this pair is under way ({self.path})") from None
+        try:
+            self._prepare()
+            yield self
+        finally:
+            self.close()
+            self._lock.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection of this process."""
+        if self._connection is None or self._owner != os.getpid():
+            if self._connection is not None:
+                self._inherited.append(self._connection)  # closing the parent's would take its locks away
+            self._connection = sqlite3.connect(self.path, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._owner = os.getpid()
+        return self._connection
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None and self._owner == os.getpid():
+            self._connection.close()
+        self._connection = None
+
+    def _prepare(self) -> None:
+        try:
+            self._create()
+        except sqlite3.DatabaseError as problem:
+            if not is_damage(problem):
+                raise StorageError(f"{self.path}: {problem}") from problem
+            self.put_aside()
+
+    def _create(self) -> None:
+        found = self.connection.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
+        if found is None:
+            with self._transaction():
+                for statement in _SCHEMA.split(";"):
+                    self.connection.execute(statement)
+                self.connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        form = self.meta("format")
+        if form is None:
+            raise sqlite3.DatabaseError("file is not a database: it has no format")
+        if int(form) > FORMAT:
+            raise StorageCorrupt(f"{self.path} was written by a newer version", hint="use that version")
+
+    def put_aside(self) -> None:
+        """Move a damaged file out of the way and start with an empty one (G6)."""
+        self.close()
+        number = 1
+        while (target := Path(f"{self.path}.damaged-{number}")).exists():
+            number += 1
+        os.replace(self.path, target)
+        for companion in ("-wal", "-shm"):
+            Path(f"{self.path}{companion}").unlink(missing_ok=True)
+        self.lost = True
+        self._create()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def meta(self, name: str) -> str | None:
+        """A remembered setting."""
+        found = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def base_files(self) -> int:
+        """How many materialised leaves the base holds."""
+        (found,) = self.connection.execute("SELECT coalesce(sum(files), 0) FROM base").fetchone()
+        return int(found)
+
+    def base_row(self, path: str) -> BaseRow | None:
+        """The base of one directory; None when it is not in the base."""
+        found = self.connection.execute("SELECT names, content FROM base WHERE path = ?", (os.fsencode(path),))
+        row = found.fetchone()
+        return None if row is None else BaseRow(*row)
+
+    def base_paths(self) -> set[str]:
+        """Every directory of the base."""
+        return {os.fsdecode(path) for (path,) in self.connection.execute("SELECT path FROM base")}
+
+    def unsettled(self) -> set[str]:
+        """Directories that have to be planned again although nothing changes in them."""
+        return {os.fsdecode(path) for (path,) in self.connection.execute("SELECT path FROM unsettled")}
+
+    def side(self, side: Side) -> NotedSide:
+        """What was noted of one side."""
+        return NotedSide(self, side)
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    def remember(self, changes: Changes) -> None:
+        """Write everything in one durable transaction."""
+        with self._transaction():
+            self._write_listings(changes.listings)
+            self._write_base(changes.base)
+            _write_paths(self.connection, "DELETE FROM unsettled WHERE path = ?", changes.settled)
+            _write_paths(self.connection, "INSERT OR IGNORE INTO unsettled VALUES (?)", changes.unsettled)
+            for name, value in changes.meta.items():
+                if value is None:
+                    self.connection.execute("DELETE FROM meta WHERE name = ?", (name,))
+                else:
+                    self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _write_listings(self, listings: Mapping[tuple[Side, str], Listing | None]) -> None:
+        for (side, path), listing in listings.items():
+            if listing is None:
+                for clause, argument in _subtree(path):
+                    self.connection.execute(
+                        f"DELETE FROM listing WHERE side = ? AND {clause}", (_SIDES[side], *argument)
+                    )
+        rows = (
+            (_SIDES[side], os.fsencode(path), *listing.to_row())
+            for (side, path), listing in listings.items()
+            if listing is not None
+        )
+        self.connection.executemany("INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _write_base(self, base: Mapping[str, BaseRow | None]) -> None:
+        for path, row in base.items():
+            if row is None:
+                for clause, argument in _subtree(path):
+                    self.connection.execute(f"DELETE FROM base WHERE {clause}", argument)
+        rows = ((os.fsencode(path), *row, row.files) for path, row in base.items() if row is not None)
+        self.connection.executemany("INSERT OR REPLACE INTO base VALUES (?, ?, ?, ?)", rows)
+
+    def forget_base(self) -> None:
+        """Start with an empty base: both trees are united in the next run (G6)."""
+        with self._transaction():
+            self.connection.execute("DELETE FROM base")
+
+
+class NotedSide:
+    """What was noted of one side of a pair."""
+
+    def __init__(self, state: State, side: Side) -> None:
+        self._state = state
+        self._side = _SIDES[side]
+        self._signatures: dict[str, tuple[bytes, bytes]] | None = None
+        self.afresh = False
+        """True when every directory is to be looked at entry by entry, because the scope changed."""
+
+    def signature(self, path: str) -> tuple[bytes, bytes] | None:
+        """Packed names and stats of a directory."""
+        if self.afresh:
+            return None
+        if self._signatures is None:
+            rows = self._state.connection.execute(
+                "SELECT path, names, stats FROM listing WHERE side = ?", (self._side,)
+            )
+            self._signatures = {os.fsdecode(path): (names, stats) for path, names, stats in rows}
+        return self._signatures.get(path)
+
+    def listing(self, path: str) -> Listing | None:
+        """All that was noted of a directory."""
+        found = self._state.connection.execute(
+            "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, os.fsencode(path))
+        ).fetchone()
+        return None if found is None else Listing.from_row(*found)
+
+
+def _write_paths(connection: sqlite3.Connection, statement: str, paths: Iterable[str]) -> None:
+    connection.executemany(statement, [(os.fsencode(path),) for path in paths])
+
+
+def _subtree(path: str) -> list[tuple[str, tuple[bytes, ...]]]:
+    """Conditions that together select a path and everything below it."""
+    packed = os.fsencode(path)
+    if not packed:
+        return [("path >= ?", (b"",))]
+    return [("path = ?", (packed,)), ("path > ? AND path < ?", (packed + b"/", packed + b"0"))]
+
+
+def is_damage(problem: sqlite3.DatabaseError) -> bool:
+    """True when the file itself is broken, not the wish."""
+    text = str(problem)
+    return "not a database" in text or "malformed" in text or "no such table" in text or "no such column" in text
+
+
+def _packed_base(children: Mapping[str, Node]) -> BaseRow:
+    names, content = [], bytearray()
+    for name, child in sorted(children.items()):
+        if isinstance(child, Leaf):
+            assert child.digest is not None, f"{name!r} was never read and cannot be agreed on"
+            mark = _LINK if child.kind is Kind.LINK else _FILE
+            packed = (mark, child.permissions, child.size, child.digest, child.materialised)
+        elif isinstance(child, Directory):
+            packed = (_DIRECTORY, 0, 0, b"", child.materialised)
+        else:
+            continue
+        names.append(name)
+        content += BASE_VALUE.pack(packed[0] | (0 if packed[4] else _NEVER_HELD), *packed[1:4])
+    return BaseRow(packed_names(names), bytes(content))
+
+
+def _unpacked_base(names: bytes, content: bytes) -> dict[str, Node]:
+    children: dict[str, Node] = {}
+    for name, (mark, permissions, size, digest) in zip(
+        unpacked_names(names), BASE_VALUE.iter_unpack(content), strict=True
+    ):
+        held = not mark & _NEVER_HELD
+        kind = mark & ~_NEVER_HELD
+        if kind == _DIRECTORY:
+            children[name] = Directory(materialised=held)
+        else:
+            found = Kind.LINK if kind == _LINK else Kind.FILE
+            children[name] = Leaf(found, digest, size, 0, permissions, held)
+    return children
