@@ -91,7 +91,7 @@ def command(a: str, b: str, **given: Any) -> int:
 
 def bytes_moved(*ends: Any) -> int | None:
     """Bytes that went over the network, None when nothing did."""
-    counted = [end.transport.bytes_moved for end in ends if hasattr(end, "transport")]
+    counted = [end.traffic.sent + end.traffic.received for end in ends if hasattr(end, "traffic")]
     return sum(counted) if counted else None
 
 

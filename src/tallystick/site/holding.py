@@ -19,7 +19,7 @@ from tallystick.core.forms import (
     simple_record,
 )
 from tallystick.core.values import Value, content_hash
-from tallystick.core.versions import Record, Seen, Version
+from tallystick.core.versions import GENESIS_DOT, Record, Seen, Version
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Definition
@@ -142,7 +142,7 @@ def simple_edit(
             seen=None if len(seen) == 1 else seen,
             seen_genesis=sorted(genesis),
             fields={**extra.fields, **dict.fromkeys(sorted(changed), dot)} if partly and changed is not None else {},
-            rest=(extra.rest or old) if partly else None,
+            rest=(GENESIS_DOT if entry.flags & GENESIS or extra.genesis else extra.rest or old) if partly else None,
             born="" if born == ledger.origin else born,
             copies=extra.copies,
             aside=dict(aside),
