@@ -71,7 +71,7 @@ FINGERPRINTS = (
     "(SELECT count(*) FROM pg_subscription_rel s WHERE s.srrelid = m.relation)), ';' ORDER BY m.relation)) "
     "FROM member m GROUP BY m.resource ORDER BY m.resource"
 )
-"""Per tracked resource its table and a hash over what capture rests on: the relations and partitions, the columns with their types,
+"""Per tracked resource its table and a hash over what capture rests on: relations and partitions, columns with their types,
 our triggers with their state and the transaction that last touched them."""
 
 

@@ -182,7 +182,7 @@ class PostgreSQLRows:
         """See ``Rows.by_keys``."""
         if not keys:
             return {}
-        sql = f"SELECT {self._entry} FROM {SCHEMA}.record r WHERE r.resource = {self.number} AND r.key = ANY($1)"
+        sql = f"SELECT {self._entry} FROM {self._found('key')}"
         return {entry.key: entry for entry in self._entries(sql, (array(keys),))}
 
     def by_locals(self, locals_: Sequence[Any]) -> dict[Any, Entry]:
@@ -190,11 +190,18 @@ class PostgreSQLRows:
         texts = [text for text in map(_local_text, locals_) if text is not None]
         if not texts:
             return {}
-        sql = (
-            f"SELECT {self._entry} FROM {SCHEMA}.record r WHERE r.resource = {self.number} AND {_LIVE} "
-            "AND r.local = ANY($1)"
-        )
+        sql = f"SELECT {self._entry} FROM {self._found('local')} WHERE {_LIVE}"
         return {entry.local: entry for entry in self._entries(sql, (array(texts, ours=False),))}
+
+    def _found(self, column: str, kind: str = "text") -> str:
+        """A FROM item of the entries ``r`` whose ``column`` is among the parameter's values.
+
+        One index look-up for each, whatever the server believes of a ledger that it has never analyzed.
+        """
+        return (
+            f"unnest($1::{kind}[]) k(value) CROSS JOIN LATERAL (SELECT * FROM {SCHEMA}.record r "
+            f"WHERE r.resource = {self.number} AND r.{column} = k.value OFFSET 0) r"
+        )
 
     def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
         """See ``Rows.values``. Addresses that the key's type cannot hold have no row."""
@@ -268,8 +275,9 @@ class PostgreSQLRows:
     def put(self, entries: Sequence[Entry], replaced: Sequence[int]) -> None:
         """See ``Rows.put``. By COPY."""
         if replaced:
+            found = self._found("seq", "int8").replace("SELECT * FROM", "SELECT r.ctid FROM")
             self.engine.native(
-                f"DELETE FROM {SCHEMA}.record WHERE resource = {self.number} AND seq = ANY($1)", (array(replaced),)
+                f"DELETE FROM {SCHEMA}.record WHERE ctid = ANY(ARRAY(SELECT r.ctid FROM {found}))", (array(replaced),)
             )
         number = self.number
         if all(entry[1].isascii() and holdable(entry[1]) and not entry[1].startswith("\\u") for entry in entries):
