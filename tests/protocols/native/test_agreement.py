@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.testing.contract import AgreementContract, End, by, people, sync
 from tallystick.core.policies import Resolution
+from tallystick.testing.contract import AgreementContract, End, by, people, sync
 
 
 class _Served:
