@@ -136,8 +136,6 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
     if _lacks(first, plan.only) or plan.references:
         first = a.prepare(Wanted([], _chosen(first, plan), False, {}, dict(plan.references)))
-    if plan.only and not (first.resources or second.resources):
-        raise SchemaError("none of the named tables is there", hint="check the names given with --only")
     if _differ(first, second) or plan.naming:
         untracked = [name for name in second.untracked if not plan.only and fold(name) not in _excluded(plan)]
         second = b.prepare(
@@ -146,9 +144,24 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
         if _differ(second, first):
             first = a.prepare(Wanted(_wanted(second, plan), [], create and plan.direction != PUSH))
     both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
+    _check_named(plan, first, second)
     report.tracked = sorted(both - before)
     report.resources = tuple(sorted({item.wire for item in _wanted(first, plan)} & both))
     return Scope(report.resources, _filters(first, plan), plan.delete_left)
+
+
+def _check_named(plan: Plan, first: Described, second: Described) -> None:
+    """Raises UsageError when a name given with ``--only`` or ``--exclude`` is nowhere."""
+    known = {fold(name) for described in (first, second) for name in described.untracked}
+    known |= {
+        fold(name) for described in (first, second) for item in described.resources for name in (item.wire, item.name)
+    }
+    for name in (*plan.only, *plan.exclude):
+        if fold(name) not in known:
+            raise UsageError(
+                f"there is no table or resource {name!r} at either end",
+                hint=f"there are: {', '.join(sorted(known)) or 'none'}",
+            )
 
 
 def _wanted(described: Described, plan: Plan) -> list[Definition]:

@@ -43,7 +43,6 @@ from tallystick.sync.replica import (
 )
 from tallystick.version import VERSION
 
-
 ATTEMPTS = 8
 """How often a page is tried while the application changes the very same rows."""
 

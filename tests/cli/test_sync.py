@@ -1,0 +1,146 @@
+"""``tallystick sync``, ``verify`` and ``repair``."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_sync_creates_the_second_end_and_says_what_it_did(run, people):
+    done = run("sync", "a.db", "b.db")
+    assert done.code == 0
+    assert "now tracked: people" in done.out
+    assert "2 records" in done.out
+    assert people("b.db", "SELECT count(*) FROM people") == [(2,)]
+    assert "nothing to do" in run("sync", "a.db", "b.db").out
+
+
+def test_json_holds_the_whole_report(run, people):
+    report = run("sync", "a.db", "b.db", "--json", "--run-name", "nightly").json
+    assert report["pushed"]["people"] == {"created": 2}
+    assert report["run"] == "nightly"
+    assert report["records"] == 2
+    assert run("log", "a.db", "--json").json[0]["name"] == "nightly"
+
+
+def test_a_dry_run_moves_nothing(run, people):
+    run("sync", "a.db", "b.db")
+    people("a.db", "UPDATE people SET age=31 WHERE id='p1'", "DELETE FROM people WHERE id='p2'")
+    announced = run("sync", "a.db", "b.db", "--dry-run", "--json").json
+    assert announced["a.db -> b.db"]["people"] == {"changes": 1, "deletions": 1}
+    assert people("b.db", "SELECT age FROM people ORDER BY id") == [(30,), (40,)]
+
+
+def test_conflicts_that_wait_are_exit_code_1_until_somebody_decides(run, people):
+    run("sync", "a.db", "b.db")
+    people("a.db", "UPDATE people SET age=1 WHERE id='p1'")
+    people("b.db", "UPDATE people SET age=2 WHERE id='p1'")
+    assert run("sync", "a.db", "b.db", "--conflict", "ask").code == 1
+    assert run("conflicts", "list", "a.db", "--json").json == [
+        {"resource": "people", "key": "p1", "versions": 2, "waits": "yes"}
+    ]
+    versions = run("conflicts", "show", "a.db", "people", "p1", "--json").json
+    assert sorted(version["content"]["age"] for version in versions) == [1, 2]
+    take = next(version["version"] for version in versions if version["content"]["age"] == 2)
+    assert run("conflicts", "resolve", "a.db", "people", "p1", "--take", str(take)).code == 0
+    assert run("sync", "a.db", "b.db", "--conflict", "ask").code == 0
+    assert people("a.db", "SELECT age FROM people WHERE id='p1'") == [(2,)]
+    log = run("conflicts", "list", "a.db", "--log", "--json").json
+    assert [entry["content"]["age"] for entry in log] == [1]
+    assert run("conflicts", "undo", "a.db", str(log[0]["id"])).code == 0
+    assert people("a.db", "SELECT age FROM people WHERE id='p1'") == [(1,)]
+
+
+def test_a_field_policy_decides_for_that_field(run, people):
+    run("sync", "a.db", "b.db")
+    people("a.db", "UPDATE people SET age=1, full_name='A' WHERE id='p1'")
+    people("b.db", "UPDATE people SET age=2, full_name='B' WHERE id='p1'")
+    run("sync", "a.db", "b.db", "--conflict", "other", "--conflict", "people.full_name=this")
+    for name in ("a.db", "b.db"):
+        assert people(name, "SELECT full_name, age FROM people WHERE id='p1'") == [("A", 2)]
+
+
+def test_held_deletions_are_exit_code_4_and_named_with_the_flag_that_lets_them_through(run, people):
+    rows = ", ".join(f"('n{number}', 'n', {number})" for number in range(50))
+    people("a.db", f"INSERT INTO people VALUES {rows}")
+    run("sync", "a.db", "b.db")
+    people("a.db", "DELETE FROM people WHERE full_name='n'")
+    done = run("sync", "a.db", "b.db")
+    assert done.code == 4
+    assert "--allow-deletes 50" in done.err
+    assert run("sync", "a.db", "b.db", "--allow-deletes", "50").code == 0
+    assert people("b.db", "SELECT count(*) FROM people") == [(2,)]
+
+
+def test_only_exclude_where_and_direction_limit_what_travels(run, people):
+    people("a.db", "CREATE TABLE notes (id TEXT PRIMARY KEY)", "INSERT INTO notes VALUES ('n')")
+    run("sync", "a.db", "b.db", "--only", "people", "--where", "people: age gt 35", "--direction", "push")
+    assert people("b.db", "SELECT id FROM people") == [("p2",)]
+    assert run("sync", "a.db", "b.db", "--exclude", "people").code == 0
+    assert people("b.db", "SELECT id FROM notes") == [("n",)]
+
+
+def test_names_can_be_mapped(run, people):
+    people("b.db", "CREATE TABLE persons (id TEXT PRIMARY KEY, title TEXT, age INTEGER)")
+    done = run("sync", "a.db", "b.db", "--map", "people=persons", "--map", "people.full_name=persons.title")
+    assert done.code == 0
+    assert people("b.db", "SELECT title FROM persons ORDER BY id") == [("Ann",), ("Bob",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    (
+        (("sync", "a.db"), 2, "Missing argument"),
+        (("sync", "a.db", "nope://x"), 2, "no end that tallystick knows"),
+        (("sync", "missing.db", "a.db"), 2, "there is no database"),
+        (("sync", "a.db", "b.db", "--conflict", "sometimes"), 2, "use one of this, other"),
+        (("sync", "a.db", "b.db", "--conflict", "people="), 2, "is no policy"),
+        (("sync", "a.db", "b.db", "--strategy", "destroy"), 2, "create, update, delete, merge"),
+        (("sync", "a.db", "b.db", "--only", "ghosts"), 2, "no table or resource 'ghosts'"),
+        (("sync", "a.db", "b.db", "--where", "people age gt 1"), 2, "--where"),
+        (("sync", "a.db", "b.db", "--where", "people: height gt 1"), 2, "height"),
+        (("sync", "a.db", "b.db", "--allow-deletes", "some"), 2, "neither a number nor all"),
+        (("sync", "a.db", "b.db", "--identity", "guess"), 2, "natural:COLUMN"),
+        (("sync", "a.db", "http://127.0.0.1:1/"), 3, "127.0.0.1"),
+        (("sync", "a.db", "a.db"), 2, "same"),
+        (("frobnicate",), 2, "No such command"),
+        (("conflicts", "resolve", "a.db", "people", "p1"), 2, "exactly one"),
+        (("purge", "a.db", "--older-than", "soon"), 2, "90d"),
+    ),
+)
+def test_mistakes_are_named_without_a_traceback(run, people, words, code, said):
+    run("track", "a.db")
+    done = run(*words)
+    assert done.code == code
+    assert said in done.err + done.out
+    assert "Traceback" not in done.err
+
+
+def test_a_file_that_is_no_database_is_named(run, people, tmp_path):
+    (tmp_path / "bad.db").write_bytes(b"this is not a database, it is a text" * 100)
+    done = run("sync", "a.db", "bad.db")
+    assert done.code != 0
+    assert "bad.db" in done.err
+
+
+def test_verify_is_0_only_when_both_agree(run, people):
+    run("sync", "a.db", "b.db")
+    assert run("verify", "a.db", "b.db", "--deep").code == 0
+    people("a.db", "UPDATE people SET age=99 WHERE id='p1'")
+    done = run("verify", "a.db", "b.db")
+    assert done.code == 1
+    assert "p1" in done.out
+    assert run("verify", "a.db", "b.db", "--json").json["agree"] is False
+
+
+def test_repair_takes_what_bypassed_capture(run, people):
+    run("sync", "a.db", "b.db")
+    people(
+        "a.db",
+        "INSERT INTO tally_applying VALUES (1)",
+        "UPDATE people SET age=77 WHERE id='p1'",
+        "DELETE FROM tally_applying",
+    )
+    assert run("verify", "a.db", "b.db", "--deep").code == 1
+    assert run("repair", "a.db", "b.db").code == 0
+    assert people("b.db", "SELECT age FROM people WHERE id='p1'") == [(77,)]
+    assert run("verify", "a.db", "b.db", "--deep").code == 0
