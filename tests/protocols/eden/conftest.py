@@ -176,9 +176,9 @@ def reader() -> Account:
     return Account("reader", may=lambda _table, method: method is None)
 
 
-@pytest.fixture(params=("tallystick", "eden"))
-def network(request) -> Network:
-    return Network(Wire({}, plain=request.param == "eden"))
+@pytest.fixture
+def network() -> Network:
+    return Network(Wire({}))
 
 
 @pytest.fixture

@@ -17,6 +17,12 @@ ORG, OFFICE, PLACE = "org_organisation", "org_office", "gis_location"
 A, B, C = "urn:uuid:a", "urn:uuid:b", "urn:uuid:c"
 
 
+@pytest.fixture(params=("tallystick", "eden"), autouse=True)
+def kind_of_peers(request, network):
+    """Everything holds between two Tallystick sites and between sites that know nothing of each other."""
+    network.wire.plain = request.param == "eden"
+
+
 def test_a_record_arrives_with_its_components_and_what_they_refer_to(here, there):
     there.put("urn:uuid:place", "Place", PLACE, lat=47.5)
     there.put(A, "One", year=1999)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, NamedTuple
 
@@ -189,7 +189,7 @@ def _keyed(component: Component, child: Table, parent: str) -> Component | None:
     if component.key:
         return component
     key = next((one.name for one in child.fields.values() if one.target == parent), None)
-    return None if key is None else Component(component.table, key, component.alias)
+    return None if key is None else replace(component, key=key)
 
 
 def reply_failure(reply: PushReply) -> str | None:

@@ -107,10 +107,12 @@ class _Exporter:
             progress.newest = moment
 
     def _own_table(self) -> Iterator[Resource]:
-        """Records of the exported table itself that others refer to and that were not selected."""
-        missing = [Target(self._table.name, uuid) for uuid in self._later]
-        for page in _pages(one for one in missing if one not in self._written):
-            yield from self._dependencies({self._table.name: [to.uuid for to in page]}, LEVELS - 1)
+        """Records of the exported table itself that others refer to and that were not selected, step by step."""
+        for step in range(LEVELS):
+            missing = [uuid for uuid in self._later if Target(self._table.name, uuid) not in self._written]
+            self._later.clear()
+            for page in _pages(missing):
+                yield from self._dependencies({self._table.name: page}, LEVELS - 1 - step)
 
     def _page(self, table: Table, records: Sequence[Stored], levels: int, components: bool) -> Iterator[Resource]:
         nested = self._children(table, records) if components else {}

@@ -230,7 +230,8 @@ def write_create(described: Table) -> bytes:
     for component in described.components:
         alias = f' alias="{escape_attribute(component.alias)}"' if component.alias else ""
         lines.append(
-            f'    <resource name="{escape_attribute(component.table)}"{alias} key="{escape_attribute(component.key)}"/>'
+            f'    <resource name="{escape_attribute(component.table)}"{alias} key="{escape_attribute(component.key)}"'
+            f' multiple="{component.many}"/>'
         )
     return ("\n".join(lines) + "\n  </resource>\n</s3xml>\n").encode()
 
@@ -265,7 +266,8 @@ def read_create(body: bytes) -> Table:
         if element.tag in ("data", "reference", "field"):
             fields.append(_form_described(element))
         elif element.tag == "resource":
-            components.append(Component(element.get("name", ""), element.get("key", ""), element.get("alias")))
+            many = element.get("multiple", "True").lower() == "true"
+            components.append(Component(element.get("name", ""), element.get("key", ""), element.get("alias"), many))
     known = (one for one in fields if one.name not in META_FIELDS)
     return table(form.get("name", ""), known, components=tuple(components))
 
