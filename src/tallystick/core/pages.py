@@ -1,4 +1,4 @@
-"""Pages: the unit of transfer, commit, acknowledgement and resumption (DESIGN.md 2 *page*; docs/protocol.md, *Pages*)."""
+"""Pages: the unit of transfer, commit, acknowledgement and resumption (DESIGN.md 2; docs/protocol.md, *Pages*)."""
 
 from __future__ import annotations
 

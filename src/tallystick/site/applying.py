@@ -129,7 +129,8 @@ class _Step:
         if self.forgotten or self.applying.policy.strategy != ALL_METHODS:
             return [], list(rows)
         replacing = self.applying.policy.update == DEFAULT_POLICY.update
-        fast, slow = [], []
+        fast: list[Row] = []
+        slow: list[Row] = []
         special = DELETED | WHOLE | LEFT_SCOPE
         for row in rows:
             if row[STAMP] > self.last_stamp:
@@ -361,7 +362,7 @@ class _Step:
     def _reissued(self, one: Decided) -> Outcome:
         """The record as a new edit of this site, which knows the deletion: children here still need it."""
         before = one.before
-        assert before is not None and one.entry is not None
+        assert before is not None
         (version, *_) = before.shown
         (tick,) = self.ledger.next_ticks(self.tracked, 1)
         dot = (self.ledger.origin, tick)

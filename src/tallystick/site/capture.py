@@ -1,4 +1,4 @@
-"""Tracking: entering a table into the ledger, and noticing when capture was lost (DESIGN.md 4.2 *what triggers miss*)."""
+"""Tracking: entering a table into the ledger, and noticing when capture was lost (DESIGN.md 4.2)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def derived_keys(ledger: Ledger, tracked: Tracked, addresses: Sequence[Address])
 
 
 def reference_keys(ledger: Ledger, wire: str, locals_: Sequence[Value]) -> list[Value]:
-    """Keys of the records that rows of resource ``wire`` with these integers hold; ``\\?integer`` where there is none."""
+    """Keys of the records whose rows in resource ``wire`` have these integers; ``\\?integer`` where there is none."""
     known: Mapping[object, Entry] = {}
     if ledger.has(wire):
         known = ledger.resource(wire).rows.by_locals(sorted({value for value in locals_ if value is not None}, key=str))

@@ -105,14 +105,14 @@ class Reader:
         pending = self.waiting()
         wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
         managed = self._managed(found)
+        plain = self.matches is None and self.keys is None and not pending and not managed
         made: list[Row] = []
         for entry, values in found:
             index = origins.setdefault(entry.origin, len(origins))
-            if values is not None and entry.extra is None and not entry.flags & WHOLE and self.matches is None:
-                if self.keys is None and not pending and not managed:
-                    flags = entry.flags & GENESIS
-                    made.append((entry.key, entry.local, index, entry.tick, entry.stamp, flags, None, *values))
-                    continue
+            if plain and values is not None and entry.extra is None and not entry.flags & WHOLE:
+                flags = entry.flags & GENESIS
+                made.append((entry.key, entry.local, index, entry.tick, entry.stamp, flags, None, *values))
+                continue
             row = self._row(entry, values, index, wholes.get(entry.key), pending, managed)
             if row is not None:
                 made.append(row)

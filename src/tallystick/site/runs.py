@@ -33,7 +33,8 @@ def begin(ledger: Ledger, name: str, peer: str, action: str) -> int:
     stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     number = int(ledger.engine.query("SELECT coalesce(max(id), 0)+1 FROM tally_run")[0][0])
     ledger.engine.execute(
-        "INSERT INTO tally_run(id, name, stamp, peer, action, started, outcome, report) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tally_run(id, name, stamp, peer, action, started, outcome, report) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (number, name, stamp, peer, action, now, "running", "{}"),
     )
     return number

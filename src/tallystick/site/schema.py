@@ -61,7 +61,7 @@ class Identity(StrEnum):
     NATURAL = "natural"
     """The primary key is the key."""
     MAPPED = "mapped"
-    """An integer that each site may choose anew; the key is a UUID, or the integer itself for rows older than tracking."""
+    """An integer that each site may choose anew; the key is a UUID, or, for rows older than tracking, the integer."""
     COLUMN = "column"
     """A uuid column beside an integer primary key is the key."""
     DERIVED = "derived"

@@ -32,7 +32,8 @@ class Plan:
     """What the user wants of a synchronization of ``a`` and ``b``. THIS is ``a`` in both directions.
 
     ``policies`` are by wire name, "" for the rest. ``where`` are filters by wire name. ``identity`` is "", "same",
-    "separate" or "natural:FIELD,FIELD". ``allowed`` deletions per resource pass the guards, -1 for all. ``naming`` maps names of ``b`` (``table`` or ``table.column``) to wire names.
+    "separate" or "natural:FIELD,FIELD". ``allowed`` deletions per resource pass the guards, -1 for all. ``naming``
+    maps names of ``b`` (``table`` or ``table.column``) to wire names.
     """
 
     only: tuple[str, ...] = ()

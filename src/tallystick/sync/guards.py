@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from tallystick.errors import GuardStopped
 
 DELETIONS = 20
 SHARE = 0.30
@@ -47,13 +44,3 @@ def parse_allowance(text: str) -> int:
     if number < 0:
         raise ValueError(text)
     return number
-
-
-def stopped(held: Mapping[str, int], records: Mapping[str, int], target: str) -> GuardStopped:
-    """The error that names what was held and the flag that lets it through."""
-    listed = ", ".join(f"{count} of {records.get(wire, 0)} {wire}" for wire, count in sorted(held.items()))
-    most = max(held.values())
-    return GuardStopped(
-        f"held back deletions at {target}: {listed}; everything else was applied",
-        hint=f"look at what was deleted at the other end; if it is right, run again with --allow-deletes {most} (or all)",
-    )

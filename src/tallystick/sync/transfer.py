@@ -36,7 +36,8 @@ def transfer(
     """One pass from ``source`` to ``target``, resumable at the target's last committed page.
 
     ``settings`` say how the target applies; ``known`` is its digest. ``keys`` restricts live records of a resource
-    to those named (first contact); deletions of the resources in ``held`` stay where they are. Raises what the port raises; whatever was applied stays applied.
+    to those named (first contact); deletions of the resources in ``held`` stay where they are. Raises what the port
+    raises; whatever was applied stays applied.
     """
     done = Transfer()
     selection = Selection(settings.scope, known, keys or {}, held=held or [])

@@ -78,7 +78,8 @@ class Rows(Protocol):
     ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
         """Entries with ``seq < entry.seq <= until`` in seq order, each with the row's field values (None: no row).
 
-        ``dead`` True asks for entries flagged as deleted only, False for the others only. Entries without ``extra`` and without the flag WHOLE (4) whose (origin, tick) one of ``skip`` covers (same origin, tick not greater) are
+        ``dead`` True asks for entries flagged as deleted only, False for the others only. Entries without ``extra``
+        and without the flag WHOLE (4) whose (origin, tick) one of ``skip`` covers (same origin, tick not greater) are
         left out.
         """
 

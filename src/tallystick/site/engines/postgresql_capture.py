@@ -18,7 +18,7 @@ from tallystick.core.values import Logical
 from tallystick.site.engines.engine import Address, Mark, captured_columns
 from tallystick.site.engines.postgresql_schema import OWN_FUNCTIONS, Shape
 from tallystick.site.engines.postgresql_sql import SCHEMA, literal, qualified, quoted
-from tallystick.site.engines.postgresql_types import ColumnType, differs, key_text
+from tallystick.site.engines.postgresql_types import ColumnType, key_text, same
 from tallystick.site.schema import Definition
 
 _WORD = 60
@@ -127,12 +127,11 @@ def triggers(number: int, member: Member, definition: Definition, shape: Shape) 
     ]
     names = ["tally_insert", "tally_update", "tally_delete", "tally_truncate"]
     if member.kind == "r":
-        changed = " OR ".join(
-            differs(shape.columns[name], f"OLD.{quoted(name)}", f"NEW.{quoted(name)}")
-            for name in definition.key_columns
+        stayed = " AND ".join(
+            same(shape.columns[name], f"OLD.{quoted(name)}", f"NEW.{quoted(name)}") for name in definition.key_columns
         )
         statements.append(
-            f"CREATE TRIGGER tally_move AFTER UPDATE ON {member.sql} FOR EACH ROW WHEN (({changed}) AND {_WHEN}) "
+            f"CREATE TRIGGER tally_move AFTER UPDATE ON {member.sql} FOR EACH ROW WHEN (({stayed}) IS NOT TRUE AND {_WHEN}) "
             f"EXECUTE FUNCTION {move}()"
         )
         names.append("tally_move")
@@ -186,13 +185,13 @@ class _Source:
     def words(self, old: str, new: str) -> list[str]:
         """The changed-columns bitmap, 60 columns a word. Key columns of joined rows are equal: they cost nothing."""
         conditions = [
-            differs(kind, f"{old}.{quoted(name)}", f"{new}.{quoted(name)}") for name, kind in self.fields.items()
+            same(kind, f"{old}.{quoted(name)}", f"{new}.{quoted(name)}") for name, kind in self.fields.items()
         ]
         joined = old == "o"
         words = []
         for start in range(0, len(conditions), _WORD):
             bits = [
-                f"CASE WHEN {condition} THEN {1 << bit}::bigint ELSE 0 END"
+                f"CASE WHEN {condition} THEN 0 ELSE {1 << bit}::bigint END"
                 for bit, condition in enumerate(conditions[start : start + _WORD])
                 if not (joined and start + bit < len(self.keys))
             ]
@@ -276,7 +275,7 @@ class _Source:
         columns = " || ',' || ".join(f"x.w{index}::text" for index in range(len(words)))
         changed = " OR ".join(f"x.w{index} <> 0" for index in range(len(words)))
         groups = ", ".join(f"x.w{index}" for index in range(len(words)))
-        source = f", {named} FROM old_rows o JOIN new_rows n ON {self.same_row()}{where}"
+        source = f", {named} FROM new_rows n JOIN old_rows o ON {self.same_row()}{where}"
         return self.mark("U", columns, self.key("o"), source, f" WHERE {changed} GROUP BY x.chunk, {groups}")
 
     def _crossed(self, kind: str, table: str, row: str, other: str, stayed: str) -> str:

@@ -145,13 +145,15 @@ def key_text(kind: ColumnType, column: str) -> str:
     return reading(kind, column).removesuffix("::float8").removesuffix("::text") + "::text"
 
 
-def differs(kind: ColumnType, old: str, new: str) -> str:
-    """The SQL condition that two values of a column differ, for any type, whatever operators it has."""
-    if kind.known in ("text", "varchar", "bpchar"):
-        return f'{old} COLLATE "C" IS DISTINCT FROM {new} COLLATE "C"'
-    if kind.known in _COMPARABLE:
-        return f"{old} IS DISTINCT FROM {new}"
-    return f"pg_catalog.record_image_ne(ROW({old}), ROW({new}))"
+def same(kind: ColumnType, old: str, new: str) -> str:
+    """The SQL condition that two values of a column are one, for any type, whatever operators it has.
+
+    Equality with two tests for null is a little faster than IS NOT DISTINCT FROM, and capture pays it per column.
+    """
+    collate = ' COLLATE "C"' if kind.known in ("text", "varchar", "bpchar") else ""
+    if collate or kind.known in _COMPARABLE:
+        return f"({old}{collate} = {new}{collate} OR ({old} IS NULL AND {new} IS NULL))"
+    return f"pg_catalog.record_image_eq(ROW({old}), ROW({new}))"
 
 
 def declared_type(column: Column) -> str:
