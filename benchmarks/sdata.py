@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import statistics
 import time
 from collections import deque
@@ -69,5 +70,122 @@ def codec(count: int = 20_000) -> dict[str, Any]:
     return figures
 
 
+# Whole passes ---------------------------------------------------------------------------------------------------
+
+
+def serve(application: str, port: int, count: int, width: int) -> None:
+    """A provider over a store in memory, in this process, until it is ended."""
+    import uvicorn
+
+    from tallystick.core.values import Logical
+    from tallystick.protocols.sdata.kinds import Contract, Kind, Property
+    from tallystick.protocols.sdata.memory import MemoryStore
+    from tallystick.protocols.sdata.provider import Dataset, Provider, sdata_application
+
+    properties = (
+        Property(name="name"),
+        Property(name="website"),
+        Property(name="creditLimit", type=Logical.DECIMAL),
+        Property(name="notes"),
+    )
+    kinds = (Kind(name="accounts", element="account", properties=properties),)
+    base = f"http://127.0.0.1:{port}/sdata"
+    store = MemoryStore(f"{base}/{application}/crm/-", Contract(name="crm", namespace=NAMESPACE, kinds=kinds))
+    for number in range(count):
+        payload = entry(number, width).payload
+        assert payload is not None
+        store.create(kinds[0], payload)
+    gc.collect()
+    gc.freeze()
+    provider = Provider(base, [Dataset(application, "crm", "-", store)])
+    uvicorn.run(sdata_application(provider), host="127.0.0.1", port=port, log_level="error")
+
+
+def passes(count: int = 50_000, width: int = 10) -> dict[str, Any]:
+    """A full pass provider -> engine -> provider over loopback, then passes with nothing new."""
+    import subprocess
+    import sys
+    import urllib.request
+
+    from tallystick.protocols.sdata.engine import run_pass
+    from tallystick.protocols.sdata.remote_jobs import Remote, Run
+    from tallystick.protocols.sdata.transport import HttpTransport
+
+    ports = {"books": 5493, "shop": 5494}
+    counts = {"books": count, "shop": 0}
+    servers = [
+        subprocess.Popen([sys.executable, __file__, "serve", name, str(port), str(counts[name]), str(width)])
+        for name, port in ports.items()
+    ]
+    try:
+        remotes = []
+        for name, port in ports.items():
+            root = f"http://127.0.0.1:{port}"
+            _wait_for(f"{root}/sdata", urllib.request.urlopen)
+            remotes.append(Remote(f"{root}/sdata/{name}/crm/-/accounts", HttpTransport(root)))
+        processes = {"source": servers[0].pid, "target": servers[1].pid, "engine": os.getpid()}
+        before = {name: _cpu(which) for name, which in processes.items()}
+        start = time.perf_counter()
+        report = run_pass(remotes[0], remotes[1], Run("benchmark", "1"))
+        seconds = time.perf_counter() - start
+        assert report.applied == count, report
+        quiet = []
+        for number in range(7):
+            start = time.perf_counter()
+            run_pass(remotes[0], remotes[1], Run("benchmark", str(number + 2)))
+            quiet.append(time.perf_counter() - start)
+        return {
+            "store": "memory",
+            "entries": count,
+            "pages": report.pages,
+            "entries_per_second": round(count / seconds),
+            "no_change_ms": round(statistics.median(quiet) * 1000, 1),
+            "cpu_seconds": {name: round(_cpu(which) - before[name], 2) for name, which in processes.items()},
+            "peak_rss_mb": {name: _peak(which) for name, which in processes.items()},
+        }
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait(10)
+
+
+def _wait_for(url: str, opened: Callable[[str], Any]) -> None:
+    for _ in range(300):
+        try:
+            with opened(url):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"{url} did not come up")
+
+
+def _cpu(process: int) -> float:
+    with open(f"/proc/{process}/stat") as status:
+        fields = status.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak(process: int) -> int:
+    with open(f"/proc/{process}/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM"))
+    return round(int(line.split()[1]) / 1024)
+
+
+def main() -> None:
+    """Print the figures asked for."""
+    import sys
+
+    wanted = sys.argv[1:]
+    if wanted[:1] == ["serve"]:
+        serve(wanted[1], int(wanted[2]), int(wanted[3]), int(wanted[4]))
+        return
+    figures: dict[str, Any] = {}
+    if not wanted or "codec" in wanted:
+        figures["codec"] = codec()
+    if not wanted or "passes" in wanted:
+        figures["passes"] = passes()
+    print(json.dumps(figures, indent=2))
+
+
 if __name__ == "__main__":
-    print(json.dumps({"codec": codec()}, indent=2))
+    main()

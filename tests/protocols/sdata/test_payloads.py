@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from tallystick.errors import ValueRejected
 from tallystick.protocols.sdata.documents import parse_document
 from tallystick.protocols.sdata.errors import MalformedMessage, MessageTooLarge
-from tallystick.protocols.sdata.payloads import Collection, Field, Payload, checked_uuid, read_payload, write_payload
+from tallystick.protocols.sdata.payloads import (
+    Collection,
+    Field,
+    Payload,
+    checked_uuid,
+    read_identity,
+    read_payload,
+    write_payload,
+)
 
 CRM = "http://schemas.example/crm/1"
 U1 = "3b9f6a52-1c8d-4e07-a5f4-60d2c7e9138b"
@@ -86,6 +94,17 @@ def test_what_is_no_uuid_is_refused(text: str) -> None:
         read("", f'sdata:uuid="{text}"')
     with pytest.raises(MalformedMessage, match="no UUID"):
         read(f'<salesPerson sdata:uuid="{text}"/>')
+
+
+@pytest.mark.parametrize(
+    "xml",
+    (
+        f'<a xmlns="c" {PREFIXES} sdata:uuid="{U1}" sdata:isDeleted="true"><x>1</x></a>',
+        f'<a xmlns="c" {PREFIXES}><sync:uuid>{U1}</sync:uuid><sync:isDeleted/><x>1</x></a>',
+    ),
+)
+def test_identity_alone_is_read_in_every_form(xml: str) -> None:
+    assert read_identity(parse_document(xml.encode())) == Payload("a", "c", uuid=U1, deleted=True)
 
 
 def test_a_reference_has_identity_and_no_content() -> None:

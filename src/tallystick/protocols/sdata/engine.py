@@ -70,7 +70,7 @@ def run_pass(
         answer = job.start(target.digest(), ENTRY_TYPE) or job.result()
         for body, seen in _pages(job, answer.body, ahead, report):
             _carry(target, body, run, telling, report)
-            report.entries += seen.statuses.total()
+            report.entries += seen.entries
             if progress is not None:
                 progress(report)
     return report

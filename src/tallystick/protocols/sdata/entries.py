@@ -16,7 +16,7 @@ from tallystick.protocols.sdata.documents import Limits, expect_root, parse_docu
 from tallystick.protocols.sdata.errors import MalformedMessage
 from tallystick.protocols.sdata.escaping import escape, escape_attribute
 from tallystick.protocols.sdata.names import ATOM, ENTRY_TYPE, HTTP, OPENSEARCH, SDATA, SYNC, TALLY, XSI
-from tallystick.protocols.sdata.payloads import Payload, checked_uuid, read_payload, write_payload
+from tallystick.protocols.sdata.payloads import Payload, checked_uuid, read_identity, read_payload, write_payload
 
 NAMESPACES: Final = f"""xmlns="{ATOM}"
     xmlns:sdata="{SDATA}"
@@ -90,7 +90,7 @@ _TEXTS: Final = {
 
 
 def read_entry(element: etree._Element, limits: Limits, bare: bool = False) -> Entry:
-    """The entry in an ``atom:entry`` element; ``bare``: without its payload.
+    """The entry in an ``atom:entry`` element; ``bare``: of its payload the identity only.
 
     Raises MalformedMessage or MessageTooLarge from what it contains.
     """
@@ -106,8 +106,7 @@ def read_entry(element: etree._Element, limits: Limits, bare: bool = False) -> E
         elif tag == _STATE:
             found["state"] = read_state(child)
         elif tag == _PAYLOAD:
-            if not bare:
-                found["payload"] = _read_payload(child, limits, old)
+            found["payload"] = _read_payload(child, limits, old, bare)
         else:
             _read_rare(tag, child, found, old)
     if old:
@@ -140,13 +139,13 @@ def _read_old_form(tag: str, child: etree._Element, old: dict[str, object]) -> N
         old["deleted"] = text_of(child).lower() in ("", "true", "1")
 
 
-def _read_payload(element: etree._Element, limits: Limits, old: dict[str, object]) -> Payload | None:
+def _read_payload(element: etree._Element, limits: Limits, old: dict[str, object], bare: bool) -> Payload | None:
     payload = None
     for child in element:
         if child.tag in (_OLD_UUID, _OLD_DELETED):
             _read_old_form(child.tag, child, old)
         elif payload is None:
-            payload = read_payload(child, limits.depth)
+            payload = read_identity(child) if bare else read_payload(child, limits.depth)
         else:
             raise MalformedMessage("an entry's payload holds more than one resource")
     if (payload is None or not payload.uuid) and (uuid := element.get(f"{{{SDATA}}}uuid")):

@@ -80,7 +80,7 @@ class Feed(msgspec.Struct, frozen=True):
 class FeedReader:
     """A feed read while it arrives: give it bytes, take entries, close it for the head. Memory stays flat.
 
-    ``bare`` leaves payloads out, for those who only want outcomes or states.
+    ``bare`` leaves all of payloads but their identity out, for those who only want outcomes or states.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, bare: bool = False) -> None:
@@ -161,12 +161,10 @@ def read_feed(data: bytes, limits: Limits = DEFAULT_LIMITS, *, bare: bool = Fals
 
 
 class Glance(NamedTuple):
-    """What an engine needs of a page that it forwards unread: its head, and its entries counted by HTTP status.
-
-    The status is 0 where an entry has none, as in source feeds.
-    """
+    """What an engine needs of a page that it forwards unread: its head, how many entries, how many of each status."""
 
     head: FeedHead
+    entries: int
     statuses: Counter[int]
 
 
@@ -174,19 +172,25 @@ def glance(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Glance:
     """A feed looked at, not read: a third of the cost. Raises MalformedMessage or MessageTooLarge."""
     root = parse_document(data, limits)
     expect_root(root, _FEED)
-    texts = [element.findtext(_STATUS, "0").strip() for element in root.iterfind(ENTRY)]
-    if len(texts) > limits.entries:
+    entries = len(root.findall(ENTRY))
+    if entries > limits.entries:
         raise MessageTooLarge(f"the message has more than {limits.entries} entries")
+    texts: list[str] = _STATUSES(root)  # type: ignore[assignment]
     counted = Counter(texts)
-    return Glance(_read_head(root), Counter({int(text) if text.isdigit() else 0: n for text, n in counted.items()}))
+    statuses = Counter({int(text): count for text, count in counted.items() if text.strip().isdigit()})
+    return Glance(_read_head(root), entries, statuses)
+
+
+_PREFIXES: Final = {"atom": ATOM, "http": HTTP}
+_STATUSES: Final = etree.XPath("atom:entry/http:httpStatus/text()", namespaces=_PREFIXES, smart_strings=False)
+_AROUND: Final = etree.XPath("*[not(self::atom:entry)]", namespaces=_PREFIXES)
 
 
 def _read_head(root: etree._Element) -> FeedHead:
     found: dict[str, object] = {}
     links, diagnoses = [], []
-    for child in root:
-        if child.tag == ENTRY:
-            continue
+    around: list[etree._Element] = _AROUND(root)  # type: ignore[assignment]
+    for child in around:
         namespace, name = split(child.tag)
         if namespace == ATOM and name in ("id", "title", "updated"):
             found[name] = text_of(child)
@@ -209,7 +213,6 @@ def _read_head(root: etree._Element) -> FeedHead:
 _COUNTS: Final = {"totalResults": "total", "startIndex": "start", "itemsPerPage": "per_page"}
 _DIGEST: Final = f"{{{SYNC}}}digest"
 _PAYLOAD: Final = f"{{{SDATA}}}payload"
-_STATUS: Final = f"{{{HTTP}}}httpStatus"
 
 
 def _read_count(text: str) -> int | None:

@@ -125,6 +125,20 @@ def read_payload(element: etree._Element, depth: int = 32, namespace: str = "") 
     return Payload(name, shown, values, uuid, key, url, lookup, descriptor, deleted, text)
 
 
+def read_identity(element: etree._Element) -> Payload:
+    """Who the resource in ``element`` is and whether it was deleted, without its content.
+
+    Raises MalformedMessage for a uuid that is none.
+    """
+    own, name = _split(element.tag)
+    uuid, key, url, lookup, descriptor, deleted = _identity(element)
+    if not uuid and (old := element.findtext(_OLD_UUID)):
+        uuid = checked_uuid(old)
+    if not deleted and (old := element.findtext(_OLD_DELETED)) is not None:
+        deleted = old.strip().lower() in ("", *_TRUE)
+    return Payload(name, own, {}, uuid, key, url, lookup, descriptor, deleted)
+
+
 _split = lru_cache(maxsize=1024)(split)
 
 

@@ -127,7 +127,7 @@ def stored_payload(resource: Resource, url: str) -> Payload:
     return Payload(payload.name, payload.namespace, payload.fields, resource.uuid, resource.key, url)
 
 
-def result_report(feed: Feed, run_name: str, run_stamp: str, received: str) -> ResultReport:
+def result_report(feed: Feed, page: bytes, run_name: str, run_stamp: str, received: str) -> ResultReport:
     """What a source keeps of a page posted to ``$syncResults``; the endpoint is taken from the feed's id (13)."""
     return ResultReport(
         run_name=run_name,
@@ -144,10 +144,10 @@ def result_report(feed: Feed, run_name: str, run_stamp: str, received: str) -> R
                 etag=entry.etag,
                 diagnoses=entry.diagnoses,
                 state=entry.state,
-                payload=entry.payload,
             )
             for entry in feed.entries
         ),
+        page=page,
     )
 
 

@@ -186,17 +186,20 @@ class ResultEntry(msgspec.Struct, frozen=True, kw_only=True):
     etag: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
     state: SyncState | None = None
-    payload: Payload | None = None
 
 
 class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One page posted to ``$syncResults``: its run and the endpoint whose results they are."""
+    """One page posted to ``$syncResults``: its run and the endpoint whose results they are.
+
+    ``page`` is the page as it came: payloads are in there for whoever looks, and cost nobody else anything.
+    """
 
     run_name: str
     run_stamp: str
     endpoint: str
     received: str
     entries: tuple[ResultEntry, ...]
+    page: bytes = b""
 
 
 class SDataStore(Protocol):

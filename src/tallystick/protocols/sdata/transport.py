@@ -117,7 +117,11 @@ class HttpTransport:
                 redirect=False,
             )
             try:
-                data = answer.read(LARGEST_ANSWER + 1, decode_content=True)
+                declared = answer.headers.get("content-length", "")
+                bounded = (
+                    declared.isdigit() and int(declared) <= LARGEST_ANSWER and "content-encoding" not in answer.headers
+                )
+                data = answer.read() if bounded else answer.read(LARGEST_ANSWER + 1, decode_content=True)
             finally:
                 answer.release_conn()
         except urllib3.exceptions.HTTPError as error:

@@ -257,9 +257,10 @@ def results(call: Call) -> Answer:
     """``$syncResults``, with or without a selector: a page of results for the run log (spec 13)."""
     call.expect("POST")
     call.require("sync")
-    feed = call.feed()
+    feed = call.feed(bare=True)
     if any(entry.status is None for entry in feed.entries):
         raise MalformedMessage("an entry of the result feed has no http:httpStatus")
     run_name, run_stamp = call.arguments.run
-    call.store.keep_results(call.kind, result_report(feed, run_name[:200], run_stamp[:200], call.stamp))
+    report = result_report(feed, call.body, run_name[:200], run_stamp[:200], call.stamp)
+    call.store.keep_results(call.kind, report)
     return Answer()
