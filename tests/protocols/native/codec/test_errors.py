@@ -44,6 +44,7 @@ def test_an_error_comes_back_as_the_class_that_it_was(kind):
         (TimedOut("slow"), PeerUnreachable),
         (errors.InternalError("oh"), PeerError),
         (ValueError("secret content"), PeerError),
+        (errors.FilterError("deep", code="filter-too-deep"), errors.FilterError),
     ),
     ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
 )

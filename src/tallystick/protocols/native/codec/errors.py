@@ -143,14 +143,24 @@ def decode_error(status: int, body: bytes, peer: str) -> TallystickError:
     hint = form.hint[:2000] or None
     if form.retry and status >= 408 and status not in (507,):
         return _transient(form, message, hint)
-    known = error_class(form.code)
+    known = _class_of(form.code)
     if known is None or issubclass(known, RequestError | AccessError | PeerError):
         kind: type[PeerError] = PeerRefused if form.code not in ("malformed", "version") else PeerProtocolError
         kind = kind if status < 500 else PeerError
         return kind(message, hint=hint, code=form.code)
     if form.code == "internal":
         return PeerError(message, hint=hint, code=form.code)
-    return known(message, hint=hint)
+    return known(message, hint=hint, code=form.code)
+
+
+def _class_of(code: str) -> type[TallystickError] | None:
+    """The class of a code, or of what it refines: ``filter-too-deep`` is a ``filter``."""
+    while code:
+        known = error_class(code)
+        if known is not None:
+            return known
+        code = code.rpartition("-")[0]
+    return None
 
 
 def _transient(form: ErrorForm, message: str, hint: str | None) -> TallystickError:
