@@ -142,8 +142,10 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
         second = b.prepare(
             Wanted(_wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
         )
-        if _differ(second, first):
-            first = a.prepare(Wanted(_wanted(second, plan), [], create and plan.direction != PUSH))
+    here = {item.wire for item in first.resources}
+    lacking = [item for item in _wanted(second, plan) if item.wire not in here]
+    if lacking and (plan.direction != PUSH or first.untracked):
+        first = a.prepare(Wanted(lacking, [], create and plan.direction != PUSH))
     both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
     _check_named(plan, first, second)
     report.tracked = sorted(both - before)
@@ -265,7 +267,9 @@ def _pass(
         known = Known("", {}, known.prints, recent=known.recent)
     keys = {} if known.state else _first_contact(source, target, scope, known, plan)
     held = _guarded(source, target, Selection(scope, known, keys), plan, report)
-    done: Transfer = transfer(source, target, settings, known, keys=keys, held=held, progress=plan.progress)
+    done: Transfer = transfer(
+        source, target, settings, known, keys=keys, since=stated.seq, held=held, progress=plan.progress
+    )
     tallies = report.pushed if direction == PUSH else report.pulled
     for wire, tally in done.tallies.items():
         tallies.setdefault(wire, Tally()).add(tally)
