@@ -215,8 +215,11 @@ class SQLiteEngine:
     @contextmanager
     def capture_off(self) -> Iterator[None]:
         self.execute("INSERT INTO tally_applying VALUES (1)")
-        yield
-        self.execute("DELETE FROM tally_applying")
+        try:
+            yield
+        finally:
+            if self.connection.in_transaction:
+                self.execute("DELETE FROM tally_applying")
 
     def rows(self, number: int, definition: Definition, parents: Mapping[str, int]) -> SQLiteRows:
         return SQLiteRows(self, number, definition, parents)
