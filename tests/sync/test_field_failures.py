@@ -13,9 +13,11 @@ import pytest
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.errors import SchemaError
 from tallystick.site import parking
+from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.site.retention import purge
 from tallystick.site.stamping import stamp
-from tallystick.sync.replica import Wanted
+from tallystick.sync.local import LocalReplica
+from tallystick.sync.replica import Closing, Meeting, Scope, Selection, Settings, Wanted
 from tallystick.sync.verification import verify
 from tallystick.testing.contract import settle, sync
 
@@ -267,7 +269,7 @@ def test_siblings_travel_through_a_third_site(sqlite_workshop):
 @pytest.mark.parametrize(
     ("declared", "value"),
     (
-        ("TEXT", "üñí \u0000 x" .replace("\u0000", "0")),
+        ("TEXT", "üñí \u0000 x".replace("\u0000", "0")),
         ("TEXT", "quote ' \" ; DROP TABLE item --"),
         ("BLOB", b"\x00\xff\x80"),
         ("INTEGER", 9223372036854775807),
@@ -299,7 +301,7 @@ def test_names_with_spaces_and_quotes_work(sqlite_workshop):
     schema = 'CREATE TABLE "odd ""table\'; --" ("the key" TEXT PRIMARY KEY, "a ""b\' c" TEXT, "select" INTEGER)'
     a, b = sqlite_workshop.end("a", schema), sqlite_workshop.end("b")
     sync(a, b)
-    a.execute('INSERT INTO "odd ""table\'; --" VALUES (\'k\', \'v\', 1)')
+    a.execute("INSERT INTO \"odd \"\"table'; --\" VALUES ('k', 'v', 1)")
     sync(a, b)
     b.execute('UPDATE "odd ""table\'; --" SET "a ""b\' c"=\'w\'')
     sync(a, b)
@@ -324,9 +326,13 @@ def test_without_rowid_composite_and_null_keys_work(sqlite_workshop):
         "CREATE TABLE n (a TEXT, b INTEGER, v TEXT, PRIMARY KEY (a, b))",
     )
     a, b = sqlite_workshop.end("a", *schema), sqlite_workshop.end("b")
-    a.execute("INSERT INTO w VALUES ('x,y', 1, 'v'), ('\\', 2, 'w')", "INSERT INTO n VALUES (NULL, 1, 'p'), ('q', NULL, 'r')")
+    a.execute(
+        "INSERT INTO w VALUES ('x,y', 1, 'v'), ('\\', 2, 'w')", "INSERT INTO n VALUES (NULL, 1, 'p'), ('q', NULL, 'r')"
+    )
     sync(a, b)
-    b.execute("UPDATE w SET v='changed' WHERE b=2", "UPDATE n SET v='changed' WHERE a IS NULL", "DELETE FROM n WHERE a='q'")
+    b.execute(
+        "UPDATE w SET v='changed' WHERE b=2", "UPDATE n SET v='changed' WHERE a IS NULL", "DELETE FROM n WHERE a='q'"
+    )
     sync(a, b)
     assert a.rows("SELECT * FROM w ORDER BY b") == [("x,y", 1, "v"), ("\\", 2, "changed")]
     assert a.rows("SELECT * FROM n") == [(None, 1, "changed")]
@@ -387,3 +393,65 @@ def test_writes_while_a_sync_runs_are_captured(sqlite_workshop, tmp_path):
     assert written
     assert b.rows("SELECT * FROM t ORDER BY id") == a.rows("SELECT * FROM t ORDER BY id")
     agree_deeply(a, b)
+
+
+def test_a_row_touched_while_a_pass_goes_on_is_not_forgotten(sqlite_workshop, tmp_path):
+    a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+    b = sqlite_workshop.end("b", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x" * 100) for n in range(6000)])
+    for end in (a, b):
+        end.replica.prepare(Wanted([], ["t"]))
+    scope, site = Scope(("t",)), a.replica.describe().site
+    settings = Settings(site, scope)
+    pages = a.replica.changes(Selection(scope, b.replica.digest(site, scope)))
+    b.replica.apply(next(pages), settings)
+    a.execute("UPDATE t SET v=v WHERE id='k05999'")
+    other = LocalReplica.open(SQLiteEngine(tmp_path / "a.db"), "other")
+    other.meet(Meeting("", "", "", "", scope))
+    other.close()
+    for item in pages:
+        if isinstance(item, Closing):
+            b.replica.acknowledge(item, settings)
+        else:
+            b.replica.apply(item, settings)
+    assert b.rows("SELECT count(*) FROM t") == [(5999,)]
+    sync(a, b)
+    assert b.rows("SELECT count(*) FROM t") == [(6000,)]
+
+
+def test_a_resumed_pass_does_not_claim_what_came_after_it(sqlite_workshop):
+    a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+    b = sqlite_workshop.end("b", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x" * 100) for n in range(6000)])
+    for end in (a, b):
+        end.replica.prepare(Wanted([], ["t"]))
+    scope, site = Scope(("t",)), a.replica.describe().site
+    pages = a.replica.changes(Selection(scope, b.replica.digest(site, scope)))
+    b.replica.apply(next(pages), Settings(site, scope))
+    pages.close()
+    a.execute("INSERT INTO t VALUES ('after', 'the break')", "UPDATE t SET v='changed' WHERE id='k00001'")
+    sync(a, b)
+    sync(a, b)
+    assert b.rows("SELECT * FROM t ORDER BY id") == a.rows("SELECT * FROM t ORDER BY id")
+
+
+def test_a_row_written_during_first_contact_is_not_forgotten(sqlite_workshop):
+    rows = [(f"k{n}", "v") for n in range(50)]
+    ends = []
+    for name in ("a", "b"):
+        end = sqlite_workshop.end(name, "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+        end.connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
+        ends.append(end)
+    a, b = ends
+    a.execute("UPDATE t SET v='differs' WHERE id='k7'")
+    found = a.replica.ranges
+
+    def late(resource, stated):
+        answer = found(resource, stated)
+        a.execute("INSERT OR IGNORE INTO t VALUES ('late', 'v')")
+        return answer
+
+    a.replica.ranges = late
+    sync(a, b)
+    sync(a, b)
+    assert b.rows("SELECT id FROM t WHERE id='late'") == [("late",)]

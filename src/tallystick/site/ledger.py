@@ -192,6 +192,8 @@ class Ledger:
             except BaseException:
                 self._forget_cached()
                 raise
+            finally:
+                self._fresh.clear()
 
     def _begin(self) -> None:
         values = dict(self.engine.query("SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp')"))

@@ -51,9 +51,11 @@ class Reader:
         matches: Matches | None = None,
         scoped: bool = False,
         keys: Sequence[str] | None = None,
+        since: int = 0,
     ) -> None:
         """``digest`` is what the receiver knows. ``matches`` is the filter; ``scoped`` says that the receiver may hold
-        records that left it. ``keys`` restricts to those records (first contact, repair)."""
+        records that left it. ``keys`` restricts records up to seq ``since`` to those
+        (first contact, repair)."""
         self.ledger = ledger
         self.tracked = tracked
         self.digest = digest
@@ -61,6 +63,7 @@ class Reader:
         self.matches = matches
         self.scoped = scoped
         self.keys = None if keys is None else frozenset(keys)
+        self.since = since
         self.skipped = False
         """True once a record was left out because it was marked again: the digest must not be said to be reached."""
         self._limit = FIRST_ROWS
@@ -130,7 +133,7 @@ class Reader:
         if entry.key in pending:
             self.skipped = True
             return None
-        if self.keys is not None and entry.key not in self.keys:
+        if self.keys is not None and entry.seq <= self.since and entry.key not in self.keys:
             return None
         if not self._news(entry, whole):
             return None

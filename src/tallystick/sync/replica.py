@@ -132,6 +132,8 @@ class Selection(msgspec.Struct):
     scope: Scope
     known: Known
     keys: dict[str, list[str]] = {}
+    since: int = 0
+    """The source's seq before ``keys`` were found: what changed after that is sent in any case."""
     stateless: bool = False
     """Compare by digest from the beginning: the state is gone or cannot be used."""
     deletions_only: bool = False

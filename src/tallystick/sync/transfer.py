@@ -30,22 +30,23 @@ def transfer(
     known: Known,
     *,
     keys: dict[str, list[str]] | None = None,
+    since: int = 0,
     held: list[str] | None = None,
     progress: Progress | None = None,
 ) -> Transfer:
     """One pass from ``source`` to ``target``, resumable at the target's last committed page.
 
     ``settings`` say how the target applies; ``known`` is its digest. ``keys`` restricts live records of a resource
-    to those named (first contact); deletions of the resources in ``held`` stay where they are. Raises what the port
+    to those named, as far as they had not changed after seq ``since`` (first contact); deletions of the resources in ``held`` stay where they are. Raises what the port
     raises; whatever was applied stays applied.
     """
     done = Transfer()
-    selection = Selection(settings.scope, known, keys or {}, held=held or [])
+    selection = Selection(settings.scope, known, keys or {}, since, held=held or [])
     try:
         _carry(source, target, selection, settings, done, progress)
     except StateError:
         done.resumed = True
-        selection = Selection(settings.scope, known, keys or {}, stateless=True, held=held or [])
+        selection = Selection(settings.scope, known, keys or {}, since, stateless=True, held=held or [])
         _carry(source, target, selection, settings, done, progress)
     return done
 

@@ -71,8 +71,8 @@ FINGERPRINTS = (
     "(SELECT count(*) FROM pg_subscription_rel s WHERE s.srrelid = m.relation)), ';' ORDER BY m.relation)) "
     "FROM member m GROUP BY m.resource ORDER BY m.resource"
 )
-"""Per tracked resource its table and a hash over what capture rests on: relations and partitions, columns with their types,
-our triggers with their state and the transaction that last touched them."""
+"""Per tracked resource its table and a hash over what capture rests on: relations and partitions, columns with their
+types, our triggers with their state and the transaction that last touched them."""
 
 
 class Member(NamedTuple):
@@ -131,8 +131,8 @@ def triggers(number: int, member: Member, definition: Definition, shape: Shape) 
             same(shape.columns[name], f"OLD.{quoted(name)}", f"NEW.{quoted(name)}") for name in definition.key_columns
         )
         statements.append(
-            f"CREATE TRIGGER tally_move AFTER UPDATE ON {member.sql} FOR EACH ROW WHEN (({stayed}) IS NOT TRUE AND {_WHEN}) "
-            f"EXECUTE FUNCTION {move}()"
+            f"CREATE TRIGGER tally_move AFTER UPDATE ON {member.sql} FOR EACH ROW "
+            f"WHEN (({stayed}) IS NOT TRUE AND {_WHEN}) EXECUTE FUNCTION {move}()"
         )
         names.append("tally_move")
     return statements + [f"ALTER TABLE {member.sql} ENABLE ALWAYS TRIGGER {name}" for name in names]
