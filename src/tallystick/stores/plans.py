@@ -21,7 +21,6 @@ from tallystick.stores.windows import (
     admitted,
     difference,
     edges,
-    narrowing,
     pack,
     restriction,
     unpack,
@@ -98,13 +97,15 @@ def _writes(records: Records, request: Request) -> bool:
 
 
 def _initial(records: Records, request: Request) -> Plan:
-    """Everything, newest first."""
+    """Everything, newest first; from a partial state what is left of what was there when it began."""
     position = request.state.position
-    listed = records.listed(request.scope, associated=request.associated)
-    top = records.top(request.scope) or records.mark(request.scope)
-    if position is not None:
-        listed = [item for item in listed if item[0] < position.at]
+    if position is None:
+        top = records.top(request.scope) or records.mark(request.scope)
+        listed = records.listed(request.scope, associated=request.associated)
+    else:
         top = position.until
+        live = records.live(request.scope, request.associated)
+        listed = [(item.record, item.entry) for item in live if item.record < position.at and item.created <= top]
     updates = [Update(record, entry, True, record) for record, entry in listed]
     return _cut(records, request, Plan(State(request.state.sync, top), updates))
 
@@ -182,51 +183,73 @@ def _cut(records: Records, request: Request, plan: Plan) -> Plan:
 def _folder_window(records: Records, request: Request) -> Plan:
     """The difference between what the consumer holds and what the window admits (spec ics 5.3)."""
     state = request.state
+    known = _known(records, state)
+    if known is None and request.window is None and not (state.position and state.position.remembered):
+        return _initial(records, request) if state.seq == 0 else _from_log(records, request)
     live = records.live(request.scope, request.associated)
     fit = admitted(live, request.window)
-    known = _known(records, state)
-    if known is None and state.seq and request.window is None:
-        return _from_log(records, request)
-    top = records.top(request.scope)
-    rows = _difference(records, request, live, fit, known)
-    if known is None and state.seq:
-        top = max([state.seq, *(item.created for item in live)]) if request.faithful else max(top, state.seq)
-    elif known is not None and not rows and state.position is None:
-        top = state.seq
+    if known is None:
+        return _begin_window(records, request, live, fit)
+    rows = difference(live, fit, known, state.seq)
+    top = records.top(request.scope) if rows else state.seq
+    if state.position is not None:
+        rows = _rest(rows, live, state.position)
+        top = state.position.until
     plan = _newest_first(records, request, rows, live, top)
-    if rows or state.initial or (request.window is not None and known is None):
-        plan = _remember(records, request, plan, live, fit, known)
-    return plan
+    return _remember(records, request, plan, fit, known) if rows or state.position is not None else plan
 
 
 def _known(records: Records, state: State) -> set[int] | None:
     """What the consumer holds, if that was remembered."""
-    position = 0 if state.position is None else state.position.at
-    if state.seq == 0 and position == 0:
+    position = state.position
+    if state.initial or (position is not None and not position.remembered):
         return None
-    packed = records.remembered(state.sync, state.seq, position)
+    packed = records.remembered(state.sync, state.seq, 0 if position is None else position.at)
     return None if packed is None else unpack(packed)
 
 
-def _difference(
-    records: Records, request: Request, live: Sequence[Live], fit: set[int], known: set[int] | None
-) -> list[Row]:
+def _begin_window(records: Records, request: Request, live: Sequence[Live], fit: set[int]) -> Plan:
+    """The first pass through a window: from nothing, or from a state that was reached without one.
+
+    From a partial state the pass starts again; what that told already is among what the consumer holds.
+    """
     state = request.state
-    if known is not None:
+    known = _held(records, request, live, fit)
+    if request.faithful and state.seq and state.position is None:
+        rows = restriction(live, fit, state.seq)
+        top = max([state.seq, *(item.created for item in live)])
+    else:
         rows = difference(live, fit, known, state.seq)
-        return rows if state.position is None else _rest(rows, live, state.position)
-    if state.seq == 0:
-        return [Row(0, Kind.NEW, item.entry, False) for item in live if item.entry in fit]
-    if request.faithful:
-        return restriction(live, fit, state.seq)
-    logged = rows_after(records.entries(request.scope, state.seq, Class.ITEM), state.seq)
-    return narrowing(live, fit, logged, state.seq)
+        top = max(records.top(request.scope), state.seq)
+    request = request._replace(state=state._replace(position=None))
+    return _remember(records, request, _newest_first(records, request, rows, live, top), fit, known)
+
+
+def _held(records: Records, request: Request, live: Sequence[Live], fit: set[int]) -> set[int]:
+    """What a consumer may hold who got where he is without a window, things that are gone included."""
+    seq, position = request.state.seq, request.state.position
+    if request.state.initial:
+        return set()
+    gone = {entry.id for entry in records.entries(request.scope, seq, Class.ITEM) if max(entry.soft, entry.hard) > seq}
+    if position is None:
+        return gone | {item.entry for item in live if item.created <= seq}
+    if position.remembered:  # and forgotten since: tell everything inside again, and the end of everything outside
+        return gone | {item.entry for item in live if item.entry not in fit}
+    if seq:
+        return gone | {item.entry for item in live if item.created <= position.at}
+    return gone | {item.entry for item in live if item.record >= position.at and item.created <= position.until}
 
 
 def _rest(rows: Iterable[Row], live: Sequence[Live], position: Position) -> list[Row]:
     """A difference without what was told before a partial state; later changes of that wait for the next pass."""
-    passed = {item.entry for item in live if item.record >= position.at}
-    return [row for row in rows if row.kind > Kind.CHANGE or row.entry not in passed]
+    passed = {item.entry: item.created for item in live if item.record >= position.at}
+
+    def waits(row: Row) -> bool:
+        if row.kind is Kind.CHANGE:
+            return row.entry in passed
+        return row.kind is Kind.NEW and passed.get(row.entry, 0) > position.until
+
+    return [row for row in rows if not waits(row)]
 
 
 def _newest_first(records: Records, request: Request, rows: Sequence[Row], live: Sequence[Live], top: int) -> Plan:
@@ -234,21 +257,21 @@ def _newest_first(records: Records, request: Request, rows: Sequence[Row], live:
     net = coalesce(rows)
     numbers = {item.entry: item.record for item in live}
     ended = records.named([*net.softs, *net.hards, *net.reads])
-    until = top if request.state.position is None else request.state.position.until
-    updates = [
-        Update(numbers[entry], entry, new, numbers[entry]) for entry, new in net.updates.items() if entry in numbers
-    ]
-    return _cut(records, request, _plan(State(request.state.sync, until), updates, net, ended))
+    chosen = ((numbers[entry], entry, new) for entry, new in net.updates.items() if entry in numbers)
+    updates = [Update(number, entry, new, number) for number, entry, new in chosen]
+    before = request.state.position
+    plan = _cut(records, request, _plan(State(request.state.sync, top), updates, net, ended))
+    position = plan.state.position
+    if position is None:
+        return plan
+    at = position.at if before is None else min(position.at, before.at)
+    return plan._replace(state=plan.state._replace(position=position._replace(at=at, remembered=True)))
 
 
-def _remember(
-    records: Records, request: Request, plan: Plan, live: Sequence[Live], fit: set[int], known: set[int] | None
-) -> Plan:
+def _remember(records: Records, request: Request, plan: Plan, fit: set[int], known: set[int]) -> Plan:
     """Keep what the consumer will hold, under a state whose text differs from the given one."""
     state = request.state
     told = {update.entry for update in plan.updates}
-    if known is None:
-        known = {item.entry for item in live if item.created <= state.seq}
     if plan.state.position is not None:
         position = plan.state.position
         if position.until == state.seq:

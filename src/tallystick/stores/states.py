@@ -18,6 +18,7 @@ _PAIR = Struct("<II")
 _COUNT = Struct("<I")
 _HIGHEST = 2**32 - 1
 _LONGEST_KEY = 1024
+_REMEMBERED = b"held"
 
 
 class Form(StrEnum):
@@ -49,6 +50,8 @@ class Position(NamedTuple):
     """The last thing told: a seq of the log, or the number of a record where items were listed newest first."""
     key: bytes
     """Key of the last item told."""
+    remembered: bool = False
+    """True where the items that the consumer holds were remembered under ``at``, the number of a record."""
 
 
 class State(NamedTuple):
@@ -72,8 +75,9 @@ class State(NamedTuple):
         head = _PAIR.pack(self.sync, self.seq)
         if self.position is None:
             return head
-        until, at, key = self.position
-        rows = _PAIR.pack(at, len(key)) + key + _PAIR.pack(until, 0)
+        until, at, key, remembered = self.position
+        end = _REMEMBERED if remembered else b""
+        rows = _PAIR.pack(at, len(key)) + key + _PAIR.pack(until, len(end)) + end
         return head + _COUNT.pack(2) + rows
 
 
@@ -94,9 +98,9 @@ def _parse_position(raw: bytes) -> Position | None:
     if not raw or raw == _COUNT.pack(0):
         return None
     rows = _parse_rows(raw)
-    if len(rows) != 2 or rows[1][1]:
+    if len(rows) != 2 or rows[1][1] not in (b"", _REMEMBERED):
         raise StateInvalidError("this partial state was not made here")
-    return Position(until=rows[1][0], at=rows[0][0], key=rows[0][1])
+    return Position(until=rows[1][0], at=rows[0][0], key=rows[0][1], remembered=bool(rows[1][1]))
 
 
 def _parse_rows(raw: bytes) -> list[tuple[int, bytes]]:

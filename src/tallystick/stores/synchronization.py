@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tallystick.errors import StateFutureError, StateInvalidError, StateScopeError
-from tallystick.stores.changelog import Class, Entry, Kind
+from tallystick.stores.changelog import Class, Detail, Entry, Kind
+from tallystick.stores.coalescing import Net
 from tallystick.stores.delivery import Delivery, Importer, OnError, Patience, attach_store
 from tallystick.stores.directory import directory_changes
 from tallystick.stores.errors import StateRequiredError, UnknownRegistrationError
 from tallystick.stores.hierarchy import breadth_first, folder_changes, inside, parents_first
 from tallystick.stores.plans import Plan, Request, Update, plan_contents
 from tallystick.stores.port import SERVER, Parked, Record, Registration, Subject
+from tallystick.stores.rights import Right
 from tallystick.stores.states import State, directory_state, parse_directory_state, parse_state
 from tallystick.stores.windows import Window, window_of
 
@@ -117,8 +120,9 @@ def contents(
         server.records.complete(state.sync, state.seq)
     result = server.text(state.raw())
     if state.position is not None:
-        server.log.error(
-            "stopped after %d changes with a partial state of %d bytes", span.max_changes, len(state.raw())
+        level = logging.ERROR if server.faithful else logging.DEBUG
+        server.log.log(
+            level, "stopped after %d changes with a partial state of %d bytes", span.max_changes, len(state.raw())
         )
     return result
 
@@ -241,23 +245,39 @@ def _whole_hierarchy(server: Server, root: Folder, importer: Importer) -> int:
 
 def _changed_hierarchy(server: Server, root: Folder, importer: Importer, state: State, in_order: bool) -> int:
     """Net changes of the folders now below ``root``; the highest seq among them, 0 if there are none."""
-    with server.records.snapshot():
+    records = server.records
+    with records.snapshot():
         tree = _Tree(server, root.hierarchyid)
-        changed = server.records.entries(SERVER, state.seq, Class.FOLDER)
+        changed = records.entries(SERVER, state.seq, Class.FOLDER)
         net, reached, entries = folder_changes(changed, state.seq, tree.has)
-        present = server.records.records(net.updates)
-    order: Sequence[int] = list(net.updates)
-    if in_order:
-        order = parents_first(order, {number: record.parent for number, record in present.items()})
+        told = list(net.updates)
+        if in_order:
+            told = _in_order(server, tree, changed, net)
     if hasattr(importer, "update"):
-        for number in order:
-            if (found := server.records.records([number]).get(number)) is not None:
+        for number in told:
+            found = records.records([number]).get(number)
+            if found is not None and tree.shows(found):
                 importer.update(server.faces.folder(server, found))
     if hasattr(importer, "delete"):
         for flags, gone in ((SOFT_DELETE, net.softs), (0, net.hards)):
             for number in gone:
                 importer.delete(server.faces.deleted_folder(server, entries[number]), flags)
     return reached
+
+
+def _in_order(server: Server, tree: _Tree, changed: Iterable[Entry], net: Net) -> list[int]:
+    """Numbers of the updates, parents first; with what came along into the tree, without what is deleted by now."""
+    records = server.records
+    present = records.records(net.updates)
+    for number, record in present.items():
+        if record.soft:
+            net.softs[number] = None
+    entered = {entry.record for entry in changed if entry.detail & Detail.DEPARTED and not tree.has(entry.parent)}
+    told = {number: record for number, record in present.items() if not record.soft}
+    for number in entered & told.keys():
+        below = breadth_first(told[number], lambda folder: records.children(folder.id, Class.FOLDER))
+        told.update({folder.id: folder for folder in below})
+    return parents_first(list(told), {number: record.parent for number, record in told.items()})
 
 
 class _Tree:
@@ -270,6 +290,15 @@ class _Tree:
 
     def has(self, folder: int) -> bool:
         return inside(folder, self._root, self._parent, self._known)
+
+    def shows(self, folder: Record) -> bool:
+        """True when the caller may see ``folder`` and all folders above it, up to the root."""
+        at: Record | None = folder
+        while self._server.caller is not None and at is not None and at.id != self._root:
+            if not self._server.faces.folder(self._server, at).allowed(Right.FOLDER_VISIBLE):
+                return False
+            at = self._server.records.records([at.parent]).get(at.parent)
+        return True
 
     def _parent(self, folder: int) -> int | None:
         found = self._server.records.records([folder]).get(folder)

@@ -113,7 +113,7 @@ def restriction(live: Sequence[Live], fit: Collection[int], seq: int) -> list[Ro
     """What a consumer holding everything as of ``seq`` is told when a window begins, as the original does it.
 
     New items that are admitted and deletions of older ones that are not; saves, flags and deletions since ``seq`` are
-    left out (spec ics 5.3). ``narrowing`` is the lossless form.
+    left out (spec ics 5.3); ``difference`` with all that is held is the lossless form.
     """
     rows: list[Row] = []
     for item in live:
@@ -122,17 +122,6 @@ def restriction(live: Sequence[Live], fit: Collection[int], seq: int) -> list[Ro
         elif item.entry not in fit and item.created <= seq:
             rows.append(Row(seq, Kind.HARD, item.entry, False))
     return rows
-
-
-def narrowing(live: Sequence[Live], fit: Collection[int], logged: Iterable[Row], seq: int) -> list[Row]:
-    """Like ``restriction``, and nothing is lost: the logged changes since ``seq`` (``logged``) come along.
-
-    Of items outside the window only the end is told, of those inside everything.
-    """
-    rows = restriction(live, fit, seq)
-    told = {row.entry for row in rows}
-    outside = {item.entry for item in live if item.entry not in fit}
-    return rows + [row for row in logged if row.entry not in told and row.entry not in outside]
 
 
 def pack(entries: Iterable[int]) -> bytes:
