@@ -120,7 +120,7 @@ def test_what_sites_say_passes(message):
             Closing("", {}, {}), SettingsForm(SITE, SCOPE, {"": Policy(update=FieldPolicy(Resolution.KEEP_BOTH))})
         ),
     ),
-    ids=repr,
+    ids=lambda message: type(message).__name__,
 )
 def test_what_cannot_be_is_refused(message):
     with pytest.raises(RequestError):
