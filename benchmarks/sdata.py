@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tallystick.protocols.sdata.digests import SyncState
-from tallystick.protocols.sdata.entries import Entry
-from tallystick.protocols.sdata.feeds import FeedHead, read_feed, write_feed
-from tallystick.protocols.sdata.payloads import Payload
+from tallystick.protocols.sdata.codec.digests import SyncState
+from tallystick.protocols.sdata.codec.entries import Entry
+from tallystick.protocols.sdata.codec.feeds import FeedHead, read_feed, write_feed
+from tallystick.protocols.sdata.codec.payloads import Payload
 
 ENDPOINT = "http://127.0.0.1:5493/sdata/crm/crm/-/accounts"
 NAMESPACE = "http://schemas.example/crm/1"
@@ -78,7 +78,7 @@ def serve(application: str, port: int, count: int, width: int) -> None:
     import uvicorn
 
     from tallystick.core.values import Logical
-    from tallystick.protocols.sdata.kinds import Contract, Kind, Property
+    from tallystick.protocols.sdata.codec.kinds import Contract, Kind, Property
     from tallystick.protocols.sdata.memory import MemoryStore
     from tallystick.protocols.sdata.provider import Dataset, Provider, sdata_application
 

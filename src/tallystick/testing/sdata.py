@@ -24,17 +24,17 @@ import msgspec
 from lxml import etree
 
 from tallystick.errors import TallystickError
-from tallystick.protocols.sdata.digest_messages import DigestMessage, read_digest_message, write_digest_message
-from tallystick.protocols.sdata.digests import Digest, DigestEntry, SyncState, digest_of, with_entry
-from tallystick.protocols.sdata.documents import parse_document
-from tallystick.protocols.sdata.entries import Entry, Link, write_entry_message
-from tallystick.protocols.sdata.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead, read_feed, write_feed
-from tallystick.protocols.sdata.names import ATOM, ENTRY_TYPE, FEED_TYPE, HTTP, OPENSEARCH, SDATA, SYNC
-from tallystick.protocols.sdata.payloads import Payload
+from tallystick.protocols.sdata.codec.digest_messages import DigestMessage, read_digest_message, write_digest_message
+from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncState, digest_of, with_entry
+from tallystick.protocols.sdata.codec.documents import parse_document
+from tallystick.protocols.sdata.codec.entries import Entry, Link, write_entry_message
+from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead, read_feed, write_feed
+from tallystick.protocols.sdata.codec.names import ATOM, ENTRY_TYPE, FEED_TYPE, HTTP, OPENSEARCH, SDATA, SYNC
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.schema import read_schema
+from tallystick.protocols.sdata.codec.stamps import stamp_of
+from tallystick.protocols.sdata.codec.tracking import read_tracking
 from tallystick.protocols.sdata.remote_jobs import Patience, Remote, RemoteJob, Run
-from tallystick.protocols.sdata.schema import read_schema
-from tallystick.protocols.sdata.stamps import stamp_of
-from tallystick.protocols.sdata.tracking import read_tracking
 from tallystick.protocols.sdata.transport import Credentials, HttpTransport, Response, Transport
 
 FOREIGN: Final = "urn:tallystick:conformance"

@@ -17,12 +17,12 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from tallystick.protocols.sdata.application import Incoming, apply_page
-from tallystick.protocols.sdata.conflicts import Verdict
-from tallystick.protocols.sdata.digests import SyncState
+from tallystick.protocols.sdata.codec.digests import SyncState
 from tallystick.protocols.sdata.errors import TickGap
-from tallystick.protocols.sdata.selection import Head, select
-from tallystick.protocols.sdata.standing import (
+from tallystick.protocols.sdata.rules.application import Incoming, apply_page
+from tallystick.protocols.sdata.rules.conflicts import Verdict
+from tallystick.protocols.sdata.rules.selection import Head, select
+from tallystick.protocols.sdata.rules.standing import (
     Page,
     Standing,
     assign,

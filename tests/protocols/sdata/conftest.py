@@ -16,9 +16,9 @@ from lxml import etree
 from starlette.testclient import TestClient
 
 from tallystick.core.values import Logical
-from tallystick.protocols.sdata.kinds import Contract, Kind, Property, Relationship
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind, Property, Relationship
+from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.memory import MemoryStore
-from tallystick.protocols.sdata.payloads import Payload
 from tallystick.protocols.sdata.provider import Dataset, Provider, Settings, sdata_application
 
 NAMESPACE = "http://schemas.example/crm/1"

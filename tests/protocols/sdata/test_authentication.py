@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tallystick.errors import AuthenticationRequired
-from tallystick.protocols.sdata.diagnoses import read_diagnoses
-from tallystick.protocols.sdata.digest_authentication import digest_response, digest_secret, parse_parameters
+from tallystick.protocols.sdata.codec.diagnoses import read_diagnoses
+from tallystick.protocols.sdata.codec.digest_authentication import digest_response, digest_secret, parse_parameters
 from tallystick.protocols.sdata.memory import MemoryStore
 from tallystick.protocols.sdata.provider import Dataset, Provider, sdata_application
 from tallystick.protocols.sdata.provider.authentication import NONCE_SECONDS, Gate

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.protocols.sdata.payloads import Payload
+from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.provider import Settings
 from tallystick.protocols.sdata.store import Job, JobKind
 from tallystick.protocols.sdata.transport import HttpTransport, Response

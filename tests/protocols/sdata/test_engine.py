@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tallystick.errors import PeerRefused, PeerUnreachable, ValueRejected
+from tallystick.protocols.sdata.codec.kinds import Kind
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.tracking import Tracking, write_tracking
 from tallystick.protocols.sdata.engine import PassReport, common_kinds, of_kind, run_pass, synchronize
 from tallystick.protocols.sdata.errors import OriginRefused, PassStopped, ProviderBusy
-from tallystick.protocols.sdata.kinds import Kind
 from tallystick.protocols.sdata.memory import MemoryStore
-from tallystick.protocols.sdata.payloads import Payload
 from tallystick.protocols.sdata.provider import Settings
 from tallystick.protocols.sdata.remote_jobs import Patience, Remote, RemoteJob, Run
-from tallystick.protocols.sdata.tracking import Tracking, write_tracking
 from tallystick.protocols.sdata.transport import HttpTransport, Response, Transport
 
 NAMESPACE = "http://schemas.example/crm/1"

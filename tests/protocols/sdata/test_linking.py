@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.engine import run_pass
 from tallystick.protocols.sdata.errors import PassStopped
 from tallystick.protocols.sdata.linking import (
@@ -16,7 +17,6 @@ from tallystick.protocols.sdata.linking import (
     normalized,
     propose,
 )
-from tallystick.protocols.sdata.payloads import Payload
 from tallystick.protocols.sdata.provider import Settings
 from tallystick.protocols.sdata.remote_jobs import Remote, Run
 from tallystick.protocols.sdata.transport import HttpTransport

@@ -10,12 +10,12 @@ import pytest
 from lxml import etree
 from starlette.testclient import TestClient
 
-from tallystick.protocols.sdata.diagnoses import Severity, read_diagnoses
-from tallystick.protocols.sdata.documents import DEFAULT_LIMITS
-from tallystick.protocols.sdata.entries import Entry, read_entry_message, write_entry_message
-from tallystick.protocols.sdata.feeds import FeedHead, read_feed, write_feed
+from tallystick.protocols.sdata.codec.diagnoses import Severity, read_diagnoses
+from tallystick.protocols.sdata.codec.documents import DEFAULT_LIMITS
+from tallystick.protocols.sdata.codec.entries import Entry, read_entry_message, write_entry_message
+from tallystick.protocols.sdata.codec.feeds import FeedHead, read_feed, write_feed
+from tallystick.protocols.sdata.codec.payloads import Collection, Payload
 from tallystick.protocols.sdata.memory import MemoryStore
-from tallystick.protocols.sdata.payloads import Collection, Payload
 from tallystick.protocols.sdata.provider import Settings
 
 DATASET = "http://testserver/sdata/books/crm/-"

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tallystick.protocols.sdata import standing as rules
-from tallystick.protocols.sdata.diagnoses import read_diagnoses
-from tallystick.protocols.sdata.digest_messages import DigestMessage, read_digest_message, write_digest_message
-from tallystick.protocols.sdata.digests import Digest, DigestEntry, SyncState, digest_of
-from tallystick.protocols.sdata.documents import Limits
-from tallystick.protocols.sdata.entries import Entry, Link
-from tallystick.protocols.sdata.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead, read_feed, write_feed
+from tallystick.protocols.sdata.codec.diagnoses import read_diagnoses
+from tallystick.protocols.sdata.codec.digest_messages import DigestMessage, read_digest_message, write_digest_message
+from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncState, digest_of
+from tallystick.protocols.sdata.codec.documents import Limits
+from tallystick.protocols.sdata.codec.entries import Entry, Link
+from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead, read_feed, write_feed
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.tracking import read_tracking
 from tallystick.protocols.sdata.memory import MemoryStore
-from tallystick.protocols.sdata.payloads import Payload
 from tallystick.protocols.sdata.provider import Dataset, Provider, Settings, sdata_application
+from tallystick.protocols.sdata.rules import standing as rules
 from tallystick.protocols.sdata.store import Job, JobKind, JobState
-from tallystick.protocols.sdata.tracking import read_tracking
 
 ACCOUNTS = "http://testserver/sdata/books/crm/-/accounts"
 OTHER = "http://elsewhere/sdata/shop/crm/-/accounts"

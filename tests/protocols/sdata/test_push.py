@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tallystick.errors import PeerUnreachable
+from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.engine import run_pass
-from tallystick.protocols.sdata.payloads import Payload
 from tallystick.protocols.sdata.push import immediate_feed, push
 from tallystick.protocols.sdata.remote_jobs import Patience, Remote, Run
 from tallystick.protocols.sdata.transport import HttpTransport

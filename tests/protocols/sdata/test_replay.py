@@ -10,17 +10,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from tallystick.errors import ValueRejected
-from tallystick.protocols.sdata import standing as rules
-from tallystick.protocols.sdata.digest_messages import DigestMessage, read_digest_message, write_digest_message
-from tallystick.protocols.sdata.digests import Digest, DigestEntry, SyncState, endpoint_key
-from tallystick.protocols.sdata.entries import Entry
-from tallystick.protocols.sdata.feeds import Feed, read_feed, write_feed
-from tallystick.protocols.sdata.kinds import Kind
+from tallystick.protocols.sdata.codec.digest_messages import DigestMessage, read_digest_message, write_digest_message
+from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncState, endpoint_key
+from tallystick.protocols.sdata.codec.entries import Entry
+from tallystick.protocols.sdata.codec.feeds import Feed, read_feed, write_feed
+from tallystick.protocols.sdata.codec.kinds import Kind
+from tallystick.protocols.sdata.codec.payloads import Collection, Payload
+from tallystick.protocols.sdata.codec.tracking import read_tracking, write_tracking
 from tallystick.protocols.sdata.memory import MemoryStore
-from tallystick.protocols.sdata.payloads import Collection, Payload
 from tallystick.protocols.sdata.provider import Dataset, Provider, Settings, sdata_application
+from tallystick.protocols.sdata.rules import standing as rules
 from tallystick.protocols.sdata.store import Resource
-from tallystick.protocols.sdata.tracking import read_tracking, write_tracking
 
 A1 = "https://app1.example/sdata/books/crm/-/accounts"
 A2 = "https://app2.example/sdata/shop/crm/-/accounts"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tallystick.protocols.sdata import standing as rules
+from tallystick.protocols.sdata.rules import standing as rules
 from tallystick.testing import sdata_simulation as simulation
 from tallystick.testing.sdata_simulation import Settings, simulate
 

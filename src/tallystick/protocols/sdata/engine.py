@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tallystick.errors import TallystickError
+from tallystick.protocols.sdata.codec.feeds import Glance, glance
+from tallystick.protocols.sdata.codec.kinds import Kind
+from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, FEED_TYPE, SCHEMA, SYNC_SOURCE, SYNC_TARGET
+from tallystick.protocols.sdata.codec.schema import read_schema
 from tallystick.protocols.sdata.errors import MalformedMessage, PassStopped
-from tallystick.protocols.sdata.feeds import Glance, glance
-from tallystick.protocols.sdata.kinds import Kind
-from tallystick.protocols.sdata.names import ENTRY_TYPE, FEED_TYPE, SCHEMA, SYNC_SOURCE, SYNC_TARGET
 from tallystick.protocols.sdata.remote_jobs import Remote, RemoteJob, Run
-from tallystick.protocols.sdata.schema import read_schema
 from tallystick.protocols.sdata.transport import Response
 
 MOST_PAGES: Final = 1_000_000

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from tallystick.protocols.sdata.entries import Entry, write_entry_message
+from tallystick.protocols.sdata.codec.entries import Entry, write_entry_message
+from tallystick.protocols.sdata.codec.feeds import Feed, read_feed
+from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, LINKED
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.urls import segment_url, with_arguments
 from tallystick.protocols.sdata.errors import PassStopped
-from tallystick.protocols.sdata.feeds import Feed, read_feed
-from tallystick.protocols.sdata.names import ENTRY_TYPE, LINKED
-from tallystick.protocols.sdata.payloads import Payload
 from tallystick.protocols.sdata.remote_jobs import Remote
-from tallystick.protocols.sdata.urls import segment_url, with_arguments
 
 PAGE: Final = 500
 MOST_RESOURCES: Final = 5_000_000

@@ -20,17 +20,18 @@ import msgspec
 from tallystick.core.filters import predicate
 from tallystick.core.values import Logical, Value
 from tallystick.errors import FilterError, TallystickError, ValueRejected
-from tallystick.protocols.sdata import standing as rules
-from tallystick.protocols.sdata.application import apply_page
-from tallystick.protocols.sdata.conflicts import Verdict
-from tallystick.protocols.sdata.digests import Digest, SyncState
-from tallystick.protocols.sdata.entries import Entry
+from tallystick.protocols.sdata.codec.digests import Digest, SyncState
+from tallystick.protocols.sdata.codec.entries import Entry
+from tallystick.protocols.sdata.codec.feeds import Feed
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind
+from tallystick.protocols.sdata.codec.payloads import Collection, Field, Payload
+from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
+from tallystick.protocols.sdata.codec.values import from_wire
 from tallystick.protocols.sdata.errors import ProviderBusy
-from tallystick.protocols.sdata.feeds import Feed
-from tallystick.protocols.sdata.kinds import Contract, Kind
-from tallystick.protocols.sdata.payloads import Collection, Field, Payload
-from tallystick.protocols.sdata.selection import Head, select
-from tallystick.protocols.sdata.stamps import stamp_of_milliseconds
+from tallystick.protocols.sdata.rules import standing as rules
+from tallystick.protocols.sdata.rules.application import apply_page
+from tallystick.protocols.sdata.rules.conflicts import Verdict
+from tallystick.protocols.sdata.rules.selection import Head, select
 from tallystick.protocols.sdata.store import (
     Found,
     FrozenPage,
@@ -48,7 +49,6 @@ from tallystick.protocols.sdata.store import (
     StaleETag,
 )
 from tallystick.protocols.sdata.sync_feeds import checked_page
-from tallystick.protocols.sdata.values import from_wire
 
 DROPPED_REMEMBERED = 10_000
 

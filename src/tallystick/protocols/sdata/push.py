@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tallystick.errors import TallystickError
-from tallystick.protocols.sdata.digests import Digest
+from tallystick.protocols.sdata.codec.digests import Digest
+from tallystick.protocols.sdata.codec.feeds import IMMEDIATE, Feed, FeedHead, glance, write_feed
+from tallystick.protocols.sdata.codec.names import FEED_TYPE, SYNC_TARGET
 from tallystick.protocols.sdata.errors import PassStopped
-from tallystick.protocols.sdata.feeds import IMMEDIATE, Feed, FeedHead, glance, write_feed
-from tallystick.protocols.sdata.names import FEED_TYPE, SYNC_TARGET
 from tallystick.protocols.sdata.remote_jobs import Remote, RemoteJob, Run
 from tallystick.protocols.sdata.store import Resource
 from tallystick.protocols.sdata.sync_feeds import source_entry

@@ -10,12 +10,12 @@ from typing import Final
 from urllib.parse import urljoin
 
 from tallystick.errors import PeerRefused, PeerUnreachable, TallystickError
-from tallystick.protocols.sdata.diagnoses import read_diagnoses
+from tallystick.protocols.sdata.codec.diagnoses import read_diagnoses
+from tallystick.protocols.sdata.codec.names import FEED_TYPE, SYNC_DIGEST, SYNC_RESULTS
+from tallystick.protocols.sdata.codec.tracking import LONGEST_POLL, SHORTEST_POLL, Tracking, read_tracking
+from tallystick.protocols.sdata.codec.urls import segment_url, with_arguments
 from tallystick.protocols.sdata.errors import MalformedMessage, OriginRefused, PassStopped, ProviderBusy
-from tallystick.protocols.sdata.names import FEED_TYPE, SYNC_DIGEST, SYNC_RESULTS
-from tallystick.protocols.sdata.tracking import LONGEST_POLL, SHORTEST_POLL, Tracking, read_tracking
 from tallystick.protocols.sdata.transport import Response, Transport, origin_of
-from tallystick.protocols.sdata.urls import segment_url, with_arguments
 
 HELD: Final = 0.5
 """A 202 that took this many seconds came from a provider that holds requests: it is asked again at once."""

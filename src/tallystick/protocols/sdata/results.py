@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from tallystick.protocols.sdata.diagnoses import Diagnosis, Severity
-from tallystick.protocols.sdata.entries import Entry, Link
-from tallystick.protocols.sdata.feeds import Feed, FeedHead
-from tallystick.protocols.sdata.names import ENTRY_TYPE
-from tallystick.protocols.sdata.payloads import Payload
+from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, Severity
+from tallystick.protocols.sdata.codec.entries import Entry, Link
+from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead
+from tallystick.protocols.sdata.codec.names import ENTRY_TYPE
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.urls import resource_url
 from tallystick.protocols.sdata.store import Outcome, OutcomeKind, OutcomePage, Resource, ResultEntry, ResultReport
 from tallystick.protocols.sdata.sync_feeds import paging_links
-from tallystick.protocols.sdata.urls import resource_url
 
 _MESSAGES = {
     OutcomeKind.IGNORED: (Severity.INFO, "ignored: this end has this version or a newer one"),

@@ -14,12 +14,12 @@ import msgspec
 
 from tallystick.core.filter_expressions import Expression
 from tallystick.errors import TallystickError
-from tallystick.protocols.sdata.diagnoses import Diagnosis
-from tallystick.protocols.sdata.digests import Digest, SyncState
-from tallystick.protocols.sdata.feeds import Feed
-from tallystick.protocols.sdata.kinds import Contract, Kind
-from tallystick.protocols.sdata.names import SYNC_SOURCE, SYNC_TARGET
-from tallystick.protocols.sdata.payloads import Payload
+from tallystick.protocols.sdata.codec.diagnoses import Diagnosis
+from tallystick.protocols.sdata.codec.digests import Digest, SyncState
+from tallystick.protocols.sdata.codec.feeds import Feed
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind
+from tallystick.protocols.sdata.codec.names import SYNC_SOURCE, SYNC_TARGET
+from tallystick.protocols.sdata.codec.payloads import Payload
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.protocols.sdata.application import Incoming
-from tallystick.protocols.sdata.digests import Digest, check_state
-from tallystick.protocols.sdata.entries import Entry, Link
+from tallystick.protocols.sdata.codec.digests import Digest, check_state
+from tallystick.protocols.sdata.codec.entries import Entry, Link
+from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead
+from tallystick.protocols.sdata.codec.names import FEED_TYPE
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.urls import resource_url, with_arguments
 from tallystick.protocols.sdata.errors import MalformedMessage
-from tallystick.protocols.sdata.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead
-from tallystick.protocols.sdata.names import FEED_TYPE
-from tallystick.protocols.sdata.payloads import Payload
-from tallystick.protocols.sdata.standing import Page, pass_identity
+from tallystick.protocols.sdata.rules.application import Incoming
+from tallystick.protocols.sdata.rules.standing import Page, pass_identity
 from tallystick.protocols.sdata.store import Resource
-from tallystick.protocols.sdata.urls import resource_url, with_arguments
 
 
 def checked_page(feed: Feed, run_name: str = "", run_stamp: str = "") -> tuple[Page, list[Incoming], bool]:

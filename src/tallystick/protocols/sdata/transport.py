@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 
 from tallystick.errors import PeerUnreachable
-from tallystick.protocols.sdata.digest_authentication import (
+from tallystick.protocols.sdata.codec.digest_authentication import (
     ALGORITHMS,
     digest_response,
     digest_secret,

@@ -19,15 +19,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tallystick.errors import AccessDenied, AuthenticationRequired, TallystickError
-from tallystick.protocols.sdata.diagnoses import SDataCode
-from tallystick.protocols.sdata.discovery import Level, discovery_feed
-from tallystick.protocols.sdata.documents import DEFAULT_LIMITS, Limits
-from tallystick.protocols.sdata.errors import MessageTooLarge
-from tallystick.protocols.sdata.feeds import write_feed
-from tallystick.protocols.sdata.json_form import write_feed_json
-from tallystick.protocols.sdata.kinds import Contract, Kind
-from tallystick.protocols.sdata.media_types import Form, answer_form
-from tallystick.protocols.sdata.names import (
+from tallystick.protocols.sdata.codec.diagnoses import SDataCode
+from tallystick.protocols.sdata.codec.discovery import Level, discovery_feed
+from tallystick.protocols.sdata.codec.documents import DEFAULT_LIMITS, Limits
+from tallystick.protocols.sdata.codec.feeds import write_feed
+from tallystick.protocols.sdata.codec.json_form import write_feed_json
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind
+from tallystick.protocols.sdata.codec.media_types import Form, answer_form
+from tallystick.protocols.sdata.codec.names import (
     BATCH,
     FEED_TYPE,
     JSON_TYPE,
@@ -40,6 +39,10 @@ from tallystick.protocols.sdata.names import (
     TEMPLATE,
     XML_TYPE,
 )
+from tallystick.protocols.sdata.codec.schema import write_schema
+from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
+from tallystick.protocols.sdata.codec.urls import Arguments, Part, Target, parse_path, target_of
+from tallystick.protocols.sdata.errors import MessageTooLarge
 from tallystick.protocols.sdata.provider import (
     batch_handlers,
     link_handlers,
@@ -49,10 +52,7 @@ from tallystick.protocols.sdata.provider import (
 from tallystick.protocols.sdata.provider.authentication import Anybody, Authenticator, Gate, Principal
 from tallystick.protocols.sdata.provider.calls import Answer, Call, Refusal, answer_error, method_refused
 from tallystick.protocols.sdata.provider.runner import Runner
-from tallystick.protocols.sdata.schema import write_schema
-from tallystick.protocols.sdata.stamps import stamp_of_milliseconds
 from tallystick.protocols.sdata.store import Job, JobKind, JobState, SDataStore
-from tallystick.protocols.sdata.urls import Arguments, Part, Target, parse_path, target_of
 
 log = logging.getLogger("tallystick.sdata")
 

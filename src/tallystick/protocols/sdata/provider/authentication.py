@@ -15,8 +15,8 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from tallystick.errors import AuthenticationRequired
-from tallystick.protocols.sdata.digest_authentication import ALGORITHMS, digest_response, parse_parameters
-from tallystick.protocols.sdata.urls import LONGEST_URL
+from tallystick.protocols.sdata.codec.digest_authentication import ALGORITHMS, digest_response, parse_parameters
+from tallystick.protocols.sdata.codec.urls import LONGEST_URL
 
 NONCE_SECONDS: Final = 300
 NONCES_REMEMBERED: Final = 10_000

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from tallystick.errors import TallystickError, ValueRejected
-from tallystick.protocols.sdata.entries import Entry
-from tallystick.protocols.sdata.feeds import Feed
-from tallystick.protocols.sdata.names import BATCH, LINKED
-from tallystick.protocols.sdata.payloads import Payload
+from tallystick.protocols.sdata.codec.entries import Entry
+from tallystick.protocols.sdata.codec.feeds import Feed
+from tallystick.protocols.sdata.codec.names import BATCH, LINKED
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.codec.urls import segment_url
 from tallystick.protocols.sdata.provider.calls import Answer, Call, Refusal, status_of_error
 from tallystick.protocols.sdata.provider.link_handlers import key_given, key_in_url, link
 from tallystick.protocols.sdata.provider.resource_handlers import etag_given, posted_payload
@@ -22,7 +23,6 @@ from tallystick.protocols.sdata.provider.sync_handlers import (
 )
 from tallystick.protocols.sdata.results import result_page
 from tallystick.protocols.sdata.store import Job, JobKind, NoResource, Outcome, OutcomeKind, OutcomePage, Resource
-from tallystick.protocols.sdata.urls import segment_url
 
 
 def batch(call: Call, runner: Runner) -> Answer:

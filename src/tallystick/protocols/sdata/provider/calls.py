@@ -18,14 +18,13 @@ from tallystick.errors import (
     UnknownResource,
     ValueRejected,
 )
-from tallystick.protocols.sdata.diagnoses import Diagnosis, SDataCode, Severity, write_diagnoses
-from tallystick.protocols.sdata.digest_messages import DigestMessage, read_digest_message, write_digest_message
-from tallystick.protocols.sdata.digests import Digest
-from tallystick.protocols.sdata.documents import Limits
-from tallystick.protocols.sdata.entries import Entry, read_entry_message, write_entry_message
-from tallystick.protocols.sdata.errors import BadUrl, MalformedMessage
-from tallystick.protocols.sdata.feeds import Feed, read_feed, write_feed
-from tallystick.protocols.sdata.json_form import (
+from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, SDataCode, Severity, write_diagnoses
+from tallystick.protocols.sdata.codec.digest_messages import DigestMessage, read_digest_message, write_digest_message
+from tallystick.protocols.sdata.codec.digests import Digest
+from tallystick.protocols.sdata.codec.documents import Limits
+from tallystick.protocols.sdata.codec.entries import Entry, read_entry_message, write_entry_message
+from tallystick.protocols.sdata.codec.feeds import Feed, read_feed, write_feed
+from tallystick.protocols.sdata.codec.json_form import (
     Shape,
     read_digest_object,
     read_entry_json,
@@ -37,14 +36,15 @@ from tallystick.protocols.sdata.json_form import (
     write_feed_json,
     write_tracking_json,
 )
-from tallystick.protocols.sdata.kinds import Contract, Kind
-from tallystick.protocols.sdata.media_types import Form, body_form
-from tallystick.protocols.sdata.names import ENTRY_TYPE, FEED_TYPE, JSON_TYPE, SYNC_DIGEST, XML_TYPE
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind
+from tallystick.protocols.sdata.codec.media_types import Form, body_form
+from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, FEED_TYPE, JSON_TYPE, SYNC_DIGEST, XML_TYPE
+from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
+from tallystick.protocols.sdata.codec.tracking import Tracking, write_tracking
+from tallystick.protocols.sdata.codec.urls import Arguments, Target
+from tallystick.protocols.sdata.errors import BadUrl, MalformedMessage
 from tallystick.protocols.sdata.provider.authentication import Principal
-from tallystick.protocols.sdata.stamps import stamp_of_milliseconds
 from tallystick.protocols.sdata.store import LinkTaken, NoResource, SDataStore, StaleETag
-from tallystick.protocols.sdata.tracking import Tracking, write_tracking
-from tallystick.protocols.sdata.urls import Arguments, Target
 
 log = logging.getLogger("tallystick.sdata")
 

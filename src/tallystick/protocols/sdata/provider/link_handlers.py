@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tallystick.protocols.sdata.diagnoses import SDataCode
-from tallystick.protocols.sdata.entries import Entry, Link
+from tallystick.protocols.sdata.codec.diagnoses import SDataCode
+from tallystick.protocols.sdata.codec.entries import Entry, Link
+from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead
+from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, LINKED
+from tallystick.protocols.sdata.codec.payloads import Payload, checked_uuid
+from tallystick.protocols.sdata.codec.urls import parse_path, resource_url, segment_url
 from tallystick.protocols.sdata.errors import BadUrl
-from tallystick.protocols.sdata.feeds import Feed, FeedHead
-from tallystick.protocols.sdata.names import ENTRY_TYPE, LINKED
-from tallystick.protocols.sdata.payloads import Payload, checked_uuid
 from tallystick.protocols.sdata.provider.calls import Answer, Call, Refusal
 from tallystick.protocols.sdata.provider.paging import page_asked
 from tallystick.protocols.sdata.provider.resource_handlers import selected_names
 from tallystick.protocols.sdata.results import stored_payload
 from tallystick.protocols.sdata.store import NoResource, Resource
 from tallystick.protocols.sdata.sync_feeds import paging_links
-from tallystick.protocols.sdata.urls import parse_path, resource_url, segment_url
 
 
 def linked(call: Call) -> Answer:

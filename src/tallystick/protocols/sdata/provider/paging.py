@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.protocols.sdata.diagnoses import SDataCode
+from tallystick.protocols.sdata.codec.diagnoses import SDataCode
 from tallystick.protocols.sdata.errors import BadUrl
 from tallystick.protocols.sdata.provider.calls import Call, Refusal
 

@@ -8,18 +8,18 @@ from typing import Final
 import msgspec
 
 from tallystick.core.filter_text import parse
-from tallystick.protocols.sdata.diagnoses import SDataCode
-from tallystick.protocols.sdata.entries import Entry, Link
-from tallystick.protocols.sdata.feeds import Feed, FeedHead
-from tallystick.protocols.sdata.kinds import Relationship
-from tallystick.protocols.sdata.names import ENTRY_TYPE, FEED_TYPE, RELATIONS, XML_TYPE
-from tallystick.protocols.sdata.payloads import Collection, Field, Payload
+from tallystick.protocols.sdata.codec.diagnoses import SDataCode
+from tallystick.protocols.sdata.codec.entries import Entry, Link
+from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead
+from tallystick.protocols.sdata.codec.kinds import Relationship
+from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, FEED_TYPE, RELATIONS, XML_TYPE
+from tallystick.protocols.sdata.codec.payloads import Collection, Field, Payload
+from tallystick.protocols.sdata.codec.urls import resource_url
 from tallystick.protocols.sdata.provider.calls import Answer, Call, Refusal
 from tallystick.protocols.sdata.provider.paging import page_asked
 from tallystick.protocols.sdata.results import stored_payload
 from tallystick.protocols.sdata.store import NoResource, Query, Resource, StaleETag
 from tallystick.protocols.sdata.sync_feeds import paging_links
-from tallystick.protocols.sdata.urls import resource_url
 
 ALL_CHILDREN: Final = "$children"
 _REPEATED: Final = ("where", "orderBy", "select", "include", "search", "format", "precedence", "language")

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from tallystick.errors import TallystickError
-from tallystick.protocols.sdata.diagnoses import Diagnosis, Severity
+from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, Severity
 from tallystick.protocols.sdata.errors import ProviderBusy
 from tallystick.protocols.sdata.provider.calls import status_of_error
 from tallystick.protocols.sdata.store import Job, JobState, SDataStore

@@ -8,21 +8,21 @@ from typing import Final
 
 import msgspec
 
-from tallystick.protocols.sdata.diagnoses import Diagnosis, SDataCode
-from tallystick.protocols.sdata.digests import Digest
+from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, SDataCode
+from tallystick.protocols.sdata.codec.digests import Digest
+from tallystick.protocols.sdata.codec.feeds import IMMEDIATE, Feed
+from tallystick.protocols.sdata.codec.kinds import Kind
+from tallystick.protocols.sdata.codec.names import SYNC_DIGEST
+from tallystick.protocols.sdata.codec.tracking import Tracking
+from tallystick.protocols.sdata.codec.urls import segment_url
 from tallystick.protocols.sdata.errors import MalformedMessage
-from tallystick.protocols.sdata.feeds import IMMEDIATE, Feed
-from tallystick.protocols.sdata.kinds import Kind
-from tallystick.protocols.sdata.names import SYNC_DIGEST
 from tallystick.protocols.sdata.provider.calls import Answer, Call, Refusal, answer_diagnoses, method_refused
 from tallystick.protocols.sdata.provider.paging import page_asked
 from tallystick.protocols.sdata.provider.runner import Runner
 from tallystick.protocols.sdata.results import result_page, result_report
-from tallystick.protocols.sdata.standing import check_contiguous
+from tallystick.protocols.sdata.rules.standing import check_contiguous
 from tallystick.protocols.sdata.store import Job, JobKind, JobState, SDataStore
 from tallystick.protocols.sdata.sync_feeds import checked_page, source_page
-from tallystick.protocols.sdata.tracking import Tracking
-from tallystick.protocols.sdata.urls import segment_url
 
 LONGEST_TRACKING_ID: Final = 200
 POLLING_MILLIS: Final = 200

@@ -1,0 +1,1 @@
+"""SData messages: bytes to typed values and back. Pure."""
