@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tallystick.site.capture import track
+from tallystick.site.engines.engine import Mark
+from tallystick.site.ledger import Ledger, Tracked
+
 SERVER = os.environ.get("TALLYSTICK_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 
@@ -146,3 +150,54 @@ def sqlite_application(tmp_path: Path) -> Iterator[SQLiteApplication]:
 def application_class() -> type[PostgreSQLApplication]:
     """For tests that need several connections or databases."""
     return PostgreSQLApplication
+
+
+class Site:
+    """A tracked database: engine, ledger and the application's connection."""
+
+    def __init__(self, application: Any, *statements: str) -> None:
+        self.application = application
+        application.execute(*statements)
+        self.engine = application.engine()
+        self.ledger = Ledger.create(self.engine)
+        with self.ledger.write():
+            track(self.ledger)
+
+    def tracked(self, wire: str) -> Tracked:
+        return self.ledger.resource(wire)
+
+    def rows(self, wire: str) -> Any:
+        return self.tracked(wire).rows
+
+    def marks(self, wire: str, clear: bool = False) -> list[Mark]:
+        """The marks of one resource as they are now."""
+        with self.engine.write():
+            definitions = {item.number: item.definition for item in self.ledger.resources()}
+            found, last = self.engine.marks(definitions)
+            if clear:
+                self.engine.clear_marks(last)
+        return found.get(self.tracked(wire).number, [])
+
+    def told(self, wire: str) -> list[tuple[Any, ...]]:
+        """Kinds and addresses of the marks, times left out."""
+        return sorted((mark.kind, mark.old, mark.new) for mark in self.marks(wire) if mark.kind != "E")
+
+
+@pytest.fixture
+def tracked_site() -> Iterator[Any]:
+    """Makes tables in an application's database and tracks them all; closes what it opened."""
+    sites: list[Site] = []
+
+    def made(application: Any, *statements: str) -> Site:
+        sites.append(Site(application, *statements))
+        return sites[-1]
+
+    yield made
+    for site in sites:
+        site.engine.close()
+
+
+@pytest.fixture
+def postgresql_site(postgresql_application: PostgreSQLApplication, tracked_site: Any) -> Any:
+    """The same, in a PostgreSQL database of the test."""
+    return lambda *statements: tracked_site(postgresql_application, *statements)

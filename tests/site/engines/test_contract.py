@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tallystick.core.values import Logical
-from tallystick.site.capture import track
 from tallystick.site.engines.engine import Entry, Mark, Rejected
-from tallystick.site.ledger import DELETED, WHOLE, Ledger, Tracked
+from tallystick.site.ledger import DELETED, WHOLE
 from tallystick.site.schema import Column, Reference, Table
 
 PERSON = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, mail TEXT UNIQUE, age INTEGER)"
@@ -28,48 +26,10 @@ def application(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(f"{request.param}_application")
 
 
-class Site:
-    """A tracked database: engine, ledger and the application's connection."""
-
-    def __init__(self, application: Any, *statements: str) -> None:
-        self.application = application
-        application.execute(*statements)
-        self.engine = application.engine()
-        self.ledger = Ledger.create(self.engine)
-        with self.ledger.write():
-            track(self.ledger)
-
-    def tracked(self, wire: str) -> Tracked:
-        return self.ledger.resource(wire)
-
-    def rows(self, wire: str) -> Any:
-        return self.tracked(wire).rows
-
-    def marks(self, wire: str, clear: bool = False) -> list[Mark]:
-        """The marks of one resource as they are now."""
-        with self.engine.write():
-            definitions = {item.number: item.definition for item in self.ledger.resources()}
-            found, last = self.engine.marks(definitions)
-            if clear:
-                self.engine.clear_marks(last)
-        return found.get(self.tracked(wire).number, [])
-
-    def told(self, wire: str) -> list[tuple[Any, ...]]:
-        """Kinds and addresses of the marks, times left out."""
-        return sorted((mark.kind, mark.old, mark.new) for mark in self.marks(wire) if mark.kind != "E")
-
-
 @pytest.fixture
-def make(application: Any) -> Iterator[Any]:
-    sites: list[Site] = []
-
-    def made(*statements: str) -> Site:
-        sites.append(Site(application, *statements))
-        return sites[-1]
-
-    yield made
-    for site in sites:
-        site.engine.close()
+def make(application: Any, tracked_site: Any) -> Any:
+    """Makes the application's tables and tracks them all."""
+    return lambda *statements: tracked_site(application, *statements)
 
 
 def entry(seq: int, key: str, local: Any = None, **changed: Any) -> Entry:
@@ -136,30 +96,45 @@ def test_in_on_a_table_of_the_application_finds_nothing_for_values_of_another_ty
 
 def test_a_write_that_raises_leaves_nothing(make):
     site = make(PERSON)
-    with pytest.raises(KeyError), site.engine.write():
-        site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (99, 'x')")
-        raise KeyError
+
+    def fails() -> None:
+        with site.engine.write():
+            site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (99, 'x')")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert site.engine.query("SELECT 1 FROM tally_origin WHERE id=99") == []
     assert not site.engine.writing
 
 
 def test_a_write_inside_a_write_joins_it(make):
     site = make(PERSON)
-    with pytest.raises(KeyError), site.engine.write():
+
+    def fails() -> None:
         with site.engine.write():
-            site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (99, 'x')")
-        assert site.engine.writing
-        raise KeyError
+            with site.engine.write():
+                site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (99, 'x')")
+            assert site.engine.writing
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert site.engine.query("SELECT 1 FROM tally_origin WHERE id=99") == []
 
 
 def test_a_savepoint_undoes_only_what_happened_inside(make):
     site = make(PERSON)
-    with site.engine.write():
-        site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (98, 'kept')")
-        with pytest.raises(Rejected), site.engine.savepoint():
+
+    def refused() -> None:
+        with site.engine.savepoint():
             site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (99, 'undone')")
             site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (98, 'again')")
+
+    with site.engine.write():
+        site.engine.execute("INSERT INTO tally_origin(id, name) VALUES (98, 'kept')")
+        with pytest.raises(Rejected):
+            refused()
     assert site.engine.query("SELECT id FROM tally_origin WHERE id>=98") == [(98,)]
 
 
@@ -187,13 +162,13 @@ def test_writes_of_two_processes_follow_each_other(make, application):
 # Our tables ------------------------------------------------------------------------------------------------------
 
 
-def test_dropping_the_ledger_leaves_the_application_as_it_was(application):
+def test_dropping_the_ledger_leaves_the_application_as_it_was(application, tracked_site):
     application.execute(PERSON, BOOK, "INSERT INTO person VALUES (1, 'Ann', NULL, 5)")
     engine = application.engine()
     assert not engine.has_ledger()
     tables = engine.tables()
     engine.close()
-    site = Site(application)
+    site = tracked_site(application)
     assert site.engine.has_ledger()
     with site.engine.write():
         site.engine.drop_ledger()
@@ -221,7 +196,8 @@ def by_name(engine: Any) -> dict[str, Table]:
 def test_tables_are_read_with_keys_references_and_constraints(application):
     application.execute(
         PERSON,
-        "CREATE TABLE book (id INTEGER PRIMARY KEY, person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE, "
+        "CREATE TABLE book (id INTEGER PRIMARY KEY, "
+        "person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE, "
         "title TEXT NOT NULL, shelf INTEGER, place INTEGER, UNIQUE (shelf, place))",
         "CREATE UNIQUE INDEX one_title ON book (title)",
         "CREATE UNIQUE INDEX lowered ON book (lower(title))",
@@ -863,13 +839,13 @@ def test_fresh_integers_are_free(make):
         rows.insert([((number,), (1, f"f{number}", "x")) for number in fresh])
 
 
-def test_numbers_given_by_the_database_stay_clear_of_inserted_ones(application):
+def test_numbers_given_by_the_database_stay_clear_of_inserted_ones(application, tracked_site):
     engine = application.engine()
     table = Table("t", (Column("id", "", Logical.INT64, False), Column("a", "", Logical.TEXT)), ("id",))
     with engine.write():
         engine.create_table(table)
     engine.close()
-    site = Site(application)
+    site = tracked_site(application)
     application.execute("INSERT INTO t (a) VALUES ('one')")
     with site.engine.write():
         site.rows("t").insert([((4,), ("four",)), ((90_000,), ("far",))])
