@@ -57,6 +57,8 @@ class Forest:
         self.dirty = frozenset(dirty)
         self.ways = {ancestor for path in self.dirty for ancestor in _ancestors(path)} - self.dirty
         self.hidden: dict[str, dict[str, str]] = {}
+        self.partial: set[str] = set()
+        """Directories of which only the way to dirty ones was spelled out."""
         self._inner: dict[str, set[str]] = {}
         for path in self.dirty | self.ways:
             if path:
@@ -65,7 +67,7 @@ class Forest:
 
     def trees(self) -> Trees:
         """The three trees from the root. Raises Unreadable when a root cannot be listed."""
-        nodes = self._spelled_out("")
+        nodes = self._at("")
         base, local, remote = (node if isinstance(node, Directory) else None for node in nodes)
         if local is None or remote is None:
             raise Unreadable("[Unreadable] the root of a tree cannot be listed")
@@ -75,6 +77,7 @@ class Forest:
         """The nodes of a directory that all three trees have."""
         if path in self.dirty:
             return self._spelled_out(path)
+        self.partial.add(path)
         inner = {name: self._at(joined(path, name)) for name in sorted(self._inner.get(path, ()))}
         local, remote = (
             UNKNOWN if path in self.sources[side].unknown else Directory(_column(inner, number))
@@ -119,11 +122,26 @@ class Forest:
             return UNKNOWN
         if entry.mark != Mark.DIRECTORY:
             return leaf_of(entry)
-        holder = not self.scope.everything and not self.scope.includes(inner, True)
-        found = Lazy(lambda: self.now(side, inner), self._mark(inner), holder, entry.permissions)
-        if holder and not found.children:
-            return None
+        found = self._lazy(side, inner, entry.permissions)
+        return None if found.holder and not found.children else found
+
+    def _lazy(self, side: Side, path: str, permissions: int | None = None) -> Lazy:
+        holder = not self.scope.everything and not self.scope.includes(path, True)
+        found = Lazy(lambda: self.now(side, path), self._mark(path), holder, permissions)
+        found.bulk = lambda: self._plain_listing(side, path)
+        found.inner = lambda entry: self._lazy(side, joined(path, entry.name), entry.permissions)
         return found
+
+    def _plain_listing(self, side: Side, path: str) -> Listing | None:
+        """The listing of a directory all of whose entries are visible; None when some are not."""
+        listing = self.sources[side].listing(path)
+        if listing is None or path in self.sources[side].unknown or self.hidden_at(path):
+            return None
+        if self.sources[side].unknown and any(
+            joined(path, name) in self.sources[side].unknown for name in listing.names
+        ):
+            return None
+        return listing if listing.plain else None
 
     def old(self, path: str) -> Node:
         """The base of a directory, its children converted, theirs not yet; None when it is not in the base."""
@@ -178,15 +196,21 @@ class Forest:
 
 
 class Lazy(Directory):
-    """A directory whose children are read when somebody asks for them."""
+    """A directory whose children are read when somebody asks for them.
 
-    __slots__ = ("_loaded", "_loader")
+    ``bulk`` gives its listing when the directory can be carried over as it is listed, without asking for children;
+    ``inner`` then gives the directory that one of its entries is.
+    """
+
+    __slots__ = ("_loaded", "_loader", "bulk", "inner")
 
     def __init__(
         self, loader: Callable[[], Node], mark: str | None, holder: bool = False, permissions: int | None = None
     ) -> None:
         self._loader = loader
         self._loaded: Node = None
+        self.bulk: Callable[[], Listing | None] | None = None
+        self.inner: Callable[[Entry], Lazy] | None = None
         super().__init__(holder=holder, mark=mark, permissions=permissions)
 
     def _load(self) -> Directory:

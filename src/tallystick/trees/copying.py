@@ -121,7 +121,7 @@ def _stage_file(mount: Mount, source: Contents, at: Handle, copy: Copy, clock: C
     files, permissions = mount.files, copy.wanted.leaf.permissions
     handle = files.create(copy.name, at, permissions | 0o200)
     try:
-        writer = _Writer(files, handle, copy.wanted.leaf.size >= SPARSE_FROM)
+        writer = Writer(files, handle, copy.wanted.leaf.size >= SPARSE_FROM)
         given = source.give(copy.wanted, writer.write, writer.restart)
         writer.finish()
         files.set_time(handle, given.mtime_ns)
@@ -140,7 +140,7 @@ def _stage_file(mount: Mount, source: Contents, at: Handle, copy: Copy, clock: C
     return Staged(copy.target, given, entry)
 
 
-class _Writer:
+class Writer:
     """An open temporary file; long runs of zeros in a large one become holes."""
 
     def __init__(self, files: Files, handle: Handle, sparse: bool) -> None:

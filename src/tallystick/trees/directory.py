@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.errors import StorageError
-from tallystick.trees.contents import Contents, Given, Sink, Wanted
+from tallystick.trees.contents import Given, Sink, Wanted
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.files import REAL, Files
@@ -31,12 +31,17 @@ class DirectoryEnd:
     def __init__(
         self, root: str, clock: Callable[[], int], files: Files = REAL, volume: Volume = POSIX, token: str = "tree"
     ) -> None:
-        self.mount = Mount(root, files, token)
+        self._mount = Mount(root, files, token)
         self.volume = volume
         self.clock = clock
         self.found = Scan()
         self._noted: Noted | None = None
         self._listings: dict[str, Listing | None] = {}
+
+    @property
+    def mount(self) -> Mount:
+        """The directory itself."""
+        return self._mount
 
     @property
     def title(self) -> str:
@@ -125,6 +130,16 @@ class DirectoryEnd:
         """Remember what a directory holds by now."""
         self._listings[path] = listing
 
+    def in_order(self, path: str, listing: Listing) -> Listing:
+        """The listing in the order of the directory."""
+        try:
+            with self.mount.files.entries(self.mount.directory(path)) as entries:
+                names = [entry.name for entry in entries]
+        except OSError:
+            return listing
+        places = {name: place for place, name in enumerate(names)}
+        return Listing.of(sorted(listing, key=lambda entry: places.get(entry.name, len(places))))
+
     def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of ignore files."""
         found: dict[str, bytes] = {}
@@ -166,9 +181,9 @@ class DirectoryEnd:
 
     # Carrying out ----------------------------------------------------------------------------------------------------
 
-    def place(self, own: Contents, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
+    def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
         """Stage, publish, remove."""
-        return place(self.mount, self.listing, own, other, actions, orders)
+        return place(self.mount, self.listing, self, other, actions, orders)
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
         """Remove what an interrupted run staged; what may be somebody's work and is nowhere else gets a name."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from tallystick.errors import StorageError
 from tallystick.trees.contents import Contents
 from tallystick.trees.listing import Listing
+from tallystick.trees.mount import Mount
 from tallystick.trees.names import Volume
 from tallystick.trees.placing import Orders, Outcome
 from tallystick.trees.plan import Action
@@ -42,6 +43,10 @@ class TreeEnd(Contents, Protocol):
         """What names it can hold."""
 
     @property
+    def mount(self) -> Mount | None:
+        """The directory on this machine that the tree is; None for any other kind."""
+
+    @property
     def unknown(self) -> frozenset[str]:
         """Paths that the last refresh could not look at."""
 
@@ -63,6 +68,9 @@ class TreeEnd(Contents, Protocol):
     def note(self, path: str, listing: Listing | None) -> None:
         """Remember what a directory holds by now; None when it has gone."""
 
+    def in_order(self, path: str, listing: Listing) -> Listing:
+        """The listing in the order in which the next scan will find it, so that it need not be noted again."""
+
     def read_values(self, groups: Sequence[Sequence[str]]) -> list[ReadValue]:
         """The digests of leaves; a group (a database) is read in one still state (U8).
 
@@ -72,7 +80,7 @@ class TreeEnd(Contents, Protocol):
     def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of ignore files, by path; those that are gone or unreadable are left out."""
 
-    def place(self, own: Contents, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
+    def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
         """Carry out the actions of this side. Returns when what succeeded is durable, if orders say so.
 
         A path that fails is in the outcome, never raised; NoSpace is raised before anything was written.

@@ -130,6 +130,16 @@ class Listing:
         if position is not None:
             self.values[position * VALUE_BYTES : (position + 1) * VALUE_BYTES] = bytes((mark,)) + digest
 
+    @property
+    def plain(self) -> bool:
+        """True when everything that is listed is a file, link or directory that can be seen and read."""
+        return not {Mark.INVISIBLE, Mark.UNKNOWN} & set(self.values[::VALUE_BYTES])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all leaves together."""
+        return sum(self.stats[2::WIDTH])
+
     def subdirectories(self) -> list[str]:
         """The names of visible directories."""
         marks = self.values[::VALUE_BYTES]

@@ -18,6 +18,9 @@ MAX_DEPTH = 512
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\..*)?")
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*\\]')
+_SUSPECT = re.compile(
+    r'(?i)[\x00-\x1f<>:"|?*\\]|[. ](?:/|$)|(?:^|/)(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(?:[./]|$)'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,11 @@ def hidden_names(names: Iterable[str], volume: Volume, materialised: Collection[
 
 def portability(names: Collection[str]) -> dict[str, str]:
     """Names that some other volume would refuse or merge, with the reason: to be reported before transfer."""
-    found = {name: f"illegal on Windows: {why}" for name in names if (why := illegal_on_windows(name))}
-    if len({name.casefold() for name in names}) < len(names) or not "".join(names).isascii():
+    found: dict[str, str] = {}
+    joined = "/".join(names)
+    if _SUSPECT.search(joined):
+        found = {name: f"illegal on Windows: {why}" for name in names if (why := illegal_on_windows(name))}
+    if not joined.isascii() or len({name.casefold() for name in names}) < len(names):
         for group in twins(names):
             found.update((name, f"differs from {group[0]!r} only in case or Unicode form") for name in group[1:])
     return found

@@ -16,11 +16,24 @@ from dataclasses import dataclass, field
 
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
+from tallystick.trees.bulk import Copied
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.guards import Facts, Limits, guarded
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Conflict, Reconcile, Side
-from tallystick.trees.nodes import PERMISSIONS, UNKNOWN, Directory, Leaf, Node, find, joined, known_equal, same
+from tallystick.trees.names import portability
+from tallystick.trees.nodes import (
+    PERMISSIONS,
+    UNKNOWN,
+    Directory,
+    Leaf,
+    Node,
+    children_of,
+    find,
+    joined,
+    known_equal,
+    same,
+)
 from tallystick.trees.placing import Orders, Outcome
 from tallystick.trees.plan import Action, Half, Plan, moves, plan, possible_moves, undetermined
 from tallystick.trees.problems import NoSpace, RootChanged
@@ -145,6 +158,7 @@ class _Run:
         self.touched: dict[Side, set[str]] = {side: set() for side in Side}
         self.failures: dict[str, StorageError] = {}
         self.dirty: set[str] = set()
+        self.bulk: dict[str, Copied] = {}
 
     def run(self) -> Report:
         """All of it."""
@@ -300,8 +314,8 @@ class _Run:
         self._note_entries(side, parent, [entry])
 
     def _note_entries(self, side: Side, path: str, entries: Sequence[Entry], gone: Iterable[str] = ()) -> None:
-        listing = self.ends[side].listing(path) or Listing()
-        self.ends[side].note(path, listing.changed_with(entries, set(gone)))
+        listing = (self.ends[side].listing(path) or Listing()).changed_with(entries, set(gone))
+        self.ends[side].note(path, self.ends[side].in_order(path, listing))
         self.touched[side].add(path)
 
     # Carrying out -----------------------------------------------------------------------------------------------------
@@ -322,7 +336,8 @@ class _Run:
             self._note_outcome(side, outcome)
             taken.update(outcome.taken)
             self.failures.update(outcome.failed)
-            report.files += len(outcome.taken)
+            report.files += outcome.files
+            self.bulk.update(outcome.bulk)
             report.bytes += outcome.bytes
         self._remember(found, forest, taken)
 
@@ -335,7 +350,7 @@ class _Run:
             progress=self.options.progress,
         )
         try:
-            return self.ends[side].place(self.ends[side], self.ends[side.other], actions, orders)
+            return self.ends[side].place(self.ends[side.other], actions, orders)
         except NoSpace as problem:
             return Outcome(failed={action.path: problem for action in actions})
 
@@ -350,6 +365,11 @@ class _Run:
         for path in outcome.entries.keys() | gone.keys():
             if path not in outcome.gone:
                 self._note_entries(side, path, list(outcome.entries.get(path, {}).values()), gone.get(path, ()))
+        for path, copied in outcome.bulk.items():
+            self.ends[side].note(path, copied.target)
+            self.ends[side.other].note(copied.source, copied.origin)
+            self.touched[side].add(path)
+            self.touched[side.other].add(copied.source)
         given: dict[str, list[Entry]] = {}
         for path, entry in outcome.given.items():
             given.setdefault(path.rpartition("/")[0], []).append(entry)
@@ -363,7 +383,7 @@ class _Run:
     # Remembering ------------------------------------------------------------------------------------------------------
 
     def _remember(self, found: Plan, forest: Forest, taken: Mapping[str, Leaf]) -> None:
-        after = settle(found, self.failures.keys(), taken)
+        after = settle(found, self.failures.keys(), taken, self.bulk.keys())
         for side, paths in self.touched.items():
             for path in paths:
                 self._remember_listing(side, path)
@@ -383,6 +403,9 @@ class _Run:
 
     def _remember_base(self, path: str, before: Node, after: Node, forest: Forest) -> None:
         """The rows that differ between the base before and after."""
+        if path in self.bulk:
+            self._remember_bulk(path, after, forest)
+            return
         if after is before or known_equal(before, after):
             return
         if not isinstance(after, Directory):
@@ -390,13 +413,22 @@ class _Run:
                 self.changes.base[path] = None
             return
         olds = before.children if isinstance(before, Directory) else {}
-        if path not in forest.ways:
+        if path not in forest.partial:
             children = {**after.children, **self._hidden_base(path, forest)}
             row = BaseRow.of(children)
             if self.state.base_row(path) != row:
                 self.changes.base[path] = row
         for name in sorted(olds.keys() | after.children.keys()):
             self._remember_base(joined(path, name), olds.get(name), after.children.get(name), forest)
+
+    def _remember_bulk(self, path: str, after: Node, forest: Forest) -> None:
+        """The base of a directory that was carried over as listed is what arrived."""
+        arrived = self.bulk[path].target
+        self.changes.base[path] = BaseRow.listed(arrived)
+        for name in arrived.subdirectories():
+            inner = joined(path, name)
+            child = None if inner in self.bulk else children_of(after).get(name)
+            self._remember_base(inner, None, child, forest)
 
     def _hidden_base(self, path: str, forest: Forest) -> dict[str, Node]:
         """Base entries of names that could not be shown this time: they stay, unless they left the scope (K6)."""
@@ -423,12 +455,16 @@ class _Run:
         self.changes.settled = before - unsettled
 
     def _warnings(self, forest: Forest) -> list[tuple[str, str, str]]:
-        """What deserves to be known and is no failure."""
+        """What deserves to be known before anything is transferred, and is no failure (K7, M3, M4)."""
         warnings = [warning for scan in self.scans.values() for warning in scan.warnings]
-        for path, names in sorted(forest.hidden.items()):
-            for name, why in sorted(names.items()):
+        for path in sorted(set().union(*(scan.changed.keys() for scan in self.scans.values()))):
+            hidden = forest.hidden_at(path)
+            for name, why in sorted(hidden.items()):
                 if why in ("illegal_name", "name_clash"):
                     warnings.append((why, joined(path, name), "cannot be shown on a side; it is left alone on both"))
+            listings = [end.listing(path) for end in self.ends.values()]
+            names = {name for listing in listings if listing is not None for name in listing.names} - hidden.keys()
+            warnings += [("portability", joined(path, name), why) for name, why in sorted(portability(names).items())]
         return warnings
 
 

@@ -7,20 +7,25 @@ crash leaves whole old or whole new files and some temporary ones, which the nex
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tallystick.errors import StorageError
+from tallystick.trees.assembling import Lazy
+from tallystick.trees.bulk import Copied, Wish, copy_directories
 from tallystick.trees.contents import Contents, Wanted
 from tallystick.trees.copying import Copy, Job, Staged, stage, storage_error
-from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
+from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
 from tallystick.trees.merging import Origin
 from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
+
+if TYPE_CHECKING:
+    from tallystick.trees.ends import TreeEnd
 
 BATCH_FILES = 20_000
 BATCH_BYTES = 256 << 20
@@ -34,7 +39,7 @@ class Outcome:
 
     ``entries`` are the new entries of the side's listings by directory, ``made`` the directories that are new,
     ``gone`` the paths that are not there any more, ``taken`` the leaves that were placed, ``given`` what the source
-    should note, ``failed`` why a path was left as it was.
+    should note, ``failed`` why a path was left as it was. ``bulk`` are directories that were carried over whole.
     """
 
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
@@ -43,7 +48,13 @@ class Outcome:
     taken: dict[str, Leaf] = field(default_factory=dict)
     given: dict[str, Entry] = field(default_factory=dict)
     failed: dict[str, StorageError] = field(default_factory=dict)
+    bulk: dict[str, Copied] = field(default_factory=dict)
     bytes: int = 0
+
+    @property
+    def files(self) -> int:
+        """How many leaves were placed."""
+        return len(self.taken) + sum(copied.files for copied in self.bulk.values())
 
     def note(self, path: str, entry: Entry) -> None:
         """Remember the entry that stands at a path now."""
@@ -58,6 +69,8 @@ class Step(NamedTuple):
     source: str
     action: Action
     permissions: int | None = None
+    listing: Listing | None = None
+    """All that is to be carried over into a directory, when it goes as it is listed."""
 
 
 @dataclass(slots=True)
@@ -77,8 +90,8 @@ class Orders:
 def place(
     mount: Mount,
     listing_of: Callable[[str], Listing | None],
-    own: Contents,
-    other: Contents,
+    own: TreeEnd,
+    other: TreeEnd,
     actions: Sequence[Action],
     orders: Orders,
 ) -> Outcome:
@@ -89,8 +102,7 @@ def place(
     """
     placer = _Placer(mount, listing_of, own, other, orders)
     placer.check_space(actions)
-    steps = (step for action in actions for step in _steps(action))
-    for batch in _batches(steps):
+    for batch in _batches(placer.steps(actions)):
         placer.build(batch)
     for action in actions:
         if action.verb is Verb.PERMIT:
@@ -103,7 +115,8 @@ def place(
     return placer.outcome
 
 
-def _steps(action: Action) -> Iterator[Step]:
+def _steps(action: Action, moved_into: Collection[str]) -> Iterator[Step]:
+    """The steps of an action; directories that renamed files move into are taken apart, so that these can be linked."""
     if action.verb is Verb.MAKE:
         yield Step(action.path, None, "", action)
     elif action.verb is Verb.PUT:
@@ -112,29 +125,50 @@ def _steps(action: Action) -> Iterator[Step]:
         yield Step(action.path, action.node, action.origin.path, action)
     elif action.verb is Verb.GRAFT:
         assert action.origin is not None
-        yield from _subtree(action.path, action.node, action.origin, action)
+        yield from _subtree(action.path, action.node, action.origin, action, moved_into)
 
 
-def _subtree(path: str, node: Node, origin: Origin, action: Action) -> Iterator[Step]:
+def _subtree(path: str, node: Node, origin: Origin, action: Action, moved_into: Collection[str]) -> Iterator[Step]:
     if isinstance(node, Leaf):
         yield Step(path, node, origin.path, action)
     elif isinstance(node, Directory):
-        yield Step(path, None, origin.path, action, node.permissions)
-        for name, child in node.children.items():
-            yield from _subtree(joined(path, name), child, Origin(origin.side, joined(origin.path, name)), action)
+        listing = None
+        if path not in moved_into and isinstance(node, Lazy) and node.bulk is not None:
+            listing = node.bulk()
+        yield Step(path, None, origin.path, action, node.permissions, listing)
+        inner = node.children.items() if listing is None else _directories(node, listing)
+        for name, child in inner:
+            source = Origin(origin.side, joined(origin.path, name))
+            yield from _subtree(joined(path, name), child, source, action, moved_into)
+
+
+def _directories(node: Directory, listing: Listing) -> Iterator[tuple[str, Node]]:
+    """The directories in one that is carried over as it is listed."""
+    assert isinstance(node, Lazy)
+    for name in listing.subdirectories():
+        entry = listing.find(name)
+        if entry is not None and node.inner is not None:
+            yield name, node.inner(entry)
 
 
 def _batches(steps: Iterator[Step]) -> Iterator[list[Step]]:
     batch: list[Step] = []
-    size = 0
+    files = size = 0
     for step in steps:
         batch.append(step)
-        size += step.leaf.size if step.leaf is not None else 0
-        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+        files += 1 if step.listing is None else len(step.listing)
+        size += _size(step)
+        if files >= BATCH_FILES or size >= BATCH_BYTES:
             yield batch
-            batch, size = [], 0
+            batch, files, size = [], 0, 0
     if batch:
         yield batch
+
+
+def _size(step: Step) -> int:
+    if step.listing is not None:
+        return step.listing.size
+    return step.leaf.size if step.leaf is not None else 0
 
 
 class _Placer:
@@ -142,8 +176,8 @@ class _Placer:
         self,
         mount: Mount,
         listing_of: Callable[[str], Listing | None],
-        own: Contents,
-        other: Contents,
+        own: TreeEnd,
+        other: TreeEnd,
         orders: Orders,
     ) -> None:
         self.mount = mount
@@ -158,32 +192,50 @@ class _Placer:
 
     def check_space(self, actions: Sequence[Action]) -> None:
         """Raise NoSpace unless everything fits (G7); also remember which conflict copies are on their way."""
-        needed = 0
-        for action in actions:
-            for step in _steps(action):
-                if step.leaf is not None and step.path not in self.orders.moves:
-                    needed += step.leaf.size
-            if action.verb is Verb.PUT:
-                self.expected_copies.add(action.path)
+        needed = sum(_size(step) for step in self.steps(actions) if step.path not in self.orders.moves)
+        self.expected_copies = {action.path for action in actions if action.verb is Verb.PUT}
         free = self.files.free_space(self.mount.handle)
         if needed and needed + SPARE_BYTES > free:
             raise NoSpace(f"[NoSpace] {self.mount.root} has {free} bytes left and {needed} are to be written")
+
+    def steps(self, actions: Sequence[Action]) -> Iterator[Step]:
+        """Everything that is to be placed, parents first."""
+        moved_into = {path.rpartition("/")[0] for path in self.orders.moves}
+        for action in actions:
+            yield from _steps(action, moved_into)
 
     # Building --------------------------------------------------------------------------------------------------------
 
     def build(self, steps: Sequence[Step]) -> None:
         """Stage one batch, make it durable, give the names."""
         batch = _Batch()
-        for step in steps:
+        for step in self._with_databases_read(steps):
             self._stage_step(batch, step)
         for staged in self._copied(batch):
             self._note_staged(batch, staged)
+        self._copy_bulk(batch)
         self._fail_torn_databases(batch)
         if self.orders.durable and batch.published:
             self.files.sync_volume(self.mount.handle)
         for step, temporary in batch.published:
             self._attempt(step.path, partial(self._publish, batch, step, temporary))
         self._discard_rest(batch)
+
+    def _with_databases_read(self, steps: Sequence[Step]) -> list[Step]:
+        """The steps with the digests of unread databases, each read in one state (U8)."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for step in steps:
+            if step.leaf is not None and step.leaf.group and step.leaf.digest is None:
+                groups.setdefault((step.source.rpartition("/")[0], step.leaf.group), []).append(step.source)
+        if not groups:
+            return list(steps)
+        digests = {value.path: value.digest for value in self.other.read_values(list(groups.values())) if value.digest}
+        return [
+            step._replace(leaf=step.leaf._replace(digest=digests[step.source]))
+            if step.leaf is not None and step.leaf.digest is None and step.source in digests
+            else step
+            for step in steps
+        ]
 
     def _stage_step(self, batch: _Batch, step: Step) -> None:
         parent, _, name = step.path.rpartition("/")
@@ -233,7 +285,8 @@ class _Placer:
         mark = Mark.LINK if step.leaf.kind is Kind.LINK else Mark.FILE
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats, mark, noted.digest)
         batch.leaves[step.path] = step.leaf
-        self.linked[old] = stats_of(self.files.status(old_name, at))
+        # The same file under both names: giving the new one moves its ctime once more.
+        self.linked[old] = (*stats_of(self.files.status(old_name, at))[:4], DISTRUST)
 
     def _dress(self, name: str, at: int, leaf: Leaf) -> None:
         """Give a linked file the time and permissions of the leaf."""
@@ -252,6 +305,22 @@ class _Placer:
     def _copied(self, batch: _Batch) -> Iterator[Staged]:
         for source, jobs in batch.jobs.values():
             yield from stage(self.mount, source, [Job(*job) for job in jobs.items()], self.orders.clock)
+
+    def _copy_bulk(self, batch: _Batch) -> None:
+        """Fill the staged directories that are carried over as they are listed."""
+        wishes = [
+            Wish(path, step.source, step.listing, batch.directories[path])
+            for path, step in batch.steps.items()
+            if step.listing is not None and path in batch.directories
+        ]
+        if not wishes:
+            return
+        source = self.other.mount
+        assert source is not None, "only a directory on this machine offers its listings"
+        for copied in copy_directories(source, self.mount, wishes, self.orders.clock):
+            batch.bulk[copied.path] = copied
+            for name, problem in copied.failed:
+                self.outcome.failed[joined(copied.path, name)] = problem
 
     def _note_staged(self, batch: _Batch, staged: Staged) -> None:
         if staged.given is None or staged.entry is None:
@@ -337,14 +406,18 @@ class _Placer:
         for path in inner:
             if path in self.outcome.failed:
                 continue
-            if batch.steps[path].leaf is None:
+            if batch.steps[path].leaf is not None:
+                self.outcome.taken[path] = batch.leaves[path]
+            elif path in batch.bulk:
+                self.outcome.bulk[path] = batch.bulk[path]
+                self.outcome.bytes += batch.bulk[path].bytes
+            else:
                 self.outcome.made.add(path)
                 self.outcome.entries.setdefault(path, {})
-            else:
-                self.outcome.taken[path] = batch.leaves[path]
-            self.outcome.note(path, batch.entries[path])
+            if path.rpartition("/")[0] not in batch.bulk:
+                self.outcome.note(path, batch.entries[path])
         if self.orders.progress is not None:
-            self.orders.progress(len(inner), self.outcome.bytes)
+            self.orders.progress(self.outcome.files, self.outcome.bytes)
 
     def _discard_rest(self, batch: _Batch) -> None:
         """Remove what was staged and got no name; everything inside it has failed with it."""
@@ -477,6 +550,7 @@ class _Batch:
     roots: dict[str, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     leaves: dict[str, Leaf] = field(default_factory=dict)
+    bulk: dict[str, Copied] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     jobs: dict[int, tuple[Contents, dict[str, list[Copy]]]] = field(default_factory=dict)
 

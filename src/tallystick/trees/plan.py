@@ -265,9 +265,12 @@ def undetermined(base: Node, local: Node, remote: Node, path: str = "") -> Itera
     """Leaves whose digest is unknown although the merge compares it: read them before planning."""
     if known_equal(base, local, remote):
         return
-    for side, node, other in ((Side.LOCAL, local, remote), (Side.REMOTE, remote, local)):
-        if isinstance(node, Leaf) and node.digest is None and (base is not None or other is not None or node.group):
+    alone = base is None and (local is None or remote is None)  # then it is read while it is carried over ...
+    for side, node in ((Side.LOCAL, local), (Side.REMOTE, remote)):
+        if isinstance(node, Leaf) and node.digest is None and (node.group or not alone):  # ... unless in company
             yield side, path
+    if alone:
+        return
     olds, heres, theres = children_of(base), children_of(local), children_of(remote)
     for name in sorted(olds.keys() | heres.keys() | theres.keys()):
         yield from undetermined(olds.get(name), heres.get(name), theres.get(name), joined(path, name))

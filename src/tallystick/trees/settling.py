@@ -22,20 +22,27 @@ from tallystick.trees.nodes import (
 from tallystick.trees.plan import Half, Plan
 
 
-def settle(found: Plan, failed: Collection[str] = (), taken: Mapping[str, Leaf] | None = None) -> Directory:
+def settle(
+    found: Plan,
+    failed: Collection[str] = (),
+    taken: Mapping[str, Leaf] | None = None,
+    bulk: Collection[str] = frozenset(),
+) -> Directory:
     """The base after ``found`` has been carried out except at or below the ``failed`` paths.
 
-    ``taken`` gives the values of leaves that were read only while they were carried over, by path.
+    ``taken`` gives the values of leaves that were read only while they were carried over, by path. Directories in
+    ``bulk`` were carried over as they are listed: the caller knows their base, failures included.
     """
-    settler = _Settler(found, frozenset(failed) | {action.path for action, _ in found.held}, taken or {})
+    settler = _Settler(found, frozenset(failed) | {action.path for action, _ in found.held}, taken or {}, bulk)
     root = settler.at("", found.base, found.local, found.remote, found.merged.result)
     assert isinstance(root, Directory)
     return root
 
 
 class _Settler:
-    def __init__(self, found: Plan, frozen: frozenset[str], taken: Mapping[str, Leaf]) -> None:
+    def __init__(self, found: Plan, frozen: frozenset[str], taken: Mapping[str, Leaf], bulk: Collection[str]) -> None:
         self.plan = found
+        self.bulk = bulk
         self.frozen = frozen | frozenset(found.unknown)
         self.blocked = frozenset(found.blocked)
         self.taken = taken
@@ -98,7 +105,7 @@ class _Settler:
             return self._value(path, tree)
         if not isinstance(tree, Directory):
             return base if tree is UNKNOWN else None
-        if tree.mark is not None and path not in self.ways:
+        if path in self.bulk or (tree.mark is not None and path not in self.ways):
             return tree
         olds = children_of(base)
         return _directory(
@@ -118,6 +125,8 @@ class _Settler:
             return base if isinstance(base, Leaf | Directory) and not base.materialised else self._emptied(path, base)
         if isinstance(tree, Leaf):
             return self._value(path, tree)
+        if path in self.bulk:
+            return tree
         olds = children_of(base)
         found = {}
         for name in sorted(olds.keys() | tree.children.keys()):
@@ -141,6 +150,8 @@ class _Settler:
             return None if remote is None and path not in self.ways else base
         if isinstance(local, Leaf):
             return self._value(path, local)
+        if path in self.bulk:
+            return local
         olds, theirs = children_of(base), children_of(remote)
         found = {}
         for name in sorted(olds.keys() | local.children.keys()):

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
-from tallystick.trees.listing import Listing, packed_names, unpacked_names
+from tallystick.trees.listing import DIGEST_BYTES, VALUE_BYTES, WIDTH, Listing, Mark, packed_names, unpacked_names
 from tallystick.trees.merging import Side
-from tallystick.trees.nodes import Directory, Kind, Leaf, Node
+from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
 
 FORMAT = 1
 BASE_VALUE = struct.Struct(">BHQ32s")
-_FILE, _LINK, _DIRECTORY, _NEVER_HELD = 1, 2, 3, 0x80
+_FILE, _LINK, _DIRECTORY, _NEVER_HELD = Mark.FILE, Mark.LINK, Mark.DIRECTORY, 0x80
 _SIDES = {Side.LOCAL: 0, Side.REMOTE: 1}
 
 _SCHEMA = """
@@ -47,6 +47,23 @@ class BaseRow(NamedTuple):
     def of(cls, children: Mapping[str, Node]) -> BaseRow:
         """The row of these leaves and directories; whatever else is among them is left out."""
         return _packed_base(children)
+
+    @classmethod
+    def listed(cls, listing: Listing) -> BaseRow:
+        """The row of everything that a listing shows."""
+        pack = BASE_VALUE.pack
+        modes, sizes = listing.stats[::WIDTH], listing.stats[2::WIDTH]
+        marks, values = listing.values[::VALUE_BYTES], bytes(listing.values)
+        names, content = [], []
+        for position, (name, mode, size, mark) in enumerate(zip(listing.names, modes, sizes, marks, strict=True)):
+            start = position * VALUE_BYTES + 1
+            if mark in (_FILE, _LINK):
+                names.append(name)
+                content.append(pack(mark, mode & PERMISSIONS, size, values[start : start + DIGEST_BYTES]))
+            elif mark == _DIRECTORY:
+                names.append(name)
+                content.append(pack(mark, 0, 0, b""))
+        return cls(packed_names(names), b"".join(content))
 
     def children(self) -> dict[str, Node]:
         """The leaves and (empty) directories of the row."""
