@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,7 +78,8 @@ class Place:
 
 def fill(one: Place, count: int, start: int = 0) -> None:
     """Insert people."""
-    rows = [(f"p{n:06}", f"name {n}", n % 90, bytes([n % 256]) * 8, n / 8) for n in range(start, start + count)]
+    numbers = range(start, start + count)
+    rows = [(f"p{n:06}", f"name {n}", n % 90, random.Random(n).randbytes(40), n / 8) for n in numbers]
     one.connection.execute("BEGIN")
     one.connection.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?)", rows)
     one.connection.execute("COMMIT")

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -104,8 +105,13 @@ class HTTPTransport:
         if self.parts.scheme == "https":
             if self._context is None:
                 self._context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self._context)
-        return http.client.HTTPConnection(host, port, timeout=self.timeout)
+            made: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=self.timeout, context=self._context
+            )
+        else:
+            made = http.client.HTTPConnection(host, port, timeout=self.timeout)
+        made.response_class = _Response
+        return made
 
     def _attempt(self, connection: http.client.HTTPConnection, request: Request) -> Reply:
         fresh = connection.sock is None
@@ -141,6 +147,40 @@ class HTTPTransport:
 
 class _Stale(Exception):
     """The peer closed the connection before it answered anything."""
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose head must be whole: ``http.client`` takes one that was cut for one that ended."""
+
+    def begin(self) -> None:
+        whole = self.fp
+        self.fp = _Head(whole)  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            if isinstance(self.fp, _Head):
+                self.fp = whole
+
+
+class _Head:
+    """The lines of a head, each with its end. The very first may be missing: a connection that was closed unused."""
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self._begun = False
+
+    def readline(self, most: int = -1) -> bytes:
+        line = self._file.readline(most)
+        if not line.endswith(b"\n") and len(line) != most and (line or self._begun):
+            raise ConnectionResetError("the connection was closed in the middle of an answer's head")
+        self._begun = True
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 class _HTTPReply:
