@@ -24,6 +24,7 @@ from tallystick.protocols.eden.codec.replies import failure, write_reply
 from tallystick.protocols.eden.codec.times import parse_msince
 from tallystick.protocols.eden.codec.xml_reading import XmlReader
 from tallystick.protocols.eden.codec.xml_writing import write_xml
+from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.datasets import refresh
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
 from tallystick.protocols.eden.importing import import_document
@@ -150,12 +151,12 @@ class EdenAdapter:
         )
         options = Options(policies, repository.uuid, onconflict=onconflict, resolve=self.resolve)
         try:
-            document = self._document(source)
+            with collector_paused():
+                done = import_document(self.store, table, self._document(source), options, self.clock())
         except LimitExceeded as error:
             return _answer(Result.ERROR, True, error.message, failure(413, error.message))
         except DocumentError as error:
             return _answer(Result.ERROR, True, error.message, failure(400, error.message))
-        done = import_document(self.store, table, document, options, self.clock())
         entry = import_entry(done, repository.uuid, resource, "push", "incoming", self.clock())
         self.store.log(entry)
         return _answer(entry.result, entry.remote, entry.message, write_reply(done.reply))

@@ -105,7 +105,7 @@ def resolving(sync_resolve: SyncResolve) -> Hook:
     """
 
     def resolve(item: Item) -> None:
-        if item.resource.deleted:
+        if item.deleted:
             return
         vector = _vector(_head(item), sync_resolve)
         method = ImportMethod.CREATE if item.local is None else ImportMethod.UPDATE

@@ -189,6 +189,13 @@ def test_an_invalid_component_rejects_its_parent(here, take):
     assert rejected.components[0].error == "name: value(s) required"
 
 
+def test_a_component_of_an_invalid_record_has_no_error_of_its_own(take):
+    done = take(org(A, more='<data field="year" value="1"/>' + OFFICE_TEXT.format("HQ")))
+    (rejected,) = done.reply.rejected
+    assert rejected.error == "Validation error"
+    assert rejected.components[0].error is None
+
+
 def test_a_component_that_exists_once_meets_the_one_that_is_here(here, take):
     here.put(A, "One")
     here.store.put(Stored("org_logo", "urn:uuid:mine", 0, {"title": "old", "organisation_id": Target(ORG, A)}))

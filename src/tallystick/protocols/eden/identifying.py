@@ -25,7 +25,7 @@ def identify(job: Job) -> None:
 
 def _asks(job: Job, item: Item) -> bool:
     """True when duplicate detection is asked: no identifier, or identifiers are being synchronized."""
-    return not item.resource.deleted and (not item.given or job.options.synchronise_uuids)
+    return not item.deleted and (not item.given or job.options.synchronise_uuids)
 
 
 def _match_unique(job: Job, table: Table, items: Sequence[Item]) -> None:

@@ -52,7 +52,7 @@ def import_document(store: EdenStore, table: Table, document: Document, options:
 def _read_fields(job: Job) -> None:
     for item in job.items:
         _read_meta(job, item)
-        if not item.resource.deleted:
+        if not item.deleted:
             _read_data(job, item)
 
 
@@ -100,7 +100,7 @@ def _read_data(job: Job, item: Item) -> None:
 def _check(job: Job) -> None:
     """Mandatory fields; then an invalid component rejects its parent."""
     for item in job.items:
-        if item.resource.deleted or item.error is not None:
+        if item.deleted or item.error is not None:
             continue
         for one in item.table.required:
             if _lacks(job, item, one):
@@ -117,6 +117,8 @@ def _lacks(job: Job, item: Item, one: Field) -> bool:
     value = item.values[one.name]
     if isinstance(value, Target):
         found = job.by_name.get(value)
+        if found is not None and found is item.parent:
+            return False
         return value not in job.known and (found is None or not _arrives(found))
     return value is None or value in ("", ())
 
@@ -140,7 +142,7 @@ def _decide(job: Job, item: Item) -> None:
         item.decision = Decision(Outcome.SKIPPED)
     else:
         item.method = deciding.method_of(
-            deleted=item.resource.deleted, replaced_by=item.replaced_by, known=item.local is not None
+            deleted=item.deleted, replaced_by=item.replaced_by, known=item.local is not None
         )
         if job.options.resolve is not None:
             job.options.resolve(item)
@@ -150,12 +152,12 @@ def _decide(job: Job, item: Item) -> None:
 
 
 def _required_references(item: Item) -> list[Field]:
-    return [one for one in item.table.required if one.is_reference] if not item.resource.deleted else []
+    return [one for one in item.table.required if one.is_reference] if not item.deleted else []
 
 
 def _judged(job: Job, item: Item) -> Decision:
     local, incoming, policies = item.local_side, item.incoming_side, item.policies
-    unknown_stub = local is None and item.resource.deleted
+    unknown_stub = local is None and item.deleted
     if not unknown_stub and not job.options.permitted(item.table, item.method):
         return Decision(Outcome.REJECTED)
     if job.options.onconflict is not None and local is not None and item.method in policies.strategy:
@@ -290,7 +292,7 @@ def _lost(item: Item) -> Lost | None:
     if decision.outcome in deciding.WRITTEN:
         values = dict(local.values)
         return Lost(item.table.name, local.uuid, decision.outcome, True, local.modified_on, values)
-    if item.resource.deleted or any(local.values.get(name) != value for name, value in item.values.items()):
+    if item.deleted or any(local.values.get(name) != value for name, value in item.values.items()):
         return Lost(item.table.name, local.uuid, decision.outcome, True, item.modified_on, dict(item.values))
     return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 from tallystick.core.policies import Method
@@ -12,9 +13,17 @@ from tallystick.protocols.eden import deciding
 from tallystick.protocols.eden.codec.elements import Document, Resource
 from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.codec.replies import PushReply
-from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Table
+from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Field, Table
 from tallystick.protocols.eden.deciding import Decision, Outcome, Policies, Side
 from tallystick.protocols.eden.store import EdenStore, Stored, Target
+
+
+class Pointer(NamedTuple):
+    """What a reference field points to: for each identifier, the spellings under which it may be known here."""
+
+    field: Field
+    table: str
+    names: Sequence[Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -33,6 +42,8 @@ class Item:
     component: Component | None = None
     given: bool = True
     """False for a record that came without an identifier."""
+    deleted: bool = False
+    """True for a stub."""
     local: Stored | None = None
     method: Method = Method.CREATE
     values: dict[str, object] = field(default_factory=dict)
@@ -40,6 +51,7 @@ class Item:
     created_on: datetime | None = None
     copies: int = deciding.ABSENT_COPIES
     replaced_by: str | None = None
+    pointers: list[Pointer] = field(default_factory=list)
     children: list[Item] = field(default_factory=list)
     needs: list[Item] = field(default_factory=list)
     error: str | None = None

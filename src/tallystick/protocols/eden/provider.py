@@ -28,6 +28,7 @@ from tallystick.protocols.eden.codec.replies import (
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table, write_create, write_fields
 from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.codec.xml_writing import write_xml
+from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.deciding import PLAIN_IMPORT
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
 from tallystick.protocols.eden.importing import import_document
@@ -224,9 +225,10 @@ class EdenProvider:
             return requests.failed(403, UNREGISTERED)
         if table.restricted:
             return requests.text(403, "Insufficient Privileges")
-        document = self._document(request, "xml")
         push = Push(table, repository, query.strategy, query.update, query.msince, account.name, permitted=account.can)
-        return Response(200, REPLY, write_reply(answer_push(self.store, push, document, self.clock())))
+        with collector_paused():
+            reply = answer_push(self.store, push, self._document(request, "xml"), self.clock())
+        return Response(200, REPLY, write_reply(reply))
 
     def _document(self, request: Request, extension: str) -> Document:
         """Everything that the body carries, as one document."""
@@ -273,8 +275,9 @@ class EdenProvider:
         if table.restricted or not all(account.can(table, one) for one in (Method.CREATE, Method.UPDATE)):
             return requests.text(403, "Insufficient Privileges")
         options = Options(PLAIN_IMPORT, None, account.name, permitted=account.can, skip_errors=query.ignore_errors)
-        document = self._document(request, extension)
-        done = import_document(self.store, table, document, options, self.clock())
+        with collector_paused():
+            document = self._document(request, extension)
+            done = import_document(self.store, table, document, options, self.clock())
         return Response(200, JSON if extension == "s3json" else REPLY, write_reply(done.reply))
 
     def _settings(self, request: Request, account: Account, name: str) -> Response:

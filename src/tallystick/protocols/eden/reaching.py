@@ -6,12 +6,12 @@ document that one of these refers to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tallystick.protocols.eden.codec.elements import Reference, Resource
 from tallystick.protocols.eden.codec.identifiers import imported, reference_spellings
 from tallystick.protocols.eden.codec.schema import Component
-from tallystick.protocols.eden.items import Item, Job
+from tallystick.protocols.eden.items import Item, Job, Pointer
 from tallystick.protocols.eden.store import Target
 
 
@@ -27,25 +27,29 @@ def reach(job: Job) -> list[Item]:
 def _index(job: Job, resources: Iterable[Resource]) -> dict[Target, Resource]:
     index: dict[Target, Resource] = {}
     for one in resources:
-        if one.tuid:
-            index[Target(one.name, "tuid:" + one.tuid)] = one
-        if one.uuid:
-            index[Target(one.name, imported(one.uuid, job.own_domain))] = one
+        uuid, tuid = one.uuid, one.tuid
+        if tuid:
+            index[Target(one.name, "tuid:" + tuid)] = one
+        if uuid:
+            index[Target(one.name, imported(uuid, job.own_domain))] = one
     return index
 
 
 def _item(job: Job, resource: Resource, parent: Item | None, component: Component | None) -> Item:
     table = job.model(resource.name) or job.table
-    given = resource.uuid
+    given, tuid = resource.uuid, resource.tuid
     uuid = imported(given, job.own_domain) if given else job.options.new_uuid()
-    known = job.by_name.get(Target(table.name, uuid))
-    if known is not None:
-        return known
-    item = Item(resource, table, uuid, job.options.policies, parent, component, bool(given))
+    target = Target(table.name, uuid)
+    item = job.by_name.get(target)
+    if item is not None:
+        if item.parent is None and parent is not item:
+            item.parent, item.component = parent, component
+        return item
+    item = Item(resource, table, uuid, job.options.policies, parent, component, bool(given), resource.deleted)
     if given:
-        job.by_name[Target(table.name, uuid)] = item
-    if resource.tuid:
-        job.by_name[Target(table.name, "tuid:" + resource.tuid)] = item
+        job.by_name[target] = item
+    if tuid:
+        job.by_name[Target(table.name, "tuid:" + tuid)] = item
     job.items.append(item)
     return item
 
@@ -55,47 +59,45 @@ def _follow(job: Job, tops: Sequence[Item], index: Mapping[Target, Resource]) ->
     waiting = list(tops)
     while waiting:
         item = waiting.pop()
-        if item.resource.deleted:
+        if item.deleted:
             continue
-        fresh = list(_nested(job, item))
+        for resource in item.resource.components:
+            child = _nested(job, item, resource)
+            if child is not None:
+                waiting.append(child)
         for reference in item.resource.references:
-            fresh += _referred(job, item, reference, index)
-        waiting += fresh
+            waiting += _referred(job, item, reference, index)
 
 
-def _nested(job: Job, item: Item) -> Iterator[Item]:
-    seen: set[Component] = set()
-    for resource in item.resource.components:
-        component = item.table.component(resource.name, resource.alias)
-        if component is None or job.model(resource.name) is None or (component in seen and not component.many):
-            continue
-        seen.add(component)
-        child = _item(job, resource, item, component)
-        item.children.append(child)
-        yield child
+def _nested(job: Job, item: Item, resource: Resource) -> Item | None:
+    """The item of a component record; None for one that the model does not define, or that may exist only once."""
+    component = item.table.component(resource.name, resource.alias)
+    if component is None or job.model(resource.name) is None:
+        return None
+    if not component.many and any(child.component == component for child in item.children):
+        return None
+    child = _item(job, resource, item, component)
+    item.children.append(child)
+    return child
 
 
 def _referred(job: Job, item: Item, reference: Reference, index: Mapping[Target, Resource]) -> list[Item]:
+    """Notes what a reference points to; gives the items that it reaches for the first time."""
     one = item.table.fields.get(reference.field)
-    if one is None or not one.is_reference or job.model(reference.table) is None:
+    table = reference.table
+    if one is None or not (one.is_reference and one.writable) or job.model(table) is None:
         return []
     fresh = []
-    if reference.inline is not None and reference.inline.name == reference.table:
-        inline = _item(job, reference.inline, None, None)
-        job.by_name[Target(reference.table, f"inline:{id(reference)}")] = inline
-        fresh.append(inline)
-    for name in spellings_of(job, reference):
-        for spelling in name:
-            to = Target(reference.table, spelling)
-            if to not in job.by_name and to in index:
-                fresh.append(_item(job, index[to], None, None))
-    return fresh
-
-
-def spellings_of(job: Job, reference: Reference) -> list[tuple[str, ...]]:
-    """The spellings of each identifier that a reference gives."""
     names = [reference_spellings(uuid, job.own_domain, job.document.domain) for uuid in reference.uuids]
     names += [("tuid:" + tuid,) for tuid in reference.tuids]
-    if reference.inline is not None:
-        names.append((f"inline:{id(reference)}",))
-    return names
+    if reference.inline is not None and reference.inline.name == table:
+        inline = _item(job, reference.inline, None, None)
+        fresh.append(inline)
+        names.append((inline.uuid,))
+        job.by_name[Target(table, inline.uuid)] = inline
+    item.pointers.append(Pointer(one, table, names))
+    for spelling in [spelling for name in names for spelling in name]:
+        to = Target(table, spelling)
+        if to in index and to not in job.by_name:
+            fresh.append(_item(job, index[to], None, None))
+    return fresh

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.protocols.eden.codec.elements import Reference
 from tallystick.protocols.eden.codec.embedded import embedded_targets, with_numbers
 from tallystick.protocols.eden.codec.identifiers import imported
-from tallystick.protocols.eden.codec.schema import Field, Kind
-from tallystick.protocols.eden.items import Item, Job
-from tallystick.protocols.eden.reaching import spellings_of
+from tallystick.protocols.eden.codec.schema import Kind
+from tallystick.protocols.eden.items import Item, Job, Pointer
 from tallystick.protocols.eden.store import Target
 
 
@@ -19,41 +17,30 @@ def refer(job: Job) -> None:
     for item in job.items:
         if item.component is not None and item.parent is not None:
             item.values[item.component.key] = item.parent.target
-        for reference in item.resource.references if not item.resource.deleted else ():
-            one = item.table.fields.get(reference.field)
-            if one is not None and one.is_reference and one.writable:
-                _resolve(job, item, one, reference, known)
+        for pointer in item.pointers:
+            _resolve(job, item, pointer, known)
     _embed(job)
 
 
 def _known_targets(job: Job) -> set[Target]:
     asked: dict[str, set[str]] = {}
     for item in job.items:
-        for reference in item.resource.references:
-            for spellings in spellings_of(job, reference):
-                asked.setdefault(reference.table, set()).update(
-                    one for one in spellings if Target(reference.table, one) not in job.by_name
-                )
+        for _, table, names in item.pointers:
+            for spellings in names:
+                for one in spellings:
+                    if Target(table, one) not in job.by_name:
+                        asked.setdefault(table, set()).add(one)
         if item.replaced_by:
             asked.setdefault(item.table.name, set()).add(item.replaced_by)
-    return {
-        Target(name, uuid)
-        for name, uuids in asked.items()
-        if job.model(name) is not None and uuids
-        for uuid in job.store.find(name, uuids)
-    }
+    return {Target(name, uuid) for name, uuids in asked.items() for uuid in job.store.find(name, uuids)}
 
 
-def _resolve(job: Job, item: Item, one: Field, reference: Reference, known: set[Target]) -> None:
-    if job.model(reference.table) is None:
-        return
-    targets: list[Target] = []
-    for spellings in spellings_of(job, reference):
-        targets.append(_resolve_one(job, item, reference.table, spellings, known))
-    if one.kind is Kind.REFERENCE_LIST:
-        item.values[one.name] = tuple(targets)
+def _resolve(job: Job, item: Item, pointer: Pointer, known: set[Target]) -> None:
+    targets = [_resolve_one(job, item, pointer.table, spellings, known) for spellings in pointer.names]
+    if pointer.field.kind is Kind.REFERENCE_LIST:
+        item.values[pointer.field.name] = tuple(targets)
     elif targets:
-        item.values[one.name] = targets[0]
+        item.values[pointer.field.name] = targets[0]
 
 
 def _resolve_one(job: Job, item: Item, table: str, spellings: Sequence[str], known: set[Target]) -> Target:

@@ -16,6 +16,7 @@ from tallystick.protocols.eden.codec.filters import MAIN, Condition
 from tallystick.protocols.eden.codec.queries import push_url
 from tallystick.protocols.eden.codec.replies import PushReply, Registration
 from tallystick.protocols.eden.codec.schema import Table
+from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.datasets import find_dataset, read_archive
 from tallystick.protocols.eden.deciding import task_policies
 from tallystick.protocols.eden.exporting import Layout, export
@@ -96,18 +97,17 @@ class Active:
             return Transferred()
         blind = full or task.update.default in _BLIND
         try:
-            answer = self._archived(task) or self._ask(
-                task, None if blind else task.last_pull, state=None if blind else task.state
-            )
+            with collector_paused():
+                answer = self._archived(task) or self._ask(task, blind=blind)
+                done = self._import(task, table, answer.document, onconflict)
         except TallystickError as error:
             self._log(task.resource, "pull", "import", Result.ERROR, str(error), remote=isinstance(error, PeerError))
             return Transferred(error)
-        done = self._import(task, table, answer.document, onconflict)
         state = answer.document.attributes.get(STATE)
         if not blind and task.last_pull is not None and task.components and state is None:
             self._pull_components(task, table, onconflict)
         now = self.clock()
-        peer_now, left = watermarks.clock_of(answer.date, now), self._park(task, done)
+        peer_now, left = watermarks.clock_of(answer.date, now), self._park(table, done)
         watermark = watermarks.next_pull(task.last_pull, done.times, peer_now=peer_now, rejected=left)
         self.store.save_task(replace(task, last_pull=watermark, state=task.state if left else state))
         self.store.log(import_entry(done, self._name, task.resource, "pull", "outgoing", now))
@@ -127,16 +127,15 @@ class Active:
         times = [one.modified_on for one in document.resources if one.modified_on] if document is not None else []
         return Pulled(document, max(times)) if document is not None and times else None
 
-    def _ask(
-        self, task: Task, msince: datetime | None, table: str | None = None, *, state: str | None = None
-    ) -> Pulled:
+    def _ask(self, task: Task, table: str | None = None, *, blind: bool = False) -> Pulled:
+        """Asks for a task's records, or those of one of its component tables; ``blind`` asks for everything."""
         return self.peer.pull(
             table or task.resource,
             self.store.identity().uuid,
-            msince=msince,
+            msince=None if blind else task.last_pull,
             components=task.components,
             filters=task.filters if table is None else (),
-            state=state,
+            state=None if blind or table is not None else task.state,
         )
 
     def _import(self, task: Task, table: Table, document: Document, onconflict: Hook | None) -> Imported:
@@ -159,10 +158,11 @@ class Active:
         )
         return import_document(self.store, table, document, options, self.clock())
 
-    def _park(self, task: Task, done: Imported) -> Sequence[datetime | None]:
+    def _park(self, table: Table, done: Imported) -> Sequence[datetime | None]:
         """Keeps rejected records for retry; gives the times of those that could not be kept."""
-        rejected = [one for one in done.reply.rejected if one.name == task.resource]
-        self.store.park(self._name, task.resource, rejected[:PARKED])
+        rejected = [one for one in done.reply.rejected if one.name == table.name]
+        if rejected or self.store.parked(self._name, table.name):
+            self.store.park(self._name, table.name, rejected[:PARKED])
         return done.rejected_times if len(rejected) > PARKED else ()
 
     def _pull_components(self, task: Task, table: Table, onconflict: Hook | None) -> None:
@@ -172,7 +172,7 @@ class Active:
             if below is None or any(one.table == component.table for one in task.filters):
                 continue
             try:
-                answer = self._ask(task, task.last_pull, component.table)
+                answer = self._ask(task, component.table)
             except (PeerRefused, PeerProtocolError) as error:
                 message = f"the peer does not give {component.table} by itself: {error.message}"
                 self._log(component.table, "pull", "import", Result.WARNING, message, remote=True)
@@ -181,6 +181,7 @@ class Active:
                 self._log(component.table, "pull", "import", Result.ERROR, str(error), remote=True)
                 continue
             done = self._import(task, below, answer.document, onconflict)
+            self._park(below, done)
             if done.outcomes:
                 self.store.log(import_entry(done, self._name, below.name, "pull", "outgoing", self.clock()))
 

@@ -93,6 +93,11 @@ def test_one_value_that_is_too_large_is_refused():
         read_xml(b"<s3xml><resource name='t'><data field='f'>" + b"x" * 11_000_000 + b"</data></resource></s3xml>")
 
 
+def test_a_document_of_many_megabytes_is_read_at_once():
+    record = b"<resource name='t'><data field='f'>" + b"x" * 1000 + b"</data></resource>"
+    assert len(read_xml(b"<s3xml>" + record * 12_000 + b"</s3xml>").resources) == 12_000
+
+
 def test_a_record_with_too_many_elements_is_refused():
     with pytest.raises(DocumentTooLarge, match="one record has 5 elements"):
         read_xml(b"<s3xml><resource name='t'>" + b"<data field='f'/>" * 5 + b"</resource></s3xml>", Limits(elements=4))

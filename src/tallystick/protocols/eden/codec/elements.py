@@ -68,7 +68,8 @@ class Resource:
     @property
     def deleted(self) -> bool:
         """True for the stub of a deleted or merged record (section 6.5)."""
-        return self.attributes.get("deleted", "").lower() == "true"
+        flag = self.attributes.get("deleted")
+        return flag is not None and flag.lower() == "true"
 
     @property
     def replaced_by(self) -> str | None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
+import msgspec
+
 from tallystick.protocols.eden.codec.elements import Data
 from tallystick.protocols.eden.codec.json_format import json_value
 from tallystick.protocols.eden.codec.schema import TEXT_KINDS, Field, Kind
@@ -32,6 +34,8 @@ class Dropped:
 
 DROPPED: Final = Dropped()
 """What an empty value of a number, date or the like means: the field counts as not sent (section 6.3)."""
+
+_quoted = msgspec.json.Encoder().encode
 
 UNWRITTEN_KINDS = frozenset({Kind.BLOB})
 
@@ -62,8 +66,10 @@ def _encode_text(field: Field, value: str) -> Data:
         return Data(field.name, value, value)
     if kind is Kind.PASSWORD:
         return Data(field.name, None, value)
-    if field.represented or not value or kind not in TEXT_KINDS or UNFIT.search(value):
-        return Data(field.name, json.dumps(value, ensure_ascii=bool(UNFIT.search(value))), value)
+    if UNFIT.search(value):
+        return Data(field.name, json.dumps(value), value)
+    if field.represented or not value or kind not in TEXT_KINDS:
+        return Data(field.name, _quoted(value).decode(), value)
     return Data(field.name, None, value)
 
 
@@ -83,8 +89,8 @@ def decode_value(field: Field, data: Data) -> object:
         return Upload(data.url, data.filename) if data.url or data.filename else DROPPED
     try:
         found = _DECODERS[field.kind](data)
-        _check_range(field, found)
-        if found is not DROPPED and found is not None:
+        if field.bounded and found is not DROPPED and found is not None:
+            _check_range(field, found)
             _check_length(field, found)
             if field.check is not None:
                 found = field.check(found)

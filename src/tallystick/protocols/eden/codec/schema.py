@@ -84,10 +84,14 @@ class Field:
     options: Mapping[str, str] | None = None
     check: Callable[[object], object] | None = None
 
-    @property
-    def is_reference(self) -> bool:
-        """True when the field points to other records."""
-        return self.kind in REFERENCE_KINDS
+    is_reference: bool = field(init=False)
+    bounded: bool = field(init=False)
+    """True when a decoded value has to be looked at again: length, range or check."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_reference", self.kind in REFERENCE_KINDS)
+        limits = (self.length, self.minimum, self.maximum, self.check)
+        object.__setattr__(self, "bounded", any(one is not None for one in limits))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Data, Docum
 from tallystick.protocols.eden.errors import DoctypeRefused, DocumentError, DocumentTooDeep, DocumentTooLarge
 
 _PROLOG_BYTES = 64 * 1024
+_SLICE = 64 * 1024
 _PROLOG = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._\-]+)[\"']")
 _ENCODINGS = re.compile(rb"utf-?8|utf-?16(?:le|be)?|us-ascii|ascii|iso-8859-\d+|latin-?1|windows-125\d", re.IGNORECASE)
@@ -62,13 +63,7 @@ class XmlReader:
             raise DocumentTooLarge(f"the document is larger than {self._limits.document_bytes} bytes")
         if self._prolog is not None:
             chunk = self._read_prolog(self._prolog + chunk)
-        if not chunk:
-            return []
-        try:
-            self._parser.feed(chunk)
-        except etree.XMLSyntaxError as error:
-            raise _document_error(error) from None
-        return list(self._take())
+        return self._parsed(chunk)
 
     def close(self) -> list[Resource]:
         """The records of a document too short to have been read before its end. Raises like ``feed``."""
@@ -94,11 +89,18 @@ class XmlReader:
         seen, self._prolog = self._prolog or b"", None
         if not seen.strip():
             raise DocumentError("XML Parse error: Document is empty")
-        try:
-            self._parser.feed(seen)
-        except etree.XMLSyntaxError as error:
-            raise _document_error(error) from None
-        return list(self._take())
+        return self._parsed(seen)
+
+    def _parsed(self, chunk: bytes) -> list[Resource]:
+        """What a chunk completes, parsed in slices: the parser refuses more than some megabytes at once."""
+        found: list[Resource] = []
+        for start in range(0, len(chunk), _SLICE):
+            try:
+                self._parser.feed(chunk[start : start + _SLICE])
+            except etree.XMLSyntaxError as error:
+                raise _document_error(error) from None
+            found.extend(self._take())
+        return found
 
     def _start(self, root: _Element) -> None:
         if self._started:
@@ -188,19 +190,23 @@ def _resource(element: _Element, nesting: int, elements: int) -> Resource:
 
 
 def _data(element: _Element) -> Data:
-    get = element.get
-    field, value = get("field", ""), get("value")
-    if len(element.attrib) == (1 if value is None else 2):
-        return Data(field, value, element.text)
-    return Data(field, value, element.text, get("url"), get("filename"), get("error"))
+    items = element.items()
+    if items and items[0][0] == "field":
+        if len(items) == 1:
+            return Data(items[0][1], None, element.text)
+        if len(items) == 2 and items[1][0] == "value":
+            return Data(items[0][1], items[1][1], element.text)
+    given = dict(items)
+    get = given.get
+    return Data(get("field", ""), get("value"), element.text, get("url"), get("filename"), get("error"))
 
 
 def _reference(element: _Element, nesting: int, elements: int) -> Reference:
-    get = element.get
-    uuid, tuid = get("uuid"), get("tuid")
-    uuids, many = identifiers(uuid)
-    tuids, many_tuids = identifiers(tuid)
-    inline = next((child for child in element if child.tag == "resource"), None)
+    given = dict(element.items())
+    get = given.get
+    uuids, many = identifiers(get("uuid"))
+    tuids, many_tuids = identifiers(get("tuid"))
+    inline = next((child for child in element if child.tag == "resource"), None) if len(element) else None
     return Reference(
         get("field", ""),
         get("resource", ""),
@@ -208,7 +214,7 @@ def _reference(element: _Element, nesting: int, elements: int) -> Reference:
         tuids,
         many or many_tuids,
         element.text,
-        tuple((name, text) for name in _INFORMATIVE if (text := get(name)) is not None),
+        tuple((name, given[name]) for name in _INFORMATIVE if name in given),
         None if inline is None else _resource(inline, nesting - 1, elements),
         get("error"),
     )
