@@ -215,19 +215,17 @@ def _one_line(text: str) -> str:
 
 
 def with_subject(source: bytes, subject: str) -> bytes:
-    """``source`` with another subject; everything else stays byte for byte."""
-    head, separator, body = source.partition(b"\r\n\r\n")
-    newline = b"\r\n"
-    if not separator:
-        head, separator, body = source.partition(b"\n\n")
-        newline = b"\n"
-    kept: list[bytes] = []
+    """``source`` with another subject, first among the headers; everything else stays byte for byte."""
+    lines = source.splitlines(keepends=True)
+    newline = "\r\n" if lines and lines[0].endswith(b"\r\n") else "\n"
+    fresh = EmailMessage(policy=email.policy.default.clone(linesep=newline))
+    fresh["Subject"] = _one_line(subject)
+    kept = [fresh.as_bytes().strip() + newline.encode()]
     skipping = False
-    for line in head.split(newline):
+    for number, line in enumerate(lines):
+        if not line.strip(b"\r\n"):
+            return b"".join(kept + lines[number:])
         skipping = line.lower().startswith(b"subject:") or (skipping and line[:1] in (b" ", b"\t"))
         if not skipping:
             kept.append(line)
-    fresh = EmailMessage(policy=email.policy.default.clone(linesep=newline.decode()))
-    fresh["Subject"] = _one_line(subject)
-    kept.append(fresh.as_bytes().strip())
-    return newline.join(kept) + separator + body
+    return b"".join(kept)
