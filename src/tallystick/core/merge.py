@@ -107,7 +107,8 @@ def _mixed(record: Record, sides: _Sides, policy: FieldPolicy) -> Projection:
         return _whole(record, sides, policy)
     names = sorted({name for version in record.versions for name in version.content or {}})
     mixed: dict[str, Any] = {}
-    chosen, gave_way = [], []
+    chosen: list[Version] = []
+    gave_way: list[Version] = []
     undecided = False
     for name in names:
         survivors = _survivors(record, policy, name)
@@ -154,7 +155,14 @@ def _field_winner(
 
 def _equal(versions: Sequence[Version], name: str) -> bool:
     values = [(version.content or {}).get(name) for version in versions]
-    return all(type(value) is type(values[0]) and value == values[0] for value in values)
+    return not any(_differ(value, values[0]) for value in values[1:])
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """True when two canonical values are different ones; NaN is one value."""
+    if type(one) is not type(other):
+        return True
+    return bool(one != other and (one == one or other == other))
 
 
 def _concurrent(versions: Sequence[Version], name: str) -> Sequence[Version]:
@@ -188,8 +196,4 @@ def _field_dot(version: Version, name: str) -> Dot | None:
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:
     """Names of the fields whose values differ, absent and null being the same."""
     names = before.keys() | after.keys()
-    return frozenset(
-        name
-        for name in names
-        if type(before.get(name)) is not type(after.get(name)) or before.get(name) != after.get(name)
-    )
+    return frozenset(name for name in names if _differ(before.get(name), after.get(name)))

@@ -74,12 +74,15 @@ def parse_state(text: str) -> State:
         if crc32(raw[4:]).to_bytes(4, "big") != raw[:4]:
             raise ValueError("checksum")
         wire = _decoder.decode(raw[4:])
+        state = State(wire.site, wire.incarnation, wire.scope, wire.seq, wire.until, wire.resource, wire.position)
+        if state.text() != text or min(state.seq, state.until, state.position) < 0:
+            raise ValueError("form")
     except (ValueError, msgspec.MsgspecError) as error:
         raise StateInvalidError(
             f"{text[:60]!r} is not a state of this software",
             hint="pass a state exactly as it was returned, or none at all to start from the beginning",
         ) from error
-    return State(wire.site, wire.incarnation, wire.scope, wire.seq, wire.until, wire.resource, wire.position)
+    return state
 
 
 def scope_of(resources: Iterable[str], where: Iterable[tuple[str, str]] = ()) -> str:

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -44,10 +44,14 @@ class Logical(StrEnum):
 _encode = msgspec.msgpack.Encoder().encode
 _FOLD = re.compile(r"[_\s]+")
 _TIMESTAMP = re.compile(
-    r"^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?$"
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )
-_DATE = re.compile(r"^(\d{4}-\d\d-\d\d)(?:[ T]00:00(?::00(?:\.0+)?)?)?$")
-_TIME = re.compile(r"^(\d\d:\d\d)(:\d\d)?(?:\.(\d{1,9}))?$")
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T]00:00(?::00(?:\.0+)?)?)?", re.ASCII)
+_TIME = re.compile(r"(\d\d:\d\d)(:\d\d)?(?:\.(\d{1,9}))?", re.ASCII)
+_DECIMAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*|(?i:[+-]?inf(?:inity)?|nan)", re.ASCII)
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
+_LONGEST_DECIMAL = 140_000
+"""More digits than any engine holds: what is written shorter with an exponent stays as it is written."""
 
 
 def fold(name: str) -> str:
@@ -157,11 +161,8 @@ def _part_value(part: str, logical: Logical) -> Value:
 
 
 def _plain_value(part: str, logical: Logical) -> Value:
-    if logical in (Logical.INT64, Logical.BOOL):
-        try:
-            return int(part)
-        except ValueError:
-            return part
+    if logical in (Logical.INT64, Logical.BOOL) and _INTEGER.fullmatch(part):
+        return int(part)
     return part
 
 
@@ -177,18 +178,21 @@ def canonical_bool(value: Any) -> Value:
 
 def canonical_decimal(value: Any) -> Value:
     """The shortest plain decimal text; what is no number stays as it is."""
+    if not isinstance(value, Decimal):
+        value = canonical_any(value)
     if value is None or isinstance(value, bytes):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
             return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
         value = repr(value)
-    try:
-        number = Decimal(value)
-    except (InvalidOperation, ValueError, TypeError):
-        return str(value)
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        return value
+    number = Decimal(value)
     if not number.is_finite():
         return "NaN" if number.is_nan() else str(number)
+    if abs(number.adjusted()) > _LONGEST_DECIMAL:
+        return str(value)
     text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -197,39 +201,39 @@ def canonical_decimal(value: Any) -> Value:
 
 def canonical_date(value: Any) -> Value:
     """``YYYY-MM-DD``; other text as it is."""
-    if isinstance(value, str):
-        match = _DATE.match(value)
-        return match.group(1) if match else value
-    return canonical_any(value)
+    text = canonical_any(value)
+    match = _DATE.fullmatch(text) if isinstance(text, str) else None
+    return match.group(1) if match else text
 
 
 def canonical_time(value: Any) -> Value:
     """``HH:MM:SS[.f]`` without trailing zeros; other text as it is."""
-    if isinstance(value, str):
-        match = _TIME.match(value)
-        if match:
-            return match.group(1) + (match.group(2) or ":00") + _fraction(match.group(3))
-    return canonical_any(value)
+    text = canonical_any(value)
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match:
+        return match.group(1) + (match.group(2) or ":00") + _fraction(match.group(3))
+    return text
 
 
 def canonical_timestamp(value: Any) -> Value:
     """``YYYY-MM-DD HH:MM:SS[.f]``, with ``+00`` and turned to UTC when a zone was given."""
-    if not isinstance(value, str):
-        return canonical_any(value)
-    match = _TIMESTAMP.match(value)
+    text = canonical_any(value)
+    if not isinstance(text, str):
+        return text
+    match = _TIMESTAMP.fullmatch(text)
     if match:
         day, minute, second, fraction, zone = match.groups()
         plain = f"{day} {minute}{second or ':00'}"
         if zone is None:
             return plain + _fraction(fraction)
-        return _utc(plain, fraction, zone) or value
-    return value + " 00:00:00" if _DATE.match(value) and len(value) == 10 else value
+        return _utc(plain, fraction, zone) or text
+    return text + " 00:00:00" if len(text) == 10 and _DATE.fullmatch(text) else text
 
 
 def canonical_instant(value: Any) -> Value:
     """``YYYY-MM-DD HH:MM:SS[.f]+00``: a timestamp without a zone is read as UTC."""
     text = canonical_timestamp(value)
-    if isinstance(text, str) and _TIMESTAMP.match(text) and not text.endswith("+00"):
+    if isinstance(text, str) and not text.endswith("+00") and _TIMESTAMP.fullmatch(text):
         return text + "+00"
     return text
 
@@ -258,14 +262,32 @@ def canonical_uuid(value: Any) -> Value:
 
 
 def canonical_json(value: Any) -> Value:
-    """Compact text with sorted members; what is no JSON stays as it is."""
+    """Compact text with sorted members. What is no JSON stays as it is, and what this form could not hold exactly."""
+    if isinstance(value, dict | list):
+        value = json.dumps(value)
     if not isinstance(value, str):
         return canonical_any(value)
     try:
-        parsed = json.loads(value)
+        parsed = json.loads(value, parse_float=_exact_float, object_pairs_hook=_members)
+        text = json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text.encode()
     except (ValueError, RecursionError):
         return value
-    return json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text
+
+
+def _exact_float(text: str) -> float:
+    number = float(text)
+    if Decimal(repr(number)) != Decimal(text):
+        raise ValueError(f"{text} has more digits than a float")
+    return number
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member occurs twice")
+    return members
 
 
 def canonical_any(value: Any) -> Value:
