@@ -21,15 +21,9 @@ from tallystick.protocols.sdata.codec.digests import SyncState
 from tallystick.protocols.sdata.errors import TickGap
 from tallystick.protocols.sdata.rules.application import Incoming, apply_page
 from tallystick.protocols.sdata.rules.conflicts import Verdict
+from tallystick.protocols.sdata.rules.progress import assign, restore_ended
 from tallystick.protocols.sdata.rules.selection import Head, select
-from tallystick.protocols.sdata.rules.standing import (
-    Page,
-    Standing,
-    assign,
-    new_standing,
-    restore_ended,
-    restored,
-)
+from tallystick.protocols.sdata.rules.standing import Page, Standing, new_standing, restored
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tallystick.protocols.sdata.rules import standing as rules
+from tallystick.protocols.sdata.rules.progress import Progress
 from tallystick.testing import sdata_simulation as simulation
 from tallystick.testing.sdata_simulation import Settings, simulate
 
@@ -54,13 +54,13 @@ def test_a_history_is_a_function_of_its_seed() -> None:
 
 
 def test_without_the_cap_failed_entries_are_lost_and_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "cap", lambda standing, key: None)
+    monkeypatch.setattr(Progress, "cap", lambda progress, key: None)
     found = simulate(Settings(nodes=2), range(30))
     assert found["diverged"] > 0
 
 
 def test_without_clearing_by_complete_passes_endpoints_never_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_cleared", lambda standing, source, began: standing)
+    monkeypatch.setattr(Progress, "clear", lambda progress, source, began: None)
     found = simulate(Settings(nodes=4, star=True, failures=0.3), range(120))
     assert found["restless"] + found["diverged"] > 0
 

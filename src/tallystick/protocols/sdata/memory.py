@@ -28,10 +28,11 @@ from tallystick.protocols.sdata.codec.payloads import Collection, Field, Payload
 from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
 from tallystick.protocols.sdata.codec.values import from_wire
 from tallystick.protocols.sdata.errors import ProviderBusy
-from tallystick.protocols.sdata.rules import standing as rules
 from tallystick.protocols.sdata.rules.application import apply_page
 from tallystick.protocols.sdata.rules.conflicts import Verdict
+from tallystick.protocols.sdata.rules.progress import assign, written
 from tallystick.protocols.sdata.rules.selection import Head, select
+from tallystick.protocols.sdata.rules.standing import Standing, new_standing
 from tallystick.protocols.sdata.store import (
     Found,
     FrozenPage,
@@ -57,7 +58,7 @@ DROPPED_REMEMBERED = 10_000
 class _Shelf:
     """All that is kept of one kind."""
 
-    standing: rules.Standing
+    standing: Standing
     by_key: dict[str, Resource] = field(default_factory=dict)
     by_uuid: dict[str, str] = field(default_factory=dict)
     results: list[ResultReport] = field(default_factory=list)
@@ -100,7 +101,7 @@ class MemoryStore:
         self._jobs: dict[_JobName, _Kept] = {}
         self._dropped: dict[_JobName, None] = {}
         self._shelves = {
-            kind.name: _Shelf(rules.new_standing(self.endpoint(kind), kind.priority, self._stamp()))
+            kind.name: _Shelf(new_standing(self.endpoint(kind), kind.priority, self._stamp()))
             for kind in contract.kinds
             if not kind.embedded
         }
@@ -131,7 +132,7 @@ class MemoryStore:
         """See `SDataStore.write_digest`."""
         with self._lock:
             shelf = self._shelves[kind.name]
-            shelf.standing = rules.written(shelf.standing, digest, self._stamp())
+            shelf.standing = written(shelf.standing, digest, self._stamp())
             return shelf.standing.digest
 
     def freeze(self, kind: Kind, job: Job, posted: Digest) -> int:
@@ -157,7 +158,7 @@ class MemoryStore:
         """The resource as a local change leaves it; one that nobody knows by uuid needs no state yet (spec 11)."""
         if not resource.uuid and not new_uuid:
             return resource
-        shelf.standing, state = rules.assign(shelf.standing, resource.updated)
+        shelf.standing, state = assign(shelf.standing, resource.updated)
         return msgspec.structs.replace(resource, uuid=resource.uuid or str(uuids.uuid4()), state=state)
 
     def _put(self, shelf: _Shelf, resource: Resource) -> Resource:

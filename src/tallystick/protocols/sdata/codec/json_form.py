@@ -16,6 +16,7 @@ from tallystick.protocols.sdata.codec.diagnoses import Diagnosis
 from tallystick.protocols.sdata.codec.digest_messages import read_tick
 from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncState, digest_of
 from tallystick.protocols.sdata.codec.entries import Entry, Link
+from tallystick.protocols.sdata.codec.escaping import checked_name
 from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead
 from tallystick.protocols.sdata.codec.names import MISSING_PRIORITY
 from tallystick.protocols.sdata.codec.payloads import Collection, Field, Payload, checked_uuid
@@ -204,7 +205,10 @@ class Shape(NamedTuple):
 
 
 def read_entry_json(found: Mapping[str, Any], shape: Shape) -> Entry:
-    """The entry in a JSON object. Raises MalformedMessage or MessageTooLarge."""
+    """The entry in a JSON object.
+
+    Raises MalformedMessage or MessageTooLarge, ValueRejected for a property whose name is no XML name.
+    """
     state = found.get("$syncState")
     return Entry(
         title=_text(found.get("$title")),
@@ -286,7 +290,7 @@ def _read_payload(found: Mapping[str, Any], shape: Shape) -> Payload:
     return Payload(
         shape.element,
         shape.namespace,
-        {name: _read_field(name, value, shape) for name, value in found.items() if not name.startswith("$")},
+        {checked_name(name): _read_field(name, value, shape) for name, value in found.items() if name[:1] != "$"},
         checked_uuid(uuid) if uuid else "",
         _text(found.get("$key")),
         _text(found.get("$url")),

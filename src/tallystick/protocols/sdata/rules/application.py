@@ -7,15 +7,8 @@ from typing import NamedTuple
 
 from tallystick.protocols.sdata.codec.digests import SyncState
 from tallystick.protocols.sdata.rules.conflicts import Verdict, judge
-from tallystick.protocols.sdata.rules.standing import (
-    Page,
-    Standing,
-    check_contiguous,
-    failed,
-    handled,
-    page_begun,
-    pass_ended,
-)
+from tallystick.protocols.sdata.rules.progress import Progress
+from tallystick.protocols.sdata.rules.standing import Page, Standing, check_contiguous
 
 
 class Incoming(NamedTuple):
@@ -50,15 +43,16 @@ def apply_page(
     """
     if immediate:
         check_contiguous(standing.digest, (entry.state for entry in incoming))
-    else:
-        standing = page_begun(standing, page)
+    progress = Progress(standing, stamp)
+    if not immediate:
+        progress.page_begun(page)
     decided = []
     for index, (uuid, state) in enumerate(incoming):
-        verdict = judge(state, current(uuid), page.digest, standing.digest)
+        verdict = judge(state, current(uuid), page.digest, progress.digest)
         success = attempt(index, verdict) if verdict.applies else True
-        move = handled if success else failed
-        standing = move(standing, state, page.digest, stamp, uuid)
+        move = progress.handled if success else progress.failed
+        move(state, page.digest, uuid)
         decided.append(Decided(verdict, not success))
     if not immediate and page.last:
-        standing = pass_ended(standing, page, stamp)
-    return standing, decided
+        progress.pass_ended(page)
+    return progress.standing(), decided

@@ -7,22 +7,20 @@ import pytest
 from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncState, digest_of, endpoint_key
 from tallystick.protocols.sdata.codec.names import MISSING_PRIORITY
 from tallystick.protocols.sdata.errors import TickGap
-from tallystick.protocols.sdata.rules.standing import (
+from tallystick.protocols.sdata.rules.progress import (
     OPEN_PASSES,
+    Progress,
+    assign,
+    restore_ended,
+    written,
+)
+from tallystick.protocols.sdata.rules.standing import (
     Page,
     Standing,
-    assign,
-    cap,
     check_contiguous,
-    failed,
-    handled,
     new_standing,
-    page_begun,
-    pass_ended,
     pass_identity,
-    restore_ended,
     restored,
-    written,
 )
 
 A1, A2, A3 = "http://app1/x", "http://app2/x", "http://app3/x"
@@ -37,6 +35,34 @@ def digest(one: int, two: int, three: int, origin: str = A1) -> Digest:
 
 def ticks(standing: Standing) -> tuple[int, int, int]:
     return (standing.digest.tick(A1), standing.digest.tick(A2), standing.digest.tick(A3))
+
+
+def page_begun(standing: Standing, page: Page) -> Standing:
+    progress = Progress(standing, NOW)
+    progress.page_begun(page)
+    return progress.standing()
+
+
+def pass_ended(standing: Standing, page: Page, stamp: str) -> Standing:
+    progress = Progress(standing, stamp)
+    progress.pass_ended(page)
+    return progress.standing()
+
+
+def handled(standing: Standing, state: SyncState, source: Digest, stamp: str, uuid: str) -> Standing:
+    progress = Progress(standing, stamp)
+    progress.handled(state, source, uuid)
+    return progress.standing()
+
+
+def failed(standing: Standing, state: SyncState, source: Digest, stamp: str, uuid: str) -> Standing:
+    progress = Progress(standing, stamp)
+    progress.failed(state, source, uuid)
+    return progress.standing()
+
+
+def cap(standing: Standing, key: str) -> int | None:
+    return Progress(standing, NOW).cap(key)
 
 
 def at_app2(one: int = 5, two: int = 11, three: int = 8) -> Standing:
@@ -272,3 +298,34 @@ def test_writing_the_digest_raises_ticks_sets_priorities_and_lowers_nothing() ->
     assert ticks(standing) == (5, 50, 20)
     assert standing.counter == 50
     assert [standing.digest.entries[endpoint_key(key)].priority for key in (A1, A2, A3)] == [9, 7, 3]
+
+
+def test_however_many_fail_and_recover_the_steps_stay_small() -> None:
+    """Every entry of a pass fails, then every one is handled, smallest first: the cap follows without searching."""
+    source = digest(20_001, 1, 1)
+    progress = Progress(at_app2(one=1), NOW)
+    for tick in range(1, 20_001):
+        progress.failed(SyncState(A1, tick), source, f"u{tick}")
+    assert progress.cap(A1) == 1
+    for tick in range(1, 20_001):
+        progress.handled(SyncState(A1, tick), source, f"u{tick}")
+        assert progress.cap(A1) == (tick + 1 if tick < 20_000 else None)
+    standing = progress.standing()
+    assert (standing.failures, standing.digest.tick(A1)) == ({}, 20_001)
+
+
+def test_a_second_failure_of_a_resource_takes_the_place_of_the_first() -> None:
+    source = digest(9, 1, 1)
+    standing = failed(at_app2(), SyncState(A1, 6), source, NOW, "u")
+    standing = failed(standing, SyncState(A1, 8), source, NOW, "u")
+    assert cap(standing, A1) == 8
+    assert len(standing.failures) == 1
+
+
+def test_a_working_copy_leaves_the_standing_as_it_was() -> None:
+    before = at_app2()
+    progress = Progress(before, NOW)
+    progress.handled(SyncState(A1, 7), digest(9, 1, 1), "u")
+    progress.assign()
+    assert before == at_app2()
+    assert progress.standing() != before
