@@ -132,14 +132,14 @@ class Selection(msgspec.Struct):
     scope: Scope
     known: Known
     keys: dict[str, list[str]] = {}
-    since: int = 0
-    """The source's seq before ``keys`` were found: what changed after that is sent in any case."""
     stateless: bool = False
     """Compare by digest from the beginning: the state is gone or cannot be used."""
     deletions_only: bool = False
     """For ``announce``: count deletions only, which is all that guards ask for."""
     held: list[str] = []
     """Resources whose deletions a guard holds back: they are not sent, and the state does not move past them."""
+    since: int = 0
+    """The source's seq before ``keys`` were found: what changed after that is sent in any case."""
 
 
 class Announced(msgspec.Struct):

@@ -41,12 +41,12 @@ def transfer(
     raises; whatever was applied stays applied.
     """
     done = Transfer()
-    selection = Selection(settings.scope, known, keys or {}, since, held=held or [])
+    selection = Selection(settings.scope, known, keys or {}, since=since, held=held or [])
     try:
         _carry(source, target, selection, settings, done, progress)
     except StateError:
         done.resumed = True
-        selection = Selection(settings.scope, known, keys or {}, since, stateless=True, held=held or [])
+        selection = Selection(settings.scope, known, keys or {}, since=since, stateless=True, held=held or [])
         _carry(source, target, selection, settings, done, progress)
     return done
 
