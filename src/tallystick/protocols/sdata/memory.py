@@ -9,25 +9,24 @@ from __future__ import annotations
 import threading
 import time
 import uuid as uuids
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cmp_to_key
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 
 from tallystick.core.filters import predicate
-from tallystick.core.values import Logical, Value
 from tallystick.errors import FilterError, TallystickError, ValueRejected
 from tallystick.protocols.sdata.codec.digests import Digest, SyncState
 from tallystick.protocols.sdata.codec.entries import Entry
 from tallystick.protocols.sdata.codec.feeds import Feed
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind
-from tallystick.protocols.sdata.codec.payloads import Collection, Field, Payload
+from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
 from tallystick.protocols.sdata.codec.values import from_wire
 from tallystick.protocols.sdata.errors import ProviderBusy
+from tallystick.protocols.sdata.merging import merged
+from tallystick.protocols.sdata.querying import query_record, query_types, searchable, sorting
 from tallystick.protocols.sdata.rules.application import apply_page
 from tallystick.protocols.sdata.rules.conflicts import Verdict
 from tallystick.protocols.sdata.rules.progress import assign, written
@@ -228,7 +227,7 @@ class MemoryStore:
             content = held.payload if held is not None else Payload(name, self._contract.namespace, uuid=payload.uuid)
         else:
             self._check(kind, payload)
-            content = _merged(held.payload if held is not None and not held.deleted else None, payload)
+            content = merged(held.payload if held is not None and not held.deleted else None, payload)
         resource = Resource(
             key=key,
             uuid=payload.uuid,
@@ -342,11 +341,11 @@ class MemoryStore:
             live = [found for found in live if selects(query_record(kind, found))]
         if query.search:
             words = query.search.lower().split()
-            live = [found for found in live if all(word in _searchable(found) for word in words)]
+            live = [found for found in live if all(word in searchable(found) for word in words)]
         for name, descending in reversed(query.order):
             if name not in types:
                 raise FilterError(f"there is no property {name!r}", hint=f"the properties are {', '.join(types)}")
-            live.sort(key=_sorting(kind, name), reverse=descending)
+            live.sort(key=sorting(kind, name), reverse=descending)
         return Found(len(live), live[query.start - 1 : query.start - 1 + query.count])
 
     def resource(self, kind: Kind, key: str) -> Resource:
@@ -371,7 +370,7 @@ class MemoryStore:
                 title=_title(payload, key),
                 updated=self._stamp(),
                 etag=_etag(payload),
-                payload=_merged(None, payload),
+                payload=merged(None, payload),
             )
             return self._put(shelf, self._stamped(shelf, resource)), True
 
@@ -381,7 +380,7 @@ class MemoryStore:
         with self._lock:
             held = self.resource(kind, key)
             _check_etag(held, etag)
-            content = _merged(held.payload, payload)
+            content = merged(held.payload, payload)
             shelf = self._shelves[kind.name]
             changed = msgspec.structs.replace(
                 held, payload=content, etag=_etag(content), updated=self._stamp(), title=_title(content, key)
@@ -493,82 +492,3 @@ def _outcome(
         status=409 if isinstance(problem, ValueRejected) else 500,
         problem="" if problem is None else str(problem),
     )
-
-
-# Content --------------------------------------------------------------------------------------------------------
-
-
-def _merged(held: Payload | None, incoming: Payload) -> Payload:
-    """What is stored after ``incoming``: absent fields stay, absent children stay unless deleteMissing (C16, C19)."""
-    if held is None:
-        fields = {name: _fresh(value) for name, value in incoming.fields.items()}
-    else:
-        fields = dict(held.fields)
-        for name, value in incoming.fields.items():
-            fields[name] = _merged_field(fields.get(name), value)
-    return Payload(incoming.name, incoming.namespace, fields, incoming.uuid or (held.uuid if held is not None else ""))
-
-
-def _fresh(value: Field) -> Field:
-    return _merged_field(None, value) if isinstance(value, Collection) else value
-
-
-def _merged_field(held: Field, incoming: Field) -> Field:
-    if not isinstance(incoming, Collection):
-        return incoming
-    children = list(held.items) if isinstance(held, Collection) else []
-    if incoming.delete_missing:
-        named = {child.uuid for child in incoming.items if child.uuid}
-        children = [child for child in children if child.uuid in named]
-    for child in incoming.items:
-        index = next((at for at, found in enumerate(children) if child.uuid and found.uuid == child.uuid), None)
-        if child.deleted:
-            children = [found for at, found in enumerate(children) if at != index]
-        elif index is None:
-            children.append(child)
-        else:
-            children[index] = replace_child(children[index], child)
-    return Collection(items=tuple(children), delete_missing=incoming.delete_missing, url=incoming.url)
-
-
-def replace_child(held: Payload, incoming: Payload) -> Payload:
-    """A child after its update: matched by uuid, fields merged like those of a resource."""
-    return msgspec.structs.replace(_merged(held, incoming), text=incoming.text, key=incoming.key or held.key)
-
-
-def query_types(kind: Kind) -> dict[str, Logical]:
-    """The names that ``where`` and ``orderBy`` may use, with their types (spec 12 *Query*)."""
-    return {**kind.values, "$uuid": Logical.UUID, "$key": Logical.TEXT, "$updated": Logical.INSTANT}
-
-
-def query_record(kind: Kind, resource: Resource) -> Mapping[str, Value]:
-    """What ``where`` looks at: canonical values by property; a value that does not fit its type is null."""
-    record: dict[str, Value] = {"$uuid": resource.uuid or None, "$key": resource.key}
-    record["$updated"] = from_wire(Logical.INSTANT, resource.updated) if resource.updated else None
-    for name, logical in kind.values.items():
-        value = resource.payload.fields.get(name)
-        try:
-            record[name] = from_wire(logical, value) if isinstance(value, str) else None
-        except ValueRejected:
-            record[name] = None
-    return record
-
-
-def _searchable(resource: Resource) -> str:
-    values = (value for value in resource.payload.fields.values() if isinstance(value, str))
-    return " ".join([resource.title, *values]).lower()
-
-
-def _sorting(kind: Kind, name: str) -> Callable[[Resource], Any]:
-    """Nulls first, then by value; decimals as numbers."""
-    numeric = kind.values.get(name) is Logical.DECIMAL
-
-    def compare(one: Resource, other: Resource) -> int:
-        left, right = query_record(kind, one).get(name), query_record(kind, other).get(name)
-        if left is None or right is None:
-            return (left is not None) - (right is not None)
-        if numeric:
-            left, right = float(str(left)), float(str(right))
-        return (left > right) - (left < right)  # type: ignore[operator]
-
-    return cmp_to_key(compare)
