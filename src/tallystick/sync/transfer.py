@@ -37,8 +37,9 @@ def transfer(
     """One pass from ``source`` to ``target``, resumable at the target's last committed page.
 
     ``settings`` say how the target applies; ``known`` is its digest. ``keys`` restricts live records of a resource
-    to those named, as far as they had not changed after seq ``since`` (first contact); deletions of the resources in ``held`` stay where they are. Raises what the port
-    raises; whatever was applied stays applied.
+    to those named, as far as they had not changed after seq ``since`` (first contact);
+    deletions of the resources in ``held`` stay where they are. Raises what the port raises; whatever was applied
+    stays applied.
     """
     done = Transfer()
     selection = Selection(settings.scope, known, keys or {}, since=since, held=held or [])

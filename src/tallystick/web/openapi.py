@@ -21,6 +21,7 @@ _SAYS = {
     "older": "Which of some records are older than tracking",
     "naturals": "Keys of records by the values of some columns",
     "rekey": "Give records older than tracking other keys",
+    "reconcile": "Let go of records whose deletion the other end has purged",
     "check": "Recompute records from the data",
     "heal": "Take rows that bypassed capture as edits",
     "announce": "How much changes would send",

@@ -14,6 +14,7 @@ from tallystick.protocols.native.codec.messages import (
     Digesting,
     Keyed,
     Ranging,
+    Reconciling,
     Rekeying,
     Resourced,
     settings_of,
@@ -22,13 +23,13 @@ from tallystick.site.users import Role
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Meeting, Scope, Selection, Wanted
 
-WRITING: Final = frozenset(("prepare", "meet", "rekey", "check", "heal", "apply", "acknowledge"))
+WRITING: Final = frozenset(("prepare", "meet", "rekey", "reconcile", "check", "heal", "apply", "acknowledge"))
 """Verbs that take the writer's turn."""
 
 
 def check_resources(replica: LocalReplica, message: Any) -> None:
     """Raise UnknownResource for a name that is no resource here."""
-    if isinstance(message, Ranging | Keyed | Columned | Rekeying):
+    if isinstance(message, Ranging | Keyed | Columned | Reconciling | Rekeying):
         named: tuple[str, ...] = (message.resource,)
     elif isinstance(message, Resourced):
         named = tuple(message.resources)
@@ -76,6 +77,10 @@ def _rekey(replica: LocalReplica, message: Rekeying, role: Role) -> Any:
     return replica.rekey(message.resource, message.keys)
 
 
+def _reconcile(replica: LocalReplica, message: Reconciling, role: Role) -> Any:
+    return replica.reconcile(message.resource, message.keys, message.digest, message.forgotten)
+
+
 def _check(replica: LocalReplica, message: Resourced, role: Role) -> Any:
     return replica.check(message.resources)
 
@@ -100,6 +105,7 @@ CALLS: Final[dict[str, Callable[[LocalReplica, Any, Role], Any]]] = {
     "older": _older,
     "naturals": _naturals,
     "rekey": _rekey,
+    "reconcile": _reconcile,
     "check": _check,
     "heal": _heal,
     "announce": _announce,

@@ -28,6 +28,7 @@ from tallystick.protocols.native.codec.messages import (
     Digesting,
     Keyed,
     Ranging,
+    Reconciling,
     Rekeying,
     Resourced,
     compressed,
@@ -159,6 +160,11 @@ class RemoteReplica:
 
     def rekey(self, resource: str, keys: Mapping[str, str]) -> None:
         self._call("rekey", Rekeying(resource, dict(keys)), type(None))
+
+    def reconcile(
+        self, resource: str, keys: Sequence[str], digest: Mapping[str, int], forgotten: Mapping[str, int]
+    ) -> int:
+        return self._call("reconcile", Reconciling(resource, list(keys), dict(digest), dict(forgotten)), int)
 
     # Verification
 

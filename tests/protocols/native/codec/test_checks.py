@@ -20,6 +20,7 @@ from tallystick.protocols.native.codec.messages import (
     Digesting,
     Keyed,
     Ranging,
+    Reconciling,
     Rekeying,
     Resourced,
     SettingsForm,
@@ -68,6 +69,7 @@ def meeting(**change):
         Ranging("person"),
         Acknowledging(Closing(State(SITE, 1, "s", 1).text(), {"person": {"o": 1}}, {}), SETTINGS),
         Rekeying("person", {"1": "a", "2": "b"}),
+        Reconciling("person", ["1"], {"o": 1}, {"o": 1}),
     ),
     ids=lambda message: type(message).__name__,
 )
@@ -108,6 +110,7 @@ def test_what_sites_say_passes(message):
         Columned("person", []),
         Rekeying("person", {"1": "a", "2": "a"}),
         Rekeying("person", {"1": ""}),
+        Reconciling("person", ["1"], {"o": -1}, {}),
         Resourced([""]),
         meeting(histories=HistoriesForm("", {}, {})),
         meeting(histories=HistoriesForm("o", {"o": [ContactForm(-1, 2, {})]}, {})),

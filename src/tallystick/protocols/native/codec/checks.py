@@ -17,6 +17,7 @@ from tallystick.protocols.native.codec.messages import (
     Digesting,
     Keyed,
     Ranging,
+    Reconciling,
     Rekeying,
     Resourced,
     SettingsForm,
@@ -136,6 +137,13 @@ def _rekeying(message: Rekeying, limits: Limits) -> None:
         raise RequestError("two records cannot have one key")
 
 
+def _reconciling(message: Reconciling, limits: Limits) -> None:
+    check_name("resource", message.resource, limits)
+    _keys(message.keys, limits)
+    _vector(message.digest, limits)
+    _vector(message.forgotten, limits)
+
+
 def _resourced(message: Resourced, limits: Limits) -> None:
     check_most("resources", len(message.resources), limits.resources)
     for wire in message.resources:
@@ -247,6 +255,7 @@ _CHECKERS: dict[type, Callable[[Any, Limits], None]] = {
     Ranging: _ranging,
     Keyed: _keyed,
     Columned: _columned,
+    Reconciling: _reconciling,
     Rekeying: _rekeying,
     Resourced: _resourced,
     Selection: _selection,

@@ -81,6 +81,15 @@ class Rekeying(msgspec.Struct):
     keys: dict[str, str]
 
 
+class Reconciling(msgspec.Struct):
+    """The request of ``reconcile``."""
+
+    resource: str
+    keys: list[str]
+    digest: dict[str, int]
+    forgotten: dict[str, int]
+
+
 class Resourced(msgspec.Struct):
     """The request of ``check`` and ``heal``."""
 
@@ -122,6 +131,7 @@ _LISTED = (
     Verb("older", Keyed, list[str], Role.READ),
     Verb("naturals", Columned, dict[str, str], Role.READ),
     Verb("rekey", Rekeying, None, Role.SYNC),
+    Verb("reconcile", Reconciling, int, Role.SYNC),
     Verb("check", Resourced, dict[str, list[tuple[str, str]]], Role.READ),
     Verb("heal", Resourced, int, Role.SYNC),
     Verb("announce", Selection, Announced, Role.READ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -24,12 +23,10 @@ _FLAGS: Final = frozenset((0, DELETED, GENESIS, WHOLE, LEFT_SCOPE))
 _BARE: Final = frozenset((DELETED, WHOLE, LEFT_SCOPE))
 """Flags of rows without values."""
 _SCALARS: Final = frozenset((int, float, str, bytes, type(None)))
-_MANAGED: Final = _SCALARS | {dict}
 _LOGICAL: Final = frozenset(Logical)
 LARGEST: Final = (1 << 62) - 1
 """The largest tick, seq or stamp."""
 INT64: Final = range(-(1 << 63), 1 << 63)
-_UINT64_MARK: Final = b"\xcf"
 _record = msgspec.msgpack.Decoder(RecordForm)
 
 
@@ -55,15 +52,14 @@ def encode_page(page: Page, limits: Limits = LIMITS) -> Iterator[bytes]:
 def decode_page(raw: bytes, limits: Limits = LIMITS) -> Page:
     """The page in ``raw``. Raises RequestError for what is no page, LimitExceeded for what is too large."""
     page = decode(Page, raw)
-    check_page(page, limits, large=_UINT64_MARK in raw)
+    check_page(page, limits)
     return page
 
 
-def check_page(page: Page, limits: Limits = LIMITS, *, large: bool = True) -> None:
+def check_page(page: Page, limits: Limits = LIMITS) -> None:
     """Refuse a page that says what no page can say; what passes can be applied, parked or declined.
 
-    ``large`` says that integers beyond 64 bits may be among the values. Raises RequestError, LimitExceeded,
-    StateInvalidError.
+    Raises RequestError, LimitExceeded, StateInvalidError.
     """
     check_name("resource", page.resource, limits)
     check_most("rows of a page", len(page.rows), limits.rows)
@@ -74,8 +70,7 @@ def check_page(page: Page, limits: Limits = LIMITS, *, large: bool = True) -> No
     if page.state:
         parse_state(page.state)
     if page.rows:
-        _check_heads(page, limits)
-        _check_values(page, limits, large)
+        _check_rows(page, limits)
 
 
 def _check_fields(fields: Sequence[FieldForm], limits: Limits) -> None:
@@ -90,33 +85,42 @@ def _check_fields(fields: Sequence[FieldForm], limits: Limits) -> None:
         last = item.name
 
 
-def _check_heads(page: Page, limits: Limits) -> None:
-    """The first seven positions of every row, column by column."""
-    rows = page.rows
-    if min(map(len, rows)) < VALUES:
+def _check_rows(page: Page, limits: Limits) -> None:
+    """Every row, column by column where rows are equally long: a column is checked in a few calls."""
+    rows, width = page.rows, VALUES + len(page.fields)
+    widths = set(map(len, rows))
+    if min(widths) < VALUES:
         raise RequestError("a row is too short")
-    heads = [row[:VALUES] for row in rows]
-    keys, locals_, origins, ticks, stamps, flags, extras = zip(*heads, strict=True)
+    even = len(widths) == 1
+    columns = list(zip(*(rows if even else [row[:VALUES] for row in rows]), strict=True))
+    _check_heads(columns[:VALUES], len(page.origins), limits)
+    plain = not any(map(bool, columns[EXTRA])) and _BARE.isdisjoint(columns[FLAGS])
+    if not (plain and widths == {width}):
+        for row in rows:
+            _check_shape(row, width, bool(page.fields))
+    if not page.fields:
+        _check_managed(rows, limits)
+    else:
+        for values in columns[VALUES:] if even else (row[VALUES:] for row in rows):
+            _check_values(values)
+
+
+def _check_heads(columns: Sequence[Sequence[Any]], origins: int, limits: Limits) -> None:
+    """The first seven columns."""
+    keys, locals_, indexes, ticks, stamps, flags, extras = columns
     if set(map(type, keys)) != {str}:
         raise RequestError("a key is no text")
     check_most("a key", max(map(len, keys)), limits.key)
     if len(set(keys)) != len(keys):
         raise RequestError("a key occurs twice in a page")
-    if not set(map(type, locals_)) <= _SCALARS or any(type(item) is int and item not in INT64 for item in locals_):
-        raise RequestError("a local key is no value")
-    _check_numbers("origin", origins, 0, len(page.origins) - 1)
+    _check_values(locals_)
+    _check_numbers("origin", indexes, 0, origins - 1)
     _check_numbers("tick", ticks, 1, LARGEST)
     _check_numbers("stamp", stamps, 0, LARGEST)
     if set(map(type, flags)) != {int} or not set(flags) <= _FLAGS:
         raise RequestError("a row has flags that this version does not know")
     if not set(map(type, extras)) <= {bytes, type(None)}:
         raise RequestError("an extra is no bytes")
-    width = VALUES + len(page.fields)
-    for row in rows:
-        if row[FLAGS] in _BARE or row[EXTRA] is not None:
-            _check_special(row, width, bool(page.fields))
-        elif len(row) != width and (page.fields or len(row) != VALUES + 1):
-            raise RequestError(f"row {row[KEY][:60]!r} has {len(row) - VALUES} values, not {len(page.fields)}")
 
 
 def _check_numbers(what: str, found: Sequence[Any], least: int, most: int) -> None:
@@ -124,11 +128,11 @@ def _check_numbers(what: str, found: Sequence[Any], least: int, most: int) -> No
         raise RequestError(f"a row has a {what} that cannot be")
 
 
-def _check_special(row: Row, width: int, has_fields: bool) -> None:
+def _check_shape(row: Row, width: int, has_fields: bool) -> None:
+    """The width of one row, as its flags say, and what its extra holds."""
     bare = row[FLAGS] in _BARE
-    wanted = VALUES if bare else width
-    if len(row) != wanted and (bare or has_fields or len(row) != VALUES + 1):
-        raise RequestError(f"row {row[KEY][:60]!r} does not have the values that its flags say")
+    if len(row) != (VALUES if bare else width) and (bare or has_fields or len(row) != VALUES + 1):
+        raise RequestError(f"row {row[KEY][:60]!r} does not have the values that its flags and the fields say")
     if row[FLAGS] == WHOLE:
         check_record(row[EXTRA], row[KEY])
     elif row[EXTRA] is not None:
@@ -202,20 +206,23 @@ def _are_hashes(found: Iterable[bytes]) -> bool:
     return all(len(item) == 32 for item in found)
 
 
-def _check_values(page: Page, limits: Limits, large: bool) -> None:
-    kinds = set(map(type, chain.from_iterable(page.rows)))
-    if not kinds <= (_SCALARS if page.fields else _MANAGED):
+def _check_values(values: Sequence[Any]) -> None:
+    """Values of one column, or of one row."""
+    kinds = set(map(type, values))
+    if not kinds <= _SCALARS:
         raise RequestError("a row has a value that is none of null, integer, float, text, bytes")
-    if not page.fields:
-        for row in page.rows:
-            if len(row) > VALUES:
-                if type(row[VALUES]) is not dict:
-                    raise RequestError(f"row {row[KEY][:60]!r} has a value without a field")
-                check_content(row[VALUES], limits)
-    elif large:
-        for row in page.rows:
-            if any(type(value) is int and value not in INT64 for value in row):
-                raise RequestError(f"row {row[KEY][:60]!r} has an integer of more than 64 bits")
+    if int in kinds:
+        numbers = values if len(kinds) == 1 else [value for value in values if type(value) is int]
+        if min(numbers) not in INT64 or max(numbers) not in INT64:
+            raise RequestError("a row has an integer of more than 64 bits")
+
+
+def _check_managed(rows: Sequence[Row], limits: Limits) -> None:
+    for row in rows:
+        if len(row) > VALUES:
+            if type(row[VALUES]) is not dict:
+                raise RequestError(f"row {row[KEY][:60]!r} has a value without a field")
+            check_content(row[VALUES], limits)
 
 
 def check_content(content: Mapping[Any, Any], limits: Limits = LIMITS, depth: int = 1) -> None:
