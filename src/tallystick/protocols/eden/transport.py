@@ -74,6 +74,8 @@ def _chunks(connection: http.client.HTTPConnection, response: http.client.HTTPRe
     try:
         while chunk := response.read(_CHUNK):
             yield chunk
+        if response.length:
+            raise PeerUnreachable(f"the answer was cut off: {response.length} bytes are missing")
     except (OSError, http.client.HTTPException) as error:
         raise PeerUnreachable(f"the answer was cut off: {error}") from error
     finally:
