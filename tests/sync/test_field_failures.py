@@ -6,12 +6,15 @@ import math
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
-from tallystick.errors import SchemaError
+from tallystick.errors import SchemaError, StorageError
 from tallystick.site import parking
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.site.retention import purge
@@ -455,3 +458,36 @@ def test_a_row_written_during_first_contact_is_not_forgotten(sqlite_workshop):
     sync(a, b)
     sync(a, b)
     assert b.rows("SELECT id FROM t WHERE id='late'") == [("late",)]
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(sqlite_workshop):
+    a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x" * 500) for n in range(6000)])
+    b = sqlite_workshop.end("b")
+    connection = b.replica.ledger.engine.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages + 400}")
+    with pytest.raises(StorageError, match="full"):
+        sync(a, b)
+    connection.execute("PRAGMA max_page_count=1000000")
+    done = sync(a, b)
+    assert 0 < done.records <= 6000
+    assert b.rows("SELECT count(*) FROM t") == [(6000,)]
+    agree_deeply(a, b)
+
+
+def test_what_is_acknowledged_survives_a_kill(sqlite_workshop, tmp_path):
+    """A process is killed in the middle of applying, again and again; the file is sound and nothing is lost."""
+    a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
+    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x" * 300) for n in range(8000)])
+    words = [sys.executable, "-m", "tallystick.cli.main", "sync", str(tmp_path / "a.db"), str(tmp_path / "b.db")]
+    for delay in (0.25, 0.4, 0.5, 0.6):
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    assert subprocess.run(words, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    b = sqlite_workshop.end("b")
+    assert b.rows("PRAGMA integrity_check") == [("ok",)]
+    assert b.rows("SELECT * FROM t ORDER BY id") == a.rows("SELECT * FROM t ORDER BY id")
+    agree_deeply(a, b)

@@ -1,0 +1,63 @@
+"""What the documents show works: Python blocks run, and every option and command that is named exists."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import click
+import pytest
+
+from tallystick.cli.main import COMMANDS, group
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    connection = sqlite3.connect("clinic.db")
+    connection.execute("CREATE TABLE patients (id TEXT PRIMARY KEY, name TEXT)")
+    connection.execute("INSERT INTO patients VALUES ('p', 'Ann')")
+    connection.commit()
+    connection.close()
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), {})
+    if page.name == "README.md":
+        assert "1 0" in capsys.readouterr().out
+
+
+def options():
+    found = {"--help", "--debug", "--version"}
+    context = click.Context(group)
+    queue = [group.get_command(context, name) for name in COMMANDS]
+    for command in queue:
+        found |= {name for parameter in command.params for name in parameter.opts}
+        if isinstance(command, click.Group):
+            queue.extend(command.commands.values())
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_option_that_is_named_exists(page):
+    named = set(re.findall(r"(?<![-\w])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
+    assert named <= options()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_named_exists(page):
+    shown = re.findall(r"(?:^    |`)tallystick ([a-z]+)\b", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert shown
+    assert set(shown) <= {*COMMANDS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
