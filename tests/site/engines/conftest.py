@@ -159,9 +159,13 @@ class Site:
         self.application = application
         application.execute(*statements)
         self.engine = application.engine()
-        self.ledger = Ledger.create(self.engine)
-        with self.ledger.write():
-            track(self.ledger)
+        try:
+            self.ledger = Ledger.create(self.engine)
+            with self.ledger.write():
+                track(self.ledger)
+        except BaseException:
+            self.engine.close()
+            raise
 
     def tracked(self, wire: str) -> Tracked:
         return self.ledger.resource(wire)

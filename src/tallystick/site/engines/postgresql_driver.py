@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from tallystick.errors import ConfigurationError, StorageCorrupt, StorageError, StorageFull, StorageLocked
 from tallystick.site.engines.engine import Rejected
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OLDEST = 130000
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 900
-_AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "inet", "cidr")
+_AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "cidr")
 _SESSION = (
     "SET client_min_messages = warning",
     "SET timezone = 'UTC'",
@@ -50,9 +50,9 @@ def target(url: str) -> Target:
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
     schema = next((value for name, value in options if name == "schema"), "")
-    kept = urlencode([(name, value) for name, value in options if name != "schema"])
+    kept = urlencode([(name, value) for name, value in options if name != "schema"], quote_via=quote)
     address = parts.netloc.rpartition("@")[2] or "localhost"
-    plain = urlunsplit(("postgresql", parts.netloc, parts.path, kept, ""))
+    plain = f"postgresql://{parts.netloc}{parts.path}" + (f"?{kept}" if kept else "")
     return Target(plain, schema, f"postgresql://{address}{parts.path}")
 
 
@@ -125,6 +125,17 @@ def _load_canonically(connection: Connection) -> None:
             text = bytes(data).decode()
             return text.rstrip("0").rstrip(".") if "." in text else text
 
+    class PaddedLoader(Loader):
+        def load(self, data: Any) -> str:
+            return bytes(data).decode().rstrip(" ")
+
+    class AddressLoader(Loader):
+        def load(self, data: Any) -> str:
+            text = bytes(data).decode()
+            return text if "/" in text else text + ("/128" if ":" in text else "/32")
+
+    connection.adapters.register_loader("bpchar", PaddedLoader)
+    connection.adapters.register_loader("inet", AddressLoader)
     for name in _AS_TEXT:
         connection.adapters.register_loader(name, TextLoader)
     connection.adapters.register_loader("bool", BoolLoader)
