@@ -97,6 +97,7 @@ def test_a_record_that_no_block_holds_is_named():
         changed(FLAGS, 1),
         changed(EXTRA, "text"),
         changed(EXTRA, b"\xc1"),
+        changed(EXTRA, b""),
         changed(EXTRA, encode_extra(Extra(seen={ORIGIN: -1}))),
         changed(EXTRA, encode_extra(Extra(dots=[]))),
         changed(EXTRA, encode_extra(Extra(genesis=[b"short"]))),

@@ -94,7 +94,7 @@ def _check_rows(page: Page, limits: Limits) -> None:
     even = len(widths) == 1
     columns = list(zip(*(rows if even else [row[:VALUES] for row in rows]), strict=True))
     _check_heads(columns[:VALUES], len(page.origins), limits)
-    plain = not any(map(bool, columns[EXTRA])) and _BARE.isdisjoint(columns[FLAGS])
+    plain = columns[EXTRA].count(None) == len(rows) and _BARE.isdisjoint(columns[FLAGS])
     if not (plain and widths == {width}):
         for row in rows:
             _check_shape(row, width, bool(page.fields))
