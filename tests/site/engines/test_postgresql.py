@@ -12,7 +12,7 @@ import pytest
 
 from tallystick.errors import ConfigurationError, SchemaError, StorageError, StorageLocked
 from tallystick.site.capture import track
-from tallystick.site.engines import postgresql as module
+from tallystick.site.engines import postgresql_session as module
 from tallystick.site.engines.engine import Rejected
 from tallystick.site.engines.postgresql import PostgreSQLEngine
 from tallystick.site.ledger import Ledger

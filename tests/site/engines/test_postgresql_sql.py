@@ -92,7 +92,7 @@ def test_quoting_doubles_what_would_end_it():
             "a b",
             "postgresql://localhost/db",
         ),
-        ("postgresql:///db?host=/run/x&schema=s", "postgresql:///db?host=/run/x", "s", "postgresql://localhost/db"),
+        ("postgresql:///db?host=/run/x&schema=s", "postgresql:///db?host=%2Frun%2Fx", "s", "postgresql://localhost/db"),
     ),
 )
 def test_urls_give_up_the_schema_and_names_show_no_password(url, plain, schema, name):

@@ -1,80 +1,74 @@
-"""The PostgreSQL engine: connection, transactions and locks, portable SQL, reflection and capture.
-
-A write transaction is *frozen*: its snapshot (REPEATABLE READ) is taken after the stamping lock, so marks, rows and
-ledger are read as of one moment and no row that somebody changed meanwhile can be overwritten unseen. Only where
-capture has to be installed is it *fresh* (READ COMMITTED), because rows must be read after their table was locked.
-"""
+"""The PostgreSQL engine: our schema, the application's tables, capture and marks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from tallystick.errors import ConfigurationError, SchemaError, StorageError, StorageLocked, TallystickError
+from tallystick.errors import ConfigurationError, SchemaError, StorageLocked
 from tallystick.site.engines import postgresql_capture as capture
 from tallystick.site.engines import postgresql_driver as driver
 from tallystick.site.engines import postgresql_schema as structure
-from tallystick.site.engines.engine import Address, Mark, Rejected
+from tallystick.site.engines.engine import Address, Mark
 from tallystick.site.engines.postgresql_rows import PostgreSQLRows
-from tallystick.site.engines.postgresql_sql import (
-    SCHEMA,
-    array,
-    ddl,
-    literal,
-    loaded,
-    qualified,
-    quoted,
-    translated,
-    untyped,
-)
+from tallystick.site.engines.postgresql_session import PostgreSQLSession
+from tallystick.site.engines.postgresql_sql import SCHEMA, array, ddl, literal, qualified, quoted
 from tallystick.site.schema import Definition, Reference, Table
 
-if TYPE_CHECKING:
-    import psycopg
-
-LOCK_TIMEOUT_S = 30.0
-"""How long a write waits for the stamping lock, or for an application's rows, before it gives up."""
-_HOLDING_TIMEOUT_MS = 250
-"""How long it waits for an application's lock while it holds ours: less than deadlock_timeout, so we give way."""
-_DDL_TIMEOUT_S = 10.0
-_PAUSE_S = 0.05
 _CREATION_LOCK = 0x74616C6C79
 _COMMENT = "Ledger of Tallystick for schema "
 
 
-class PostgreSQLEngine:
+class PostgreSQLEngine(PostgreSQLSession):
     """One connection to one PostgreSQL database. ``url`` is libpq's, with ``?schema=NAME`` for the application's."""
 
     dialect = "postgresql"
 
     def __init__(self, url: str) -> None:
         """Connect. Raises ConfigurationError for a bad URL, schema or a missing driver, StorageError when refused."""
-        self._target = driver.target(url)
-        self.name = self._target.name
-        self._psycopg = driver.driver()
-        self.connection = driver.connect(self._target)
-        self.generation = 0
-        """Counts what may have undone a temporary table."""
-        self._depth = 0
-        self._cursors = 0
-        self._frozen = False
+        super().__init__(url)
         self._known_ledger = False
         self._trusted = False
-        self._tracked: tuple[str, ...] | None = None
+        self._live: dict[int, str] = {}
         self._read_marks: list[int] = []
-        self._first: list[tuple[str, Sequence[Any]]] = []
         self._shapes: dict[str, structure.Shape | None] = {}
         self._definitions: dict[int, Definition] = {}
         self._created: set[str] = set()
         self._waiting: dict[str, list[tuple[str, Reference]]] = {}
-        self._closed = False
         try:
             self.schema = self._choose_schema()
         except BaseException:
             self.close()
             raise
+
+    # What the session asks
+
+    def _opened(self) -> None:
+        self._choose_schema()
+
+    def _prepared_lock(self) -> str:
+        self._read_marks = []
+        self._created.clear()
+        self._frozen = self._is_settled()
+        if self._known_ledger:
+            return f"LOCK TABLE {SCHEMA}.stamping IN EXCLUSIVE MODE"
+        return f"SELECT pg_catalog.pg_advisory_xact_lock({_CREATION_LOCK})"
+
+    def _know_steady(self) -> None:
+        if self._steady is None and (self._known_ledger or self.has_ledger()):
+            self._fingerprints()
+
+    def _is_settled(self) -> bool:
+        """True when capture was intact lately: a frozen snapshot will do.
+
+        Nothing rests on the answer but speed: where it turns out wrong, ``_check_current`` finds out.
+        """
+        if not self._known_ledger and not self.has_ledger():
+            return False
+        if not self._trusted or not self._steady:
+            noted = self.query("SELECT value FROM tally_meta WHERE name='structure'")
+            self._trusted = bool(noted) and noted[0][0] != "" and noted[0][0] == self.structure()
+        return self._trusted
 
     def _choose_schema(self) -> str:
         """The application's schema: named in the URL, else the one that is tracked already, else the default one."""
@@ -103,262 +97,6 @@ class PostgreSQLEngine:
         )
         note = str(rows[0][0] or "") if rows else ""
         return note.removeprefix(_COMMENT) if note.startswith(_COMMENT) else ""
-
-    # Statements
-
-    def native(self, sql: str, parameters: Sequence[Any] = (), *, refusals: bool = False) -> list[tuple[Any, ...]]:
-        """Rows of PostgreSQL's own SQL with ``$1`` placeholders. ``refusals``: what lies in the data is Rejected."""
-        with self._named_errors(refusals), self._cursor() as cursor:
-            cursor.execute(sql.encode(), parameters or None, binary=True)
-            return cursor.fetchall() if cursor.description else []
-
-    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """The number of rows that a statement of PostgreSQL's own SQL wrote. Refused rows raise Rejected."""
-        with self._named_errors(True), self._cursor() as cursor:
-            cursor.execute(sql.encode(), parameters or None)
-            return cursor.rowcount
-
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
-        """The number of rows that one statement wrote for all parameter ``rows``. Refused rows raise Rejected."""
-        with self._named_errors(True), self._cursor() as cursor:
-            cursor.executemany(sql.encode(), rows)
-            return cursor.rowcount
-
-    def copy(self, sql: bytes, rows: Iterable[Sequence[Any]], *, refusals: bool = False) -> int:
-        """The number of rows that ``COPY ... FROM STDIN`` took."""
-        with self._named_errors(refusals), self._cursor() as cursor:
-            with cursor.copy(sql) as sink:
-                write = sink.write_row
-                for row in rows:
-                    write(row)
-            return cursor.rowcount
-
-    def stream(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Rows of PostgreSQL's own SQL, ``size`` at a time, through a cursor of the server."""
-        self._cursors += 1
-        name = f"tally_{self._cursors}"
-        with self.read(), self._named_errors(False), self._psycopg.RawServerCursor(self.connection, name) as cursor:
-            cursor.execute(sql.encode(), None, binary=True)
-            while rows := cursor.fetchmany(size):
-                yield rows
-
-    def _cursor(self) -> psycopg.RawCursor[tuple[Any, ...]]:
-        cursor: psycopg.RawCursor[tuple[Any, ...]] = self._psycopg.RawCursor(self.connection)
-        return cursor
-
-    @contextmanager
-    def _named_errors(self, refusals: bool) -> Iterator[None]:
-        try:
-            yield
-        except (self._psycopg.Error, UnicodeEncodeError) as error:
-            found = driver.refused(error, self.name) if refusals else driver.storage(error, self.name)
-            raise found from error
-
-    # Portable SQL
-
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        """Run portable SQL."""
-        statement = translated(sql)
-        with self._named_errors(not statement.ours), self._cursor() as cursor:
-            cursor.execute(statement.sql, untyped(parameters, statement.ours) or None)
-
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run portable SQL for each of ``rows``."""
-        statement = translated(sql)
-        with self._named_errors(not statement.ours), self._cursor() as cursor:
-            cursor.executemany(statement.sql, [untyped(row, statement.ours) for row in rows])
-
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of portable SQL."""
-        statement = translated(sql)
-        with self._named_errors(not statement.ours), self._cursor() as cursor:
-            cursor.execute(statement.sql, untyped(parameters, statement.ours) or None)
-            rows = cursor.fetchall()
-        return loaded(rows) if statement.ours else rows
-
-    def query_in(self, sql: str, before: Sequence[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Rows of portable SQL with ``IN (*)``; values that the column's type cannot hold equal nothing."""
-        if not values:
-            return []
-        statement = translated(sql)
-        if statement.ours:
-            return loaded(self._query_in(statement.sql, untyped(before), values, True))
-        try:
-            with self.savepoint() if self._depth else nullcontext():
-                return self._query_in(statement.sql, untyped(before, False), values, False)
-        except Rejected:
-            half = len(values) // 2
-            if not half:
-                return []
-            return [*self.query_in(sql, before, values[:half]), *self.query_in(sql, before, values[half:])]
-
-    def _query_in(self, sql: bytes, before: list[Any], values: Sequence[Any], ours: bool) -> list[tuple[Any, ...]]:
-        with self._named_errors(not ours), self._cursor() as cursor:
-            cursor.execute(sql, [*before, array(values, ours)])
-            return cursor.fetchall()
-
-    # Transactions
-
-    @property
-    def writing(self) -> bool:
-        """True inside ``write``."""
-        return self._depth > 0
-
-    @property
-    def _idle(self) -> bool:
-        return bool(self.connection.info.transaction_status == self._psycopg.pq.TransactionStatus.IDLE)
-
-    @contextmanager
-    def read(self) -> Iterator[None]:
-        """A read snapshot under which no table can be rewritten, or nothing inside a transaction."""
-        if self._depth or not self._reopened_idle():
-            yield
-            return
-        if self._tracked is None and (self._known_ledger or self.has_ledger()):
-            self._fingerprints()
-        self._begin("READ ONLY", "", LOCK_TIMEOUT_S)
-        try:
-            yield
-        finally:
-            self._end("COMMIT")
-
-    @contextmanager
-    def write(self) -> Iterator[None]:
-        """A transaction that holds the stamping lock, with the rows of ``lock_rows`` locked.
-
-        Raises StorageLocked when a lock cannot be had in time or somebody changed a row of ours meanwhile (run the
-        same step again), StorageError when the commit is refused or the connection is lost.
-        """
-        if self._depth:
-            yield
-            return
-        self._reopened_idle()
-        self._start_writing()
-        self._depth = 1
-        self._read_marks = []
-        try:
-            yield
-            self._commit()
-        except BaseException:
-            self._end("ROLLBACK")
-            raise
-        finally:
-            self._depth = 0
-            self._first = []
-            self._created.clear()
-
-    def _commit(self) -> None:
-        if self.connection.info.transaction_status != self._psycopg.pq.TransactionStatus.INTRANS:
-            raise StorageError(f"{self.name}: a statement of this transaction failed, so it cannot be committed")
-        try:
-            self.connection.execute(b"COMMIT")
-        except self._psycopg.Error as error:
-            found = driver.storage(error, self.name)
-            if isinstance(found, Rejected):
-                hint = "a deferred constraint is not satisfied; nothing of this transaction was applied"
-                found = StorageError(f"{self.name} refused the commit: {found}", hint=hint)
-            raise found from error
-
-    def _start_writing(self) -> None:
-        """Begin a transaction that holds the stamping lock and the rows that are to be locked first."""
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
-        while True:
-            left = max(deadline - time.monotonic(), 0.001)
-            self._frozen = self._is_settled()
-            try:
-                self._begin("READ WRITE", self._stamping_lock(), left)
-                self._lock_first("NOWAIT")
-            except StorageLocked:
-                self._end("ROLLBACK")
-                if not self._first or time.monotonic() >= deadline:
-                    raise
-                self._wait_for_rows()
-            else:
-                return
-
-    def _stamping_lock(self) -> str:
-        if self._known_ledger:
-            return f"LOCK TABLE {SCHEMA}.stamping IN EXCLUSIVE MODE"
-        return f"SELECT pg_catalog.pg_advisory_xact_lock({_CREATION_LOCK})"
-
-    def _begin(self, mode: str, lock: str, patience: float) -> None:
-        """Begin; take the locks that keep tables from being rewritten, then ``lock``; the snapshot comes after both."""
-        isolated = mode == "READ ONLY" or self._frozen
-        statements = [
-            f"BEGIN ISOLATION LEVEL {'REPEATABLE READ' if isolated else 'READ COMMITTED'} {mode}",
-            f"SET LOCAL lock_timeout = {max(int(patience * 1000), 1)}",
-        ]
-        if isolated and self._tracked:
-            statements.append(f"LOCK TABLE {', '.join(self._tracked)} IN ACCESS SHARE MODE")
-        if lock:
-            statements.append(lock)
-        statements.append(f"SET LOCAL lock_timeout = {_HOLDING_TIMEOUT_MS}")
-        try:
-            with self._named_errors(False):
-                self.connection.execute("; ".join(statements).encode())
-        except TallystickError as error:
-            self._end("ROLLBACK")
-            if not (self._tracked and isinstance(error.__cause__, self._psycopg.errors.UndefinedTable)):
-                raise
-            self._tracked, self._trusted = (), False
-            self._begin(mode, lock, patience)
-
-    def _lock_first(self, wait: str) -> None:
-        for sql, parameters in self._first:
-            self.native(f"{sql} {wait}", parameters)
-
-    def _wait_for_rows(self) -> None:
-        """Wait until the applications let go of the rows, without holding the stamping lock."""
-        try:
-            with self._named_errors(False):
-                self.connection.execute(b"BEGIN; SET LOCAL lock_timeout = '1s'")
-            self._lock_first("")
-        except StorageLocked:
-            time.sleep(_PAUSE_S)
-        finally:
-            self._end("ROLLBACK")
-
-    def lock_first(self, sql: str, parameters: Sequence[Any]) -> None:
-        """Run a locking query now, or, outside of ``write``, at the beginning of the next one."""
-        if self._depth:
-            self.native(sql, parameters)
-        else:
-            self._first.append((sql, parameters))
-
-    def _end(self, statement: str) -> None:
-        """End the transaction if there is one. A connection that cannot even do that is given up."""
-        self.generation += 1
-        try:
-            if not self.connection.closed and not self._idle:
-                self.connection.execute(statement.encode())
-        except self._psycopg.Error:
-            self.connection.close()
-
-    def _reopened_idle(self) -> bool:
-        """True when no transaction is open. A lost connection is opened again."""
-        if self._closed:
-            raise StorageError(f"{self.name} was closed", hint="open it again")
-        if self.connection.closed:
-            self.connection = driver.connect(self._target)
-            self.generation += 1
-            self._choose_schema()
-        return self._idle
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Undo what happens inside when it raises."""
-        with self._named_errors(False):
-            self.connection.execute(b"SAVEPOINT tally")
-        try:
-            yield
-        except BaseException:
-            self.generation += 1
-            if not self.connection.closed:
-                with suppress(self._psycopg.Error):
-                    self.connection.execute(b"ROLLBACK TO SAVEPOINT tally; RELEASE SAVEPOINT tally")
-            raise
-        with self._named_errors(False):
-            self.connection.execute(b"RELEASE SAVEPOINT tally")
 
     # Our tables
 
@@ -394,10 +132,10 @@ class PostgreSQLEngine:
             return
         for (number,) in self.native(f"SELECT resource FROM {SCHEMA}.capture"):
             for name in capture.function_names(number):
-                self._patiently(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
+                self.patiently(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
         self.native(f"DROP SCHEMA {SCHEMA} CASCADE")
         self._known_ledger = self._trusted = False
-        self._tracked = None
+        self._steady = None
 
     def leave(self) -> None:
         """Nothing is left to undo: opening a database changes nothing about it."""
@@ -438,7 +176,7 @@ class PostgreSQLEngine:
     def add_columns(self, table: Table, names: Sequence[str]) -> None:
         """Add nullable columns."""
         for name in names:
-            self._patiently(structure.add_column_statement(table, name, self.schema))
+            self.patiently(structure.add_column_statement(table, name, self.schema))
         self._shapes.clear()
 
     # Capture
@@ -456,11 +194,11 @@ class PostgreSQLEngine:
             raise SchemaError(f"there is no table {definition.name!r} in schema {self.schema!r}")
         _check_members(definition.name, members)
         for member in members:
-            self._patiently(f"LOCK TABLE ONLY {member.sql} IN SHARE ROW EXCLUSIVE MODE")
+            self.patiently(f"LOCK TABLE ONLY {member.sql} IN SHARE ROW EXCLUSIVE MODE")
         self._check_current(definition.name, members)
         for member in members:
             for name in member.triggers:
-                self._patiently(f"DROP TRIGGER {quoted(name)} ON {member.sql}")
+                self.patiently(f"DROP TRIGGER {quoted(name)} ON {member.sql}")
         for statement in capture.functions(number, definition, shape):
             self.native(statement)
         for member in members:
@@ -481,9 +219,9 @@ class PostgreSQLEngine:
         """Remove the triggers and functions of a resource; the table may be gone already."""
         for member in self._members(table):
             for name in member.triggers:
-                self._patiently(f"DROP TRIGGER {quoted(name)} ON {member.sql}")
+                self.patiently(f"DROP TRIGGER {quoted(name)} ON {member.sql}")
         for name in capture.function_names(number):
-            self._patiently(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
+            self.patiently(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
         self.native(f"DELETE FROM {SCHEMA}.capture WHERE resource = {number}")
         self._trusted = False
 
@@ -501,22 +239,18 @@ class PostgreSQLEngine:
             return ""
         return " ".join(f"{number}:{found}" for number, found in self._fingerprints().items())
 
+    def version(self, number: int) -> str:
+        """What was last known of the table of a resource: changes when what was compiled for it is outdated."""
+        return self._live.get(number, "")
+
     def _fingerprints(self) -> dict[int, str]:
         rows = self.native(capture.FINGERPRINTS, (self.schema,))
-        self._tracked = tuple(sorted(qualified(self.schema, name) for _, name, _ in rows))
-        return {number: found for number, _, found in rows}
-
-    def _is_settled(self) -> bool:
-        """True when capture was intact lately: a frozen snapshot will do.
-
-        Nothing rests on the answer but speed: where it turns out wrong, ``_check_current`` finds out.
-        """
-        if not self._known_ledger and not self.has_ledger():
-            return False
-        if not self._trusted:
-            noted = self.query("SELECT value FROM tally_meta WHERE name='structure'")
-            self._trusted = bool(noted) and noted[0][0] != "" and noted[0][0] == self.structure()
-        return self._trusted
+        self._steady = tuple(sorted(qualified(self.schema, name) for _, name, _ in rows))
+        live = {number: found for number, _, found in rows}
+        if live != self._live:
+            self._live = live
+            self._shapes.clear()
+        return live
 
     def _members(self, name: str) -> list[capture.Member]:
         return [capture.Member._make(row) for row in self.native(capture.MEMBERS, (self.schema, name))]
@@ -541,20 +275,6 @@ class PostgreSQLEngine:
             if current != self.connection.execute(sql.encode()).fetchall():
                 self._trusted = False
                 raise StorageLocked(f"{name!r} was written while its tracking began", hint="run the same command again")
-
-    def _patiently(self, sql: str) -> None:
-        """Run DDL that needs a table to itself: short waits, so that nobody queues behind us for long, and pauses."""
-        deadline = time.monotonic() + _DDL_TIMEOUT_S
-        while True:
-            try:
-                with self.savepoint() if self._depth else nullcontext():
-                    self.native(sql)
-            except StorageLocked:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(_PAUSE_S)
-            else:
-                return
 
     # Marks
 
@@ -632,17 +352,13 @@ class PostgreSQLEngine:
     def identity(self) -> str:
         """System identifier, timeline and database: a copied cluster, a restored one and a template copy differ."""
         (row,) = self.native(
-            "SELECT (SELECT system_identifier FROM pg_control_system())::text, "
-            "CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(to_hex(c.timeline_id), 8, '0') "
-            "FROM pg_control_checkpoint() c) ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END, "
+            "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')::int, pg_is_in_recovery()::int, "
             "(SELECT oid FROM pg_database WHERE datname = current_database())::text"
         )
-        return "postgresql:" + ":".join(row)
-
-    def close(self) -> None:
-        """Close the connection. Idempotent."""
-        self._closed = True
-        self.connection.close()
+        readable, standby, database = row
+        system = self.native("SELECT system_identifier::text FROM pg_control_system()")[0][0] if readable else ""
+        timeline = "" if standby else self.native("SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)")[0][0]
+        return f"postgresql:{system}:{timeline}:{database}"
 
 
 def _check_members(name: str, members: Sequence[capture.Member]) -> None:

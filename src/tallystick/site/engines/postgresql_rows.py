@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tallystick.core.values import CANONICAL, Logical, Value
+from tallystick.core.values import Value
 from tallystick.errors import SchemaError
 from tallystick.site.engines.engine import Address, Entry, Rejected
-from tallystick.site.engines.postgresql_schema import Shape
-from tallystick.site.engines.postgresql_sql import (
-    SCHEMA,
-    array,
-    holdable,
-    loaded_text,
-    qualified,
-    quoted,
-    stored_text,
-    untyped,
+from tallystick.site.engines.postgresql_layout import (
+    Layout,
+    addressable,
+    cast,
+    check,
+    compiled,
+    local_form,
+    local_text,
+    plain,
 )
-from tallystick.site.engines.postgresql_types import ColumnType, limit, logical_type, passing, reading
+from tallystick.site.engines.postgresql_sql import SCHEMA, array, holdable, loaded_text, quoted, stored_text, untyped
+from tallystick.site.engines.postgresql_types import passing
 from tallystick.site.identity import address_of
 from tallystick.site.schema import Definition, Field, Identity
 
@@ -43,33 +41,6 @@ _INT64 = range(-(1 << 63), 1 << 63)
 Row = tuple[Address, Sequence[Value]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The SQL of a resource's table, compiled once from its definition and the catalogs."""
-
-    name: str
-    """The table for COPY and DDL."""
-    table: str
-    """The table for statements: without the children of old-style inheritance."""
-    shape: Shape
-    keys: tuple[ColumnType, ...]
-    fields: tuple[ColumnType, ...]
-    key_readings: tuple[str, ...]
-    readings: tuple[str, ...]
-    joins: str
-    converters: tuple[tuple[int, Callable[[Any], Value]], ...]
-
-    @property
-    def integer(self) -> bool:
-        """True for a single integer key."""
-        return len(self.keys) == 1 and logical_type(self.keys[0]) is Logical.INT64
-
-    @property
-    def castable(self) -> bool:
-        """True when any text can be compared with the key without an error."""
-        return all(kind.known in ("text", "varchar", "bpchar") for kind in self.keys)
-
-
 class PostgreSQLRows:
     """See ``engines.engine.Rows``. ``lock_rows`` is PostgreSQL's own."""
 
@@ -81,15 +52,24 @@ class PostgreSQLRows:
         self.definition = definition
         self.managed = definition.identity is Identity.MANAGED
         self._parents = parents
-        self._local, self._decode = _local_form(definition)
+        self._local, self._decode = local_form(definition)
         self._entry = (
             f"r.seq, r.key, {self._local}, r.born_seq, r.origin, r.tick, r.stamp, r.hash, r.rendered, r.flags, r.extra"
         )
+        self._compiled: tuple[str, Layout] | None = None
         self._staged = -1
         self._batches = 0
 
-    @cached_property
-    def _layout(self) -> _Layout:
+    @property
+    def _layout(self) -> Layout:
+        """Compiled on first use, and again when the table has changed since."""
+        version = self.engine.version(self.number)
+        if self._compiled is None or self._compiled[0] != version:
+            self._compiled = (version, self._compile())
+            self._staged = -1
+        return self._compiled[1]
+
+    def _compile(self) -> Layout:
         shape = self.engine.shape(self.definition.name)
         missing = [item.column for item in (*self.definition.key_fields, *self.definition.fields)]
         missing = [name for name in missing if shape is None or name not in shape.columns]
@@ -99,7 +79,7 @@ class PostgreSQLRows:
                 f"table {self.definition.name!r} is not what is tracked: {what} is gone",
                 hint=f"put it back, or run: tallystick untrack SITE {self.definition.name}",
             )
-        return _layout(self.engine.schema, self.definition, shape, self._parents)
+        return compiled(self.engine.schema, self.definition, shape, self._parents)
 
     # Reading
 
@@ -130,7 +110,7 @@ class PostgreSQLRows:
         if layout.integer and self.definition.identity is not Identity.NATURAL:
             return f"{key} = {self._local}"
         if layout.castable and self.definition.identity is Identity.NATURAL:
-            return f"{key} = {_cast('coalesce(r.local, r.key)', layout.keys[0])}"
+            return f"{key} = {cast('coalesce(r.local, r.key)', layout.keys[0])}"
         return None
 
     def _joined(self, chosen: str, match: str) -> list[tuple[Entry, tuple[Value, ...] | None]]:
@@ -152,7 +132,7 @@ class PostgreSQLRows:
         addresses = {
             entry.seq: address_of(self.definition, entry.key, entry.local)
             for entry in entries
-            if not entry.flags & 1 and _addressable(self.definition, entry)
+            if not entry.flags & 1 and addressable(self.definition, entry)
         }
         found = self.values(list(addresses.values()))
         return [(entry, found.get(addresses[entry.seq]) if entry.seq in addresses else None) for entry in entries]
@@ -187,7 +167,7 @@ class PostgreSQLRows:
 
     def by_locals(self, locals_: Sequence[Any]) -> dict[Any, Entry]:
         """See ``Rows.by_locals``."""
-        texts = [text for text in map(_local_text, locals_) if text is not None]
+        texts = [text for text in map(local_text, locals_) if text is not None]
         if not texts:
             return {}
         sql = f"SELECT {self._entry} FROM {self._found('local')} WHERE {_LIVE}"
@@ -246,10 +226,10 @@ class PostgreSQLRows:
             arrays = ", ".join(f"${index + 1}::text[]" for index in range(len(columns)))
             source = f"unnest({arrays}) WITH ORDINALITY k({', '.join(columns)}, place)"
         match = " AND ".join(
-            f"t.{quoted(name)} = {'k.' + column if layout.integer else _cast('k.' + column, kind)}"
+            f"t.{quoted(name)} = {'k.' + column if layout.integer else cast('k.' + column, kind)}"
             for name, column, kind in zip(self.definition.key_columns, columns, layout.keys, strict=True)
         )
-        return source, match, [array(map(_plain, parts), ours=False) for parts in zip(*addresses, strict=True)]
+        return source, match, [array(map(plain, parts), ours=False) for parts in zip(*addresses, strict=True)]
 
     def _guarded(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]] | None:
         """Rows of a query; None when the server cannot read an address as a key of its type."""
@@ -297,7 +277,7 @@ class PostgreSQLRows:
         names = [*self.definition.key_columns, *self.definition.columns]
         listed = ", ".join(map(quoted, names))
         flat = [(*address, *values) for address, values in rows]
-        _check(flat, names, (*layout.keys, *layout.fields))
+        check(flat, names, (*layout.keys, *layout.fields))
         with self._attempt():
             done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), flat, refusals=True)
             if done != len(flat):
@@ -310,7 +290,7 @@ class PostgreSQLRows:
         if not rows or not self.definition.fields:
             return
         flat = [(*address, *values) for address, values in rows]
-        _check(flat, names, (*layout.keys, *layout.fields))
+        check(flat, names, (*layout.keys, *layout.fields))
         with self._attempt():
             done = self._update_few(flat) if len(flat) <= _FEW else self._update_staged(flat)
             if done != len(flat):
@@ -324,7 +304,7 @@ class PostgreSQLRows:
         columns = self.definition.columns
         sets = ", ".join(f"{quoted(name)} = ${index + 1}" for index, name in enumerate(columns))
         match = " AND ".join(
-            f"t.{quoted(name)} = {_cast(f'${len(columns) + index + 1}', kind)}"
+            f"t.{quoted(name)} = {cast(f'${len(columns) + index + 1}', kind)}"
             for index, (name, kind) in enumerate(zip(self.definition.key_columns, layout.keys, strict=True))
         )
         rows = [untyped((*row[width:], *row[:width]), ours=False) for row in flat]
@@ -462,100 +442,3 @@ class PostgreSQLRows:
             )
         elif gap > 0:
             self.engine.native("SELECT pg_catalog.setval($1::regclass, $2::int8)", (sequence, str(top)))
-
-
-# Compiling -----------------------------------------------------------------------------------------------------
-
-
-def _layout(schema: str, definition: Definition, shape: Shape, parents: Mapping[str, int]) -> _Layout:
-    name = qualified(schema, definition.name)
-    readings, joins, converters = [], [], []
-    for index, item in enumerate(definition.fields):
-        kind, column = shape.columns[item.column], f"t.{quoted(item.column)}"
-        if item.refers_to in parents:
-            alias = f"p{index}"
-            joins.append(
-                f" LEFT JOIN {SCHEMA}.record {alias} ON {alias}.resource = {parents[item.refers_to]} "
-                f"AND {alias}.local = {column}::text AND ({alias}.flags & 1) = 0"
-            )
-            readings.append(f"coalesce({alias}.key, '\\?' || {column}::text)")
-            converters.append((index, loaded_text))
-        else:
-            readings.append(reading(kind, column))
-            convert = _converter(item, kind)
-            if convert is not None:
-                converters.append((index, convert))
-    keys = tuple(shape.columns[column] for column in definition.key_columns)
-    return _Layout(
-        name,
-        name if shape.partitioned else "ONLY " + name,
-        shape,
-        keys,
-        tuple(shape.columns[column] for column in definition.columns),
-        tuple(reading(kind, f"t.{quoted(column)}") for column, kind in zip(definition.key_columns, keys, strict=True)),
-        tuple(readings),
-        "".join(joins),
-        tuple(converters),
-    )
-
-
-def _converter(item: Field, kind: ColumnType) -> Callable[[Any], Value] | None:
-    """What Python still has to do to a value that SQL has read."""
-    actual = logical_type(kind)
-    if item.logical is Logical.JSON or (item.logical is not actual and item.logical is not Logical.REFERENCE):
-        return CANONICAL.get(item.logical)
-    return None
-
-
-def _local_form(definition: Definition) -> tuple[str, Callable[[str], Any] | None]:
-    """How ``local`` is read: the SQL expression, and what turns its text into the value it stands for."""
-    if definition.mapped or (definition.identity is Identity.DERIVED and len(definition.key_fields) == 1):
-        return "r.local::int8", None
-    if definition.identity is not Identity.NATURAL or len(definition.key_fields) != 1:
-        return "r.local", None
-    logical = definition.key_fields[0].logical
-    if logical is Logical.BYTES:
-        return "r.local", lambda text: bytes.fromhex(text[2:])
-    if logical is Logical.FLOAT64:
-        return "r.local", float
-    return "r.local", int if logical in (Logical.INT64, Logical.BOOL) else None
-
-
-def _local_text(value: Any) -> str | None:
-    """The text that the ledger holds for a ``local``, None when it can hold none."""
-    if value is None or (type(value) is str and not holdable(value)):
-        return None
-    return "\\x" + value.hex() if isinstance(value, bytes) else _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    return str(int(value)) if isinstance(value, bool | int) else repr(value) if isinstance(value, float) else value
-
-
-def _cast(expression: str, kind: ColumnType) -> str:
-    """An expression as a value of a column's base type, under the column's collation so that its index serves."""
-    return f"{expression}::{kind.sql}" + (f" COLLATE {kind.collation}" if kind.collation else "")
-
-
-def _addressable(definition: Definition, entry: Entry) -> bool:
-    """False for a record that is held but could have no row: its key is none of this table."""
-    try:
-        address_of(definition, entry.key, entry.local)
-    except (ValueError, IndexError):
-        return False
-    return True
-
-
-def _check(rows: Sequence[Sequence[Value]], names: Sequence[str], kinds: Sequence[ColumnType]) -> None:
-    """Raise Rejected for values that PostgreSQL would take for something else, or cut without a word."""
-    for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-        values = [row[index] for row in rows]
-        types = set(map(type, values))
-        if kind.known == "bytea":
-            if str in types or int in types or float in types:
-                raise Rejected(f"column {name!r} holds bytes, the value is none", "value")
-        elif bytes in types:
-            raise Rejected(f"column {name!r} holds {kind.declared}, the value is bytes", "value")
-        longest = limit(kind)
-        if longest is not None and any(len(value) > longest for value in values if type(value) is str):
-            raise Rejected(f"value too long for type {kind.declared} in column {name!r}", "value")
