@@ -87,6 +87,8 @@ class _Exporter:
         self._layout = layout
         self._domain = store.identity().domain
         self._written: set[Target] = set()
+        self._tracked = _referable(store, table) - {table.name}
+        self._whole = _is_whole(selection)
         self._labels: dict[Target, str | None] = {}
         self._later: dict[str, None] = {}
 
@@ -100,14 +102,20 @@ class _Exporter:
         yield from self._own_table()
 
     def _count(self, record: Stored) -> None:
-        self._written.add(Target(record.table, record.uuid))
+        if not self._whole:
+            self._written.add(Target(record.table, record.uuid))
         progress, moment = self.progress, record.modified_on
         progress.records += 1
         if moment is not None and (progress.newest is None or moment > progress.newest):
             progress.newest = moment
 
     def _own_table(self) -> Iterator[Resource]:
-        """Records of the exported table itself that others refer to and that were not selected, step by step."""
+        """Records of the exported table itself that others refer to and that were not selected, step by step.
+
+        An export of the whole table holds them all, and does not have to remember which it wrote.
+        """
+        if self._whole:
+            return
         for step in range(LEVELS):
             missing = [uuid for uuid in self._later if Target(self._table.name, uuid) not in self._written]
             self._later.clear()
@@ -116,8 +124,7 @@ class _Exporter:
 
     def _page(self, table: Table, records: Sequence[Stored], levels: int, components: bool) -> Iterator[Resource]:
         nested = self._children(table, records) if components else {}
-        everything = [*records, *(child for children in nested.values() for _, found in children for child in found)]
-        wanted = self._look_up(everything) if self._layout.dependencies else {}
+        wanted = self._look_up(records, nested) if self._layout.dependencies else {}
         for record in records:
             yield self._resource(table, record, nested.get(record.uuid, ()), None)
         if levels > 0:
@@ -147,7 +154,8 @@ class _Exporter:
                 kept = [child for child in found if self._shown(child)]
                 if kept:
                     nested.setdefault(parent, []).append((component, kept))
-                    self._written.update(Target(child.table, child.uuid) for child in kept)
+                    if component.table in self._tracked:
+                        self._written.update(Target(child.table, child.uuid) for child in kept)
         return nested
 
     def _shown(self, child: Stored) -> bool:
@@ -160,16 +168,20 @@ class _Exporter:
                 return False
         return True
 
-    def _look_up(self, records: Iterable[Stored]) -> dict[str, list[str]]:
-        """Labels for everything that ``records`` refer to, and what of it is to be written after them."""
+    def _look_up(
+        self, records: Sequence[Stored], nested: Mapping[str, Sequence[tuple[Component, Sequence[Stored]]]]
+    ) -> dict[str, list[str]]:
+        """Labels for everything that a page refers to, and what of it is to be written after the page."""
         asked: dict[str, dict[str, None]] = {}
         for record in records:
-            for value in record.values.values() if not record.deleted else ():
-                for to in (value,) if isinstance(value, Target) else value if isinstance(value, tuple) else ():
-                    if isinstance(to, Target) and to not in self._labels:
-                        asked.setdefault(to.table, {})[to.uuid] = None
-            if record.replaced_by:
+            if not record.deleted:
+                self._collect(record, None, asked)
+            elif record.replaced_by:
                 self._later[record.replaced_by] = None
+        for children in nested.values():
+            for component, found_children in children:
+                for child in found_children:
+                    self._collect(child, component.key, asked)
         wanted: dict[str, list[str]] = {}
         for name, uuids in asked.items():
             found = self._store.find(name, list(uuids))
@@ -180,6 +192,15 @@ class _Exporter:
             else:
                 wanted[name] = list(found)
         return wanted
+
+    def _collect(self, record: Stored, key: str | None, asked: dict[str, dict[str, None]]) -> None:
+        """Notes what a record refers to; the reference of a component to its parent, ``key``, is not written."""
+        for name, value in record.values.items():
+            if name == key:
+                continue
+            for to in (value,) if isinstance(value, Target) else value if isinstance(value, tuple) else ():
+                if isinstance(to, Target) and to not in self._labels:
+                    asked.setdefault(to.table, {})[to.uuid] = None
 
     # One record ------------------------------------------------------------------------------------------------
 
@@ -285,3 +306,26 @@ def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
     source = iter(items)
     while page := list(islice(source, PAGE)):
         yield page
+
+
+def _is_whole(selection: Selection) -> bool:
+    """True when every live record of the table is selected."""
+    limits = (selection.since, selection.after, selection.start, selection.limit, selection.without_source)
+    return not selection.conditions and all(one is None for one in limits)
+
+
+def _referable(store: EdenStore, table: Table) -> frozenset[str]:
+    """The tables to which anything in an export of ``table`` may refer: only their records have to be remembered.
+
+    The reference of a component to its parent is not written and does not count.
+    """
+    keys = {component.table: component.key for component in table.components}
+    found: set[str] = set()
+    waiting = [(table, ""), *((store.table(name), key) for name, key in keys.items())]
+    while waiting:
+        described, key = waiting.pop()
+        for one in described.fields.values() if described is not None else ():
+            if one.target is not None and one.name != key and one.target not in found:
+                found.add(one.target)
+                waiting.append((store.table(one.target), ""))
+    return frozenset(found)
