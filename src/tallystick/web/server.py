@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -66,6 +67,8 @@ def running(
     port: int = 0,
     *,
     providers: Sequence[Mounting] = PROVIDERS,
+    certificate: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
     limits: Limits = LIMITS,
 ) -> Iterator[str]:
     """Serve ``site`` in a thread of this process for as long as the ``with`` lasts; gives its address.
@@ -74,7 +77,7 @@ def running(
     """
     app = create_app(site, providers, limits=limits)
     try:
-        server, listening, address = _prepared(app, host, port, None, None, limits)
+        server, listening, address = _prepared(app, host, port, certificate, key, limits)
         thread = threading.Thread(target=server.run, args=([listening],), name="tally-serve", daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
@@ -108,6 +111,7 @@ def _prepared(
     limits: Limits,
 ) -> tuple[_Server, socket.socket, str]:
     check_host(app, host)
+    _check_certificate(certificate, key)
     listening = _bound(host, port)
     config = uvicorn.Config(
         app,
@@ -142,14 +146,30 @@ def check_host(app: Application, host: str) -> None:
     )
 
 
+def _check_certificate(certificate: str | os.PathLike[str] | None, key: str | os.PathLike[str] | None) -> None:
+    if certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"the certificate {os.fspath(certificate)} cannot be used: {error}",
+            hint="give certificate and key as PEM files",
+        ) from error
+
+
 def _bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"cannot listen on {host} port {port}: {error}", hint="choose another --port, or stop what uses this one"
