@@ -110,6 +110,22 @@ class Parked(NamedTuple):
     """When, microseconds since 1970 UTC."""
 
 
+class Imported(NamedTuple):
+    """A message that was taken from outside."""
+
+    source: str
+    place: str
+    """The source's folder it was in."""
+    uid: str
+    """Its name there."""
+    item: int
+    """Number of the item it became; 0 when it could not become one."""
+    flags: str
+    """Its flags there when they were last compared."""
+    digest: bytes
+    """Of its content."""
+
+
 class Records(Protocol):
     """Managed records and their log in one database."""
 
@@ -227,6 +243,21 @@ class Records(Protocol):
 
     def parked(self, scope: int) -> list[Parked]:
         """What was parked by registrations of ``scope``, oldest first."""
+
+    def imported(self, source: str, place: str | None) -> list[Imported]:
+        """What was taken from one place of a source, or from all of it."""
+
+    def note_imported(self, imported: Iterable[Imported]) -> None:
+        """Note what was taken, instead of what was noted under the same source, place and uid."""
+
+    def forget_imported(self, imported: Iterable[Imported]) -> None:
+        """Take such notes back."""
+
+    def note(self, name: str) -> bytes | None:
+        """What was kept under ``name``; it is this site's own and travels nowhere."""
+
+    def keep_note(self, name: str, content: bytes) -> None:
+        """Keep ``content`` under ``name``."""
 
     def identity(self) -> bytes:
         """The site's permanent 16 bytes."""

@@ -15,8 +15,13 @@ def to_micros(moment: datetime | None) -> int | None:
     return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
+def to_utc(micros: int) -> datetime:
+    """The moment with its zone, UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
 def to_local(micros: int | None) -> datetime | None:
     """Naive local time."""
     if micros is None:
         return None
-    return (_EPOCH + timedelta(microseconds=micros)).astimezone().replace(tzinfo=None)
+    return to_utc(micros).astimezone().replace(tzinfo=None)

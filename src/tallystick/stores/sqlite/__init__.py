@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from tallystick.stores.sqlite.connection import Database
-from tallystick.stores.sqlite.log import LogTable
+from tallystick.stores.sqlite.notes import NoteTable
 
 
-class SqliteRecords(LogTable):
+class SqliteRecords(NoteTable):
     """Managed records and their log in the SQLite database at ``path`` (":memory:" for one that nobody keeps).
 
     ``durable=False`` trades the last commits before a power cut for speed. Raises StorageError.

@@ -80,6 +80,16 @@ CREATE TABLE tally_parked (
   at INTEGER NOT NULL
 );
 CREATE INDEX tally_parked_scope ON tally_parked (scope, id);
+CREATE TABLE tally_imported (
+  source TEXT NOT NULL,
+  place TEXT NOT NULL,
+  uid TEXT NOT NULL,
+  item INTEGER NOT NULL,
+  flags TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  PRIMARY KEY (source, place, uid)
+) WITHOUT ROWID;
+CREATE TABLE tally_note (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 """
 
 COUNTERS = ("seq", "record", "entry", "sync")
