@@ -6,7 +6,7 @@ is added when it appears and subtracted when it changes, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -45,6 +45,16 @@ def names_term(key: str, names: bytes) -> int:
 def content_term(shown: bytes) -> int:
     """The share of one record in the sum of contents: its 32-byte content hash, which already binds its key."""
     return int.from_bytes(shown, "big")
+
+
+def fingerprint_of(keys: Sequence[str], names: Sequence[bytes], contents: Sequence[bytes]) -> Fingerprint:
+    """The fingerprint of live records by their keys, canonical names and content hashes, all in one order."""
+    total = sum(
+        int.from_bytes(sha256(_NAMES + key.encode("utf-8", "surrogatepass") + b"\0" + name).digest(), "big")
+        for key, name in zip(keys, names, strict=True)
+    )
+    shown = sum(int.from_bytes(content, "big") for content in contents)
+    return Fingerprint(len(keys), total % MODULUS, shown % MODULUS)
 
 
 def dot_name(origin: str, tick: int) -> bytes:

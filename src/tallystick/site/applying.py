@@ -18,6 +18,7 @@ from tallystick.core.versions import Record, Vector, Version, vector_covers
 from tallystick.errors import PeerProtocolError
 from tallystick.site import conflicts, parking
 from tallystick.site.engines.engine import Entry
+from tallystick.site.entering import enter, suits
 from tallystick.site.holding import (
     Kept,
     Whole,
@@ -99,6 +100,7 @@ class _Step:
         self.origins = [ledger.origin_number(name) for name in page.origins]
         stated = {item.name: (item.logical, item.detail) for item in page.fields}
         self.exact = self.managed or exact(tracked, stated)
+        self.suits = self.exact and not self.managed and suits(tracked, page)
         self.forgotten = ledger.forgotten(tracked)
         self.digest: Vector = ledger.digest(tracked)
         self.keys: set[str] = set()
@@ -115,7 +117,7 @@ class _Step:
         self.keys.update(keys)
         entries = self.tracked.rows.by_keys(keys) if self.tracked.seq else {}
         fast, slow = self._divided(rows, entries)
-        slow.extend(self._take(fast, entries))
+        slow.extend(self._take(self._enter(fast, entries), entries))
         self._decide(slow, entries)
         if self.put:
             self.tracked.rows.put(self.put, self.replaced)
@@ -162,6 +164,17 @@ class _Step:
         return vector_covers(seen, mine.seen or {origin: entry.tick}) and (theirs.born or dot) == (mine.born or origin)
 
     # Plain rows
+
+    def _enter(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> Sequence[Row]:
+        """Write the new ones among plain rows as they came. Returns those that need the ordinary way."""
+        new = [row for row in rows if row[KEY] not in entries and row[EXTRA] is None] if self.suits else []
+        if not new:
+            return rows
+        made = enter(self.ledger, self.tracked, self.page, new, self.origins)
+        self.put.extend(made.entries)
+        self.added = self.added.added(made.fingerprint)
+        self.tally.created += len(made.entries)
+        return [*made.left, *(row for row in rows if row[KEY] in entries)]
 
     def _take(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> list[Row]:
         """Write rows that are new or replace ours. Returns known ones that the database refused."""

@@ -6,7 +6,7 @@ the database refuses are named with its reason and delay nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -75,13 +75,41 @@ class Projector:
         made = [item for item in writings if item.content is not None and not item.exists]
         self._place(made)
         self._translate([*changed, *made])
+        own = self._own_positions()
+        if own:
+            self._write_referring(removed, changed, made, own)
+        else:
+            self._write(removed, changed, made)
+        if made and self.tracked.definition.mapped:
+            self.tracked.rows.settle_sequence()
+
+    def _write(self, removed: Sequence[Writing], changed: Sequence[Writing], made: Sequence[Writing]) -> None:
         with self._capture([*removed, *changed, *made]):
             self._batch(self.tracked.rows.delete, removed, lambda item: item.address)
             waiting = self._batch(self.tracked.rows.update, changed, lambda item: (item.address, item.values))
             waiting += self._batch(self.tracked.rows.insert, made, lambda item: (item.address, item.values))
             self._swap([item for item in waiting if item.entry is not None])
-        if made and self.tracked.definition.mapped:
-            self.tracked.rows.settle_sequence()
+
+    def _own_positions(self) -> list[int]:
+        """Where rows of this table refer to rows of this table."""
+        definition = self.tracked.definition
+        own = [index for index, item in enumerate(definition.fields) if self._is_self(item)]
+        return own + [index for parent, _, index in natural_parents(definition) if parent == definition.name]
+
+    def _write_referring(
+        self, removed: Sequence[Writing], changed: Sequence[Writing], made: Sequence[Writing], own: Sequence[int]
+    ) -> None:
+        """Rows that refer to new rows which cannot be written cannot be written either: one would fail the commit."""
+        while True:
+            _strand((*changed, *made), made, own)
+            try:
+                with self.ledger.engine.savepoint():
+                    self._write(removed, changed, made)
+                    if _strand((*changed, *made), made, own):
+                        raise _Stranded
+                return
+            except _Stranded:
+                continue
 
     # Integers
 
@@ -196,27 +224,14 @@ class Projector:
 
     def _check_natural_parents(self, writings: Sequence[Writing]) -> None:
         """Rows whose declared reference to a natural key finds no row would break the commit: they wait."""
-        positions = {name: index for index, name in enumerate(self.tracked.definition.columns)}
-        mapped = {item.column for item in self.tracked.definition.fields if item.refers_to}
-        for reference in self.tracked.definition.references:
-            inside = all(column in positions for column in reference.columns)
-            if inside and not mapped & set(reference.columns) and len(reference.columns) == 1 and reference.declared:
-                self._check_parent(
-                    reference.parent, reference.parent_columns[0], positions[reference.columns[0]], writings
-                )
-
-    def _check_parent(self, parent: str, column: str, position: int, writings: Sequence[Writing]) -> None:
-        wanted = {item.values[position] for item in writings if item.values and item.values[position] is not None}
-        if not wanted:
-            return
-        quoted = [name.replace('"', '""') for name in (column, parent)]
-        sql = f'SELECT "{quoted[0]}" FROM "{quoted[1]}" WHERE "{quoted[0]}" IN (*)'
-        found = {row[0] for row in self.ledger.engine.query_in(sql, (), list(wanted))}
-        if parent == self.tracked.definition.name:
-            found |= {item.address[0] for item in writings if item.address}
-        for item in writings:
-            if item.values and item.values[position] is not None and item.values[position] not in found:
-                item.failure = f"{MISSING_REFERENCE}: {parent} {item.values[position]!r} is not here"
+        for parent, column, position in natural_parents(self.tracked.definition):
+            wanted = {item.values[position] for item in writings if item.values} - {None}
+            absent = absent_parents(self.ledger, parent, column, wanted)
+            if parent == self.tracked.definition.name:
+                absent -= {item.address[0] for item in writings if item.address}
+            for item in writings:
+                if item.values and item.values[position] in absent:
+                    item.failure = f"{MISSING_REFERENCE}: {parent} {item.values[position]!r} is not here"
 
     # Writing
 
@@ -268,6 +283,27 @@ class Projector:
             item.failure = ""
 
 
+class _Stranded(Exception):
+    """Some written rows refer to rows that were refused."""
+
+
+def _strand(writings: Sequence[Writing], made: Sequence[Writing], own: Sequence[int]) -> bool:
+    """Mark writings that refer to new rows which have failed, and those that refer to them. True when there are any."""
+    found = False
+    lacking = {item.address[0] for item in made if item.failure and item.address}
+    while lacking:
+        stranded = [item for item in writings if not item.failure and _refers(item, own, lacking)]
+        for item in stranded:
+            item.failure = f"{MISSING_REFERENCE}: it refers to a row of the same table that is not here"
+            found = True
+        lacking = {item.address[0] for item in stranded if item.address and not item.exists}
+    return found
+
+
+def _refers(item: Writing, own: Sequence[int], lacking: Collection[Value]) -> bool:
+    return item.values is not None and any(item.values[index] in lacking for index in own)
+
+
 class _OwnMarks:
     """Where other rows may change by what we write, capture stays on and the marks of our own rows are removed."""
 
@@ -282,6 +318,26 @@ class _OwnMarks:
         if kind is None:
             addresses = [item.address for item in self.writings if item.address is not None and not item.failure]
             self.ledger.engine.drop_marks(self.tracked.number, self.before, addresses)
+
+
+def natural_parents(definition: Definition) -> list[tuple[str, str, int]]:
+    """Declared references by one column to a natural key: parent table and column, position among the fields."""
+    positions = {name: index for index, name in enumerate(definition.columns)}
+    mapped = {item.column for item in definition.fields if item.refers_to}
+    return [
+        (reference.parent, reference.parent_columns[0], positions[reference.columns[0]])
+        for reference in definition.references
+        if reference.declared and len(reference.columns) == 1 and reference.columns[0] in positions.keys() - mapped
+    ]
+
+
+def absent_parents(ledger: Ledger, parent: str, column: str, wanted: Collection[Value]) -> set[Value]:
+    """Those of the wanted values that no row of the parent table has in the column."""
+    if not wanted:
+        return set()
+    quoted = [name.replace('"', '""') for name in (column, parent)]
+    sql = f'SELECT "{quoted[0]}" FROM "{quoted[1]}" WHERE "{quoted[0]}" IN (*)'
+    return set(wanted) - {row[0] for row in ledger.engine.query_in(sql, (), list(wanted))}
 
 
 def _missing(target: Field, key: Value) -> str:

@@ -321,7 +321,8 @@ class _Pass:
         self.ledger, self.selection, self.start, self.until = replica.ledger, selection, start, until
         self.skipped: set[str] = set()
         tracked = [self.ledger.resource(wire) for wire in selection.scope.resources]
-        order = parents_first([Rank(item.wire, item.definition.parents) for item in tracked])
+        wires = {item.definition.name: item.wire for item in tracked}
+        order = parents_first([Rank(item.wire, _referred(item, wires)) for item in tracked])
         self.steps = ["+" + wire for wire in order] + ["-" + wire for wire in reversed(order)]
 
     def pages(self) -> Iterator[Page]:
@@ -366,6 +367,12 @@ class _Pass:
             return wire in self.selection.held
         unchanged = self.ledger.resource(wire).seq <= self.selection.since
         return self.selection.keys.get(wire) == [] and unchanged
+
+
+def _referred(tracked: Tracked, wires: Mapping[str, str]) -> tuple[str, ...]:
+    """The resources that must be there first; ``wires`` are wire names by table. Also those that keys refer to as is."""
+    tables = (reference.parent for reference in tracked.definition.references if reference.declared)
+    return (*tracked.definition.parents, *(wires[table] for table in tables if table in wires))
 
 
 def scope_name(scope: Scope) -> str:

@@ -22,6 +22,9 @@ _PUT = (
     "INSERT INTO tally_record(resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
     "VALUES ({}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_BY_KEY = "tally_record r INDEXED BY tally_record_key"
+_BY_LOCAL = "tally_record r INDEXED BY tally_record_local"
+"""Left alone, SQLite walks through all entries of the resource: every index begins with it."""
 _CONVERTED = (Logical.DECIMAL, Logical.FLOAT64)
 _LIVE = "(r.flags & 1)=0"
 
@@ -52,10 +55,12 @@ class SQLiteRows:
             conditions += f" AND (r.flags & 1)={int(dead)}"
         where = f"WHERE r.resource={self.number} AND r.seq>? AND r.seq<=?{conditions} ORDER BY r.seq LIMIT ?"
         parameters = [seq, until, *(value for pair in skip for value in pair), limit]
-        if self._single and not self.managed:
+        if self._single and not self.managed and not dead:
             return self._joined(where, parameters)
         rows = self.engine.query(f"SELECT {_ENTRY} FROM tally_record r {where}", parameters)
         entries = [Entry._make(row) for row in rows]
+        if dead:
+            return [(entry, None) for entry in entries]
         addresses = [address_of(self.definition, entry.key, entry.local) for entry in entries if not entry.flags & 1]
         found = {} if self.managed else self.values(addresses)
         return [
@@ -87,11 +92,11 @@ class SQLiteRows:
         return tuple(converted)
 
     def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:
-        sql = f"SELECT {_ENTRY} FROM tally_record r WHERE r.resource={self.number} AND r.key IN (*)"
+        sql = f"SELECT {_ENTRY} FROM {_BY_KEY} WHERE r.resource={self.number} AND r.key IN (*)"
         return {row[1]: Entry._make(row) for row in self.engine.query_in(sql, (), keys)}
 
     def by_locals(self, locals_: Sequence[Any]) -> dict[Any, Entry]:
-        sql = f"SELECT {_ENTRY} FROM tally_record r WHERE r.resource={self.number} AND {_LIVE} AND r.local IN (*)"
+        sql = f"SELECT {_ENTRY} FROM {_BY_LOCAL} WHERE r.resource={self.number} AND {_LIVE} AND r.local IN (*)"
         return {row[2]: Entry._make(row) for row in self.engine.query_in(sql, (), locals_)}
 
     def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
@@ -214,8 +219,8 @@ def _field_sql(definition: Definition, parents: Mapping[str, int]) -> tuple[list
                 f"CASE WHEN {column} IS NULL THEN NULL ELSE coalesce({alias}.key, '\\?' || {column}) END"
             )
             joins.append(
-                f" LEFT JOIN tally_record {alias} ON {alias}.resource={parents[item.refers_to]} "
-                f"AND {alias}.local={column} AND ({alias}.flags & 1)=0"
+                f" LEFT JOIN tally_record {alias} INDEXED BY tally_record_local "
+                f"ON {alias}.resource={parents[item.refers_to]} AND {alias}.local={column} AND ({alias}.flags & 1)=0"
             )
         else:
             expressions.append(column)
