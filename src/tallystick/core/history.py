@@ -35,7 +35,11 @@ Ticks = Mapping[str, int]
 NONCE_BITS = 53
 """Nonces are random integers from 1 below 2**NONCE_BITS: they also number incarnations, and fit every JSON reader."""
 
-KEPT_PER_LEVEL = 8
+RECENT = 32
+"""The newest contacts are all kept: copies that part and meet again within so many are told apart for certain."""
+
+KEPT_PER_LEVEL = 6
+"""Of older ones, so many of every level are kept; each level is half as frequent as the one below it."""
 
 
 class Contact(NamedTuple):
@@ -47,7 +51,7 @@ class Contact(NamedTuple):
 
 
 History = tuple[Contact, ...]
-"""Contacts of one origin, oldest first, thinned with age: the first one, and the newest of every level."""
+"""Contacts of one origin, oldest first, thinned with age: the first, the recent ones, and the newest of every level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,22 @@ def _new_forks(mine: Histories, theirs: Histories) -> dict[Origin, Ticks]:
     found: dict[Origin, Ticks] = {}
     for origin, history in mine.contacts.items():
         other = theirs.contacts.get(origin, ())
-        if compare(history, other) is Relation.FORKED:
+        forked = compare(history, other) is Relation.FORKED
+        if forked or (origin == mine.origin and _parted(history, other)):
             found[origin] = common_ticks(history, other)
+        elif origin == theirs.origin and _parted(other, history):
+            found[origin] = common_ticks(other, history)
     return found
+
+
+def _parted(own: History, known: History) -> bool:
+    """True when somebody knows more of an origin than its owner, and not the owner's last contact.
+
+    For an owner this is proof enough: he went back, and has handed out since what others do not know.
+    """
+    if not own or not known or known[-1].number <= own[-1].number:
+        return False
+    return own[-1].nonce not in {contact.nonce for contact in known}
 
 
 def _split(histories: Histories, forks: Mapping[Origin, Ticks]) -> tuple[Histories, list[Fork]]:
@@ -243,20 +260,32 @@ def _begins(shorter: History, longer: History) -> bool:
 
 
 def thinned(history: History) -> History:
-    """The history with the contacts dropped that KEPT_PER_LEVEL newer ones of their level or above outgrow."""
-    return tuple(contact for index, contact in enumerate(history) if not index or not _outgrown(contact, history))
+    """The history without the contacts that enough newer ones outgrow."""
+    if len(history) <= RECENT:
+        return history
+    kept: list[Contact] = []
+    above = [0] * (NONCE_BITS + 1)
+    for contact in reversed(history):
+        level = _level(contact.nonce)
+        if len(kept) < RECENT or above[level] < KEPT_PER_LEVEL or contact is history[0]:
+            kept.append(contact)
+            for lower in range(level + 1):
+                above[lower] += 1
+    return tuple(reversed(kept))
 
 
 def _outgrown(contact: Contact, history: History) -> bool:
-    if len(history) <= KEPT_PER_LEVEL:
+    """True when ``history`` has so many newer contacts that thinning would have dropped this one."""
+    if len(history) <= RECENT:
         return False
     level = _level(contact.nonce)
-    newer = sum(1 for other in history if other.number > contact.number and _level(other.nonce) >= level)
-    return newer >= KEPT_PER_LEVEL
+    newer = [other for other in history if other.number > contact.number]
+    return len(newer) >= RECENT and sum(1 for other in newer if _level(other.nonce) >= level) >= KEPT_PER_LEVEL
 
 
 def _level(nonce: int) -> int:
-    return (nonce & -nonce).bit_length()
+    """How many times a nonce can be halved, at most: half of all nonces have level 0, a quarter level 1, and so on."""
+    return min(NONCE_BITS, (nonce & -nonce).bit_length() - 1)
 
 
 # Renaming ------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ _TIMESTAMP = re.compile(
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T]00:00(?::00(?:\.0+)?)?)?", re.ASCII)
 _TIME = re.compile(r"(\d\d:\d\d)(:\d\d)?(?:\.(\d{1,9}))?", re.ASCII)
 _DECIMAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*|(?i:[+-]?inf(?:inity)?|nan)", re.ASCII)
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
+_INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _LONGEST_DECIMAL = 140_000
 """More digits than any engine holds: what is written shorter with an exponent stays as it is written."""
 
@@ -233,9 +233,10 @@ def canonical_timestamp(value: Any) -> Value:
 def canonical_instant(value: Any) -> Value:
     """``YYYY-MM-DD HH:MM:SS[.f]+00``: a timestamp without a zone is read as UTC."""
     text = canonical_timestamp(value)
-    if isinstance(text, str) and not text.endswith("+00") and _TIMESTAMP.fullmatch(text):
-        return text + "+00"
-    return text
+    if not isinstance(text, str):
+        return text
+    match = _TIMESTAMP.fullmatch(text)
+    return text + "+00" if match and match.group(5) is None else text
 
 
 def _fraction(digits: str | None) -> str:

@@ -6,8 +6,8 @@
 
 Every seed is one history: two to five sites on the real rules of ``tallystick.core`` edit, synchronize page by page
 over a network that loses, doubles and cuts off, with clocks that are wrong; their files are copied, restored and
-purged; then everything settles and the laws are checked. The same seed gives the same history. Exit code 0: no law was broken;
-1: some were, and the seeds are printed; 2: usage.
+purged; then everything settles and the laws are checked. The same seed gives the same history. Exit code 0: no law was
+broken; 1: some were, and the seeds are printed; 2: usage.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class SimulatedSite:
         self.witness.made(key, made, (*saw, *twins))
         for version in base:
             if version.hash not in shown:
-                self.witness.settle(key, version)
+                self.witness.settle(key, version, self.label)
         self.digest[self.origin] = self.tick
         undecided = held is not None and held.undecided and record.contested
         self._put(key, record, tuple(one for one in record.versions if one.hash == digest), digest, undecided)
@@ -284,7 +284,7 @@ class SimulatedSite:
             self.horizon = max(self.horizon, held.seq)
             self.forgotten = versions.merge_vectors(self.forgotten, held.record.seen.vector)
             for version in held.record.versions:
-                self.witness.settle(key, version)
+                self.witness.settle(key, version, self.label)
         self.epoch += bool(dead)
         return len(dead)
 

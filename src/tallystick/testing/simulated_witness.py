@@ -37,8 +37,9 @@ class Witness:
         self.events: dict[Event, None] = {}
         self.later: dict[Event, list[Event]] = {}
         self.replaced: dict[tuple[str, Any], list[Event]] = {}
-        self.settled: set[Event] = set()
+        self.settled: dict[Event, str] = {}
         self.gone: set[Event] = set()
+        self.doubtful: set[Event] = set()
         self.conflicts: set[str] = set()
         self.edits = 0
 
@@ -53,9 +54,9 @@ class Witness:
                 self.later.setdefault(before, []).append(event)
             self.replaced.setdefault((key, seen.names), []).append(event)
 
-    def settle(self, key: str, version: Version) -> None:
-        """A version went to the conflict log, or is a deletion that was purged: its account is closed."""
-        self.settled.add(event_of(key, version))
+    def settle(self, key: str, version: Version, site: str) -> None:
+        """A version went to the conflict log of ``site``, or is a deletion purged there: its account is closed."""
+        self.settled[event_of(key, version)] = site
 
     def unaccounted(self, records: Iterable[tuple[str, Record]]) -> list[Event]:
         """Writes of which ``records``, all that the sites hold, know nothing any more."""
@@ -78,15 +79,21 @@ class Witness:
                     waiting.append(later)
         return False
 
-    def forgive(self, events: Iterable[Event]) -> None:
-        """These writes went down with a disk before anybody else had them."""
+    def forgive(self, events: Iterable[Event], site: str) -> None:
+        """The disk of ``site`` is replaced by an older one; nobody else has these writes.
+
+        What it had settled may have gone down, too: then it may come back.
+        """
         self.gone.update(events)
+        self.doubtful.update(event for event, where in self.settled.items() if where == site)
 
     def returned(self, key: str, record: Record) -> list[Event]:
         """Live versions of ``record`` that a write which is not lost had seen, under the same names, and replaced."""
         return [
             event_of(key, version)
             for version in record.versions
-            if not version.deleted
-            and any(later not in self.gone for later in self.replaced.get((key, version.names), ()))
+            if not version.deleted and any(self._stands(later) for later in self.replaced.get((key, version.names), ()))
         ]
+
+    def _stands(self, event: Event) -> bool:
+        return event not in self.gone and event not in self.doubtful

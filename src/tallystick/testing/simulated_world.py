@@ -253,7 +253,7 @@ class World:
         self.check_accounts()
         site.become(backup)
         site.copied = self.random.random() < 0.4
-        self.witness.forgive(self._unaccounted())
+        self.witness.forgive(self._unaccounted(), site.label)
         self._ends_blur()
         self.counts["restores"] += 1
         self.say("restore", site.label, "noticed" if site.copied else "")
