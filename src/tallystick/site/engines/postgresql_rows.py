@@ -368,13 +368,12 @@ class PostgreSQLRows:
     def _vacate(self, fields: Sequence[Field], asked: Sequence[Address]) -> str:
         """Free the values of one unique constraint by passing values in one of its columns. Returns its name."""
         layout = self._layout
-        chosen = next((item for item in fields if item.nullable), None)
-        value: str | None = "NULL"
-        if chosen is None:
-            chosen = next((item for item in fields if not item.refers_to), fields[0])
-            value = passing(layout.shape.columns[chosen.column], quoted(chosen.column), layout.table)
-            if value is None or chosen.refers_to:
-                raise Rejected(f"{chosen.column!r} of {self.definition.name!r} can hold no passing value", "unique")
+        nullable = next((item for item in fields if item.nullable), None)
+        chosen = nullable or next((item for item in fields if not item.refers_to), fields[0])
+        kind = layout.shape.columns[chosen.column]
+        value = "NULL" if nullable else passing(kind, quoted(chosen.column), layout.table)
+        if value is None or (chosen.refers_to and not nullable):
+            raise Rejected(f"{chosen.column!r} of {self.definition.name!r} can hold no passing value", "unique")
         source, match, parameters = self._asked(asked)
         self.engine.changed(
             f"UPDATE {layout.table} t SET {quoted(chosen.column)} = {value.replace('k.number', 'k.place')} "
