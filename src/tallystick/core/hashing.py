@@ -15,7 +15,7 @@ Hasher = Callable[[str, Sequence[Value]], bytes]
 """From a record's key and its values, in the order of the names, to its 32-byte content hash."""
 
 _FEW = 15
-"""Names up to which a mapping's head is one byte. Beyond, a structure with nulls may not be encoded the shortest way."""
+"""Names up to which a mapping's head is one byte. Beyond, a structure with nulls may not get the shortest head."""
 _encode = msgspec.msgpack.Encoder().encode
 
 

@@ -370,7 +370,10 @@ class _Pass:
 
 
 def _referred(tracked: Tracked, wires: Mapping[str, str]) -> tuple[str, ...]:
-    """The resources that must be there first; ``wires`` are wire names by table. Also those that keys refer to as is."""
+    """The resources that must be there first, also those that are referred to by plain keys.
+
+    ``wires`` are wire names by table.
+    """
     tables = (reference.parent for reference in tracked.definition.references if reference.declared)
     return (*tracked.definition.parents, *(wires[table] for table in tables if table in wires))
 
