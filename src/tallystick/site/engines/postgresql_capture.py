@@ -422,7 +422,7 @@ def _changed(definition: Definition, columns: str | None) -> frozenset[str] | No
     if columns is None:
         return None
     names = captured_columns(definition)
-    found = []
+    found: list[str] = []
     for index, word in enumerate(columns.split(",")):
         bits = int(word)
         found.extend(name for bit, name in enumerate(names[index * _WORD : (index + 1) * _WORD]) if bits >> bit & 1)

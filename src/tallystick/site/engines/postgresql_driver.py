@@ -64,7 +64,7 @@ def connect(at: Target) -> Connection:
     """
     psycopg = driver()
     try:
-        connection = psycopg.connect(
+        connection: Connection = psycopg.connect(
             at.url,
             autocommit=True,
             prepare_threshold=None,

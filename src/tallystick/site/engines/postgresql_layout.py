@@ -45,7 +45,9 @@ class Layout:
 def compiled(schema: str, definition: Definition, shape: Shape, parents: Mapping[str, int]) -> Layout:
     """The layout of a resource. ``parents`` are numbers of referenced resources by wire name."""
     name = qualified(schema, definition.name)
-    readings, joins, converters = [], [], []
+    readings: list[str] = []
+    joins: list[str] = []
+    converters: list[tuple[int, Callable[[Any], Value]]] = []
     for index, item in enumerate(definition.fields):
         kind, column = shape.columns[item.column], f"t.{quoted(item.column)}"
         if item.refers_to in parents:
