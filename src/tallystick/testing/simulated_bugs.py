@@ -167,13 +167,6 @@ def _learn_digest(site: SimulatedSite, digest: Any) -> None:
     site.digest = merge_vectors(site.digest, digest)
 
 
-_plant(
-    "deletion-siblings-hidden",
-    "siblings of a purged deletion are withheld from those whose digest covers them",
-    (changes, "is_news", lambda record, digest: not changes.vector_covers(digest, record.seen.vector)),
-)
-
-
 # One history -------------------------------------------------------------------------------------------------------
 
 

@@ -74,7 +74,7 @@ class Witness:
             for later in self.later.get(waiting.pop(), ()):
                 if later in found:
                     return True
-                if later not in passed and later not in self.gone:
+                if later not in passed:
                     passed.add(later)
                     waiting.append(later)
         return False
@@ -82,10 +82,14 @@ class Witness:
     def forgive(self, events: Iterable[Event], site: str) -> None:
         """The disk of ``site`` is replaced by an older one; nobody else has these writes.
 
-        What it had settled may have gone down, too: then it may come back.
+        What it had settled may have gone down, too: then it may come back. So may they, with yet another backup.
         """
         self.gone.update(events)
         self.doubtful.update(event for event, where in self.settled.items() if where == site)
+
+    def recall(self, records: Iterable[tuple[str, Record]]) -> None:
+        """A restored backup holds ``records``: writes that were given up for lost may be among them."""
+        self.gone.difference_update(event_of(key, version) for key, record in records for version in record.versions)
 
     def returned(self, key: str, record: Record) -> list[Event]:
         """Live versions of ``record`` that a write which is not lost had seen, under the same names, and replaced."""

@@ -253,6 +253,7 @@ class World:
         self.check_accounts()
         site.become(backup)
         site.copied = self.random.random() < 0.4
+        self.witness.recall((key, held.record) for key, held in site.holdings.items())
         self.witness.forgive(self._unaccounted(), site.label)
         self._ends_blur()
         self.counts["restores"] += 1
