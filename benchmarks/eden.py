@@ -158,7 +158,9 @@ def peak_megabytes(work: Callable[[], object]) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--records", type=int, default=50_000)
-    records = arguments.parse_args().records
+    arguments.add_argument("--smoke", action="store_true", help="few records: does it still run?")
+    given = arguments.parse_args()
+    records = 500 if given.smoke else given.records
     store = filled(records)
     gc.freeze()
     found = answer_pull(store, Pull(tables()[0]), "http://source", START)

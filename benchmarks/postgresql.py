@@ -28,7 +28,7 @@ from tallystick.site.ledger import Ledger
 from tallystick.site.stamping import stamp
 
 SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
-ROWS = 100_000
+ROWS = 2_000 if "--smoke" in sys.argv else 100_000
 PAGE = 2_000
 TABLE = (
     "CREATE TABLE record (id BIGINT PRIMARY KEY, "
@@ -44,7 +44,8 @@ PAYLOAD = "0123456789abcdef" * 4
 
 
 def main() -> None:
-    server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TALLYSTICK_TEST_POSTGRESQL", SERVER)
+    named = [word for word in sys.argv[1:] if word != "--smoke"]
+    server = named[0] if named else os.environ.get("TALLYSTICK_TEST_POSTGRESQL", SERVER)
     name = "tally_bench_" + secrets.token_hex(4)
     url = urlsplit(server)._replace(path="/" + name).geturl()
     with psycopg.connect(server, autocommit=True) as maintenance:
@@ -70,7 +71,10 @@ def capture(url: str) -> dict[str, Any]:
     tracked = _statements(application)
     engine.close()
     application.close()
-    added = {key: {kind: round(tracked[key][kind] - bare[key][kind], 2) for kind in bare[key]} for key in bare}
+    added = {
+        key: {kind: round(tracked[key][kind] - cost, 2) for kind, cost in bare[key].items() if kind in tracked[key]}
+        for key in bare
+    }
     return {"track_s": round(tracking, 2), "bare": bare, "tracked": tracked, "added": added}
 
 
