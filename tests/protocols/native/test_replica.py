@@ -1,0 +1,106 @@
+"""The client end: credentials, bytes, kept connections, and what it holds back."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from places import PERSON, fill, no_wait
+
+from tallystick.errors import ConfigurationError, SchemaError
+from tallystick.protocols.native.replica import Credentials, RemoteReplica
+from tallystick.protocols.native.transport import HTTPTransport
+from tallystick.sync.agreement import Plan, agree
+from tallystick.sync.replica import Wanted
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    (
+        ("http://hub.example", "http://hub.example/"),
+        ("https://anna:secret@hub.example:5493/sites/a", "https://hub.example:5493/sites/a/"),
+        ("http://[::1]:5493/", "http://[::1]:5493/"),
+    ),
+)
+def test_a_peer_is_named_without_its_credentials(url, name):
+    assert RemoteReplica(url).name == name
+
+
+@pytest.mark.parametrize("url", ("", "hub.example", "ftp://hub.example/", "http://", "http://h:x/", "http://h/?a=b"))
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(ConfigurationError):
+        RemoteReplica(url)
+
+
+def test_a_password_is_not_shown():
+    assert "secret" not in repr(Credentials("anna", "secret"))
+
+
+def test_one_connection_is_kept_and_bytes_are_counted(place):
+    a, b = place("a", PERSON), place("b", PERSON)
+    fill(a, 50)
+    remote = b.serve()
+    agree(a.local, remote, Plan())
+    agree(a.local, remote, Plan())  # histories are told once more after a transfer
+    before = (remote.traffic.sent, remote.traffic.received, remote.traffic.requests)
+    done = agree(a.local, remote, Plan())
+    assert done.records == 0
+    assert remote.traffic.requests - before[2] == 2
+    assert remote.traffic.sent + remote.traffic.received - before[0] - before[1] < 1024
+    assert isinstance(remote.transport, HTTPTransport)
+    assert len(remote.transport._idle) == 1
+    remote.close()
+
+
+def test_equal_copies_agree_with_less_than_a_kilobyte_per_resource(place):
+    tables = [PERSON, *(f"CREATE TABLE t{n} (id TEXT PRIMARY KEY, name TEXT)" for n in range(9))]
+    a, b = place("a", *tables), place("b", *tables)
+    for one in (a, b):
+        fill(one, 3000)
+        for number in range(9):
+            one.execute(f"INSERT INTO t{number} SELECT id, name FROM person")
+    remote = b.serve()
+    names = [item.name for item in b.local.ledger.engine.tables()]
+    remote.prepare(Wanted([], names))
+    a.local.prepare(Wanted([], names))
+    before = remote.traffic.sent + remote.traffic.received
+    done = agree(a.local, remote, Plan())
+    assert done.records == 0
+    assert len(done.resources) == 10
+    assert a.contents() == b.contents()
+    assert remote.traffic.sent + remote.traffic.received - before < 1024 * 10
+    remote.close()
+
+
+def test_a_kept_connection_that_the_peer_closed_is_replaced(place):
+    b = place("b", PERSON)
+    remote = b.serve()
+    remote.describe()
+    assert isinstance(remote.transport, HTTPTransport)
+    remote.transport._idle[0].sock.shutdown(socket.SHUT_RDWR)
+    assert remote.describe().site == b.local.ledger.site
+    remote.close()
+
+
+def test_an_error_there_is_the_same_error_here(place):
+    remote = place("b", PERSON).serve()
+    with pytest.raises(SchemaError):
+        remote.older("nowhere", [])
+    remote.close()
+
+
+def test_a_large_value_goes_both_ways(place):
+    a, b = place("a", PERSON), place("b", PERSON)
+    for number in range(3):
+        a.connection.execute(
+            "INSERT INTO person VALUES (?, 'big', 1, ?, 1.5)", (f"p{number}", bytes([number, 1]) * 5_000_000)
+        )
+    b.serve().close()
+    remote = RemoteReplica(b.url, wait=no_wait)
+    agree(a.local, remote, Plan())
+    assert a.contents() == b.contents()
+    b.execute("UPDATE person SET photo = zeroblob(12000000) WHERE id = 'p1'")
+    agree(a.local, remote, Plan())
+    assert a.contents() == b.contents()
+    assert a.rows("SELECT length(photo) FROM person WHERE id = 'p1'") == [(12_000_000,)]
+    remote.close()
