@@ -491,3 +491,66 @@ def test_what_is_acknowledged_survives_a_kill(sqlite_workshop, tmp_path):
     assert b.rows("PRAGMA integrity_check") == [("ok",)]
     assert b.rows("SELECT * FROM t ORDER BY id") == a.rows("SELECT * FROM t ORDER BY id")
     agree_deeply(a, b)
+
+
+def test_a_deletion_that_bypassed_capture_is_healed_whatever_names_the_record(sqlite_workshop):
+    table = "CREATE TABLE word (id TEXT PRIMARY KEY, note TEXT)"
+    a = sqlite_workshop.end("a", table, "INSERT INTO word VALUES ('x', 'one'), ('y', 'two'), ('z', 'three')")
+    b = sqlite_workshop.end("b", table)
+    sync(a, b)
+    a.bypass("DELETE FROM word WHERE id='y'")
+    a.replica.heal(["word"])
+    sync(a, b)
+    assert b.rows("SELECT id FROM word ORDER BY id") == [("x",), ("z",)]
+    agree_deeply(a, b)
+
+
+def test_a_table_dropped_and_made_again_is_compared_with_what_is_known(sqlite_workshop):
+    table = "CREATE TABLE word (id TEXT PRIMARY KEY, note TEXT)"
+    a = sqlite_workshop.end("a", table, "INSERT INTO word VALUES ('x', 'one'), ('y', 'two')")
+    b = sqlite_workshop.end("b", table)
+    sync(a, b)
+    a.execute("DROP TABLE word", table, "INSERT INTO word VALUES ('z', 'new')")
+    sync(a, b, allowed=-1)
+    assert b.rows("SELECT id FROM word") == [("z",)]
+    agree_deeply(a, b)
+
+
+def test_another_primary_key_for_a_tracked_table_is_refused_by_name(items):
+    a, b = items
+    a.execute(
+        "CREATE TABLE item_new (code TEXT PRIMARY KEY, id INTEGER, note TEXT)",
+        "INSERT INTO item_new SELECT code, id, note FROM item",
+        "DROP TABLE item",
+        "ALTER TABLE item_new RENAME TO item",
+    )
+    with pytest.raises(SchemaError, match="primary key of the tracked table 'item'"):
+        sync(a, b)
+    assert b.rows("SELECT id, code FROM item ORDER BY id") == [(1, "x"), (2, "y")]
+
+
+def test_children_without_the_natural_columns_follow_their_parents_and_stay_apart(sqlite_workshop):
+    tables = (
+        "CREATE TABLE owner (id INTEGER PRIMARY KEY, email TEXT)",
+        "CREATE TABLE animal (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES owner (id), name TEXT)",
+    )
+    a = sqlite_workshop.end(
+        "a",
+        *tables,
+        "INSERT INTO owner VALUES (1, 'x'), (2, 'y')",
+        "INSERT INTO animal VALUES (1, 1, 'Rex'), (2, 2, 'Tom')",
+    )
+    b = sqlite_workshop.end(
+        "b",
+        *tables,
+        "INSERT INTO owner VALUES (1, 'y'), (2, 'z')",
+        "INSERT INTO animal VALUES (1, 2, 'Zoe'), (2, 1, 'Tom')",
+    )
+    sync(a, b, identity="natural:email")
+    for end in (a, b):
+        assert end.rows("SELECT email, name FROM owner JOIN animal ON owner_id=owner.id ORDER BY email") == [
+            ("x", "Rex"),
+            ("y", "Tom"),
+            ("z", "Zoe"),
+        ]
+    agree_deeply(a, b)

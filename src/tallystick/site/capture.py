@@ -203,8 +203,19 @@ def restored_capture(ledger: Ledger) -> list[str]:
         same = definition == tracked.definition
         if same and ledger.engine.capture_intact(tracked.number, definition):
             continue
+        _same_identity(tracked.definition, definition)
         if not same:
             ledger.change_resource(tracked.number, definition)
         ledger.engine.install_capture(tracked.number, definition)
         changed.append(definition.wire)
     return changed
+
+
+def _same_identity(before: Definition, after: Definition) -> None:
+    """Raises SchemaError where a new primary key would give every record another name."""
+    if (before.identity is Identity.NATURAL) != (after.identity is Identity.NATURAL):
+        raise SchemaError(
+            f"the primary key of the tracked table {after.name!r} became another one "
+            f"({', '.join(before.key_columns)}, now {', '.join(after.key_columns)}), so its records have no names",
+            hint=f"put it back, or change it at every site, run tallystick untrack SITE {after.name}, and sync again",
+        )

@@ -267,7 +267,9 @@ def _named(
 def _key(tracked: Tracked, item: Touched, values: tuple[Value, ...] | None, derived: Mapping[Address, str]) -> str:
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:
-        assert item.address is not None
+        if item.address is None:  # found gone by comparison: the entry says whose row it was
+            assert item.entry is not None
+            return item.entry.key
         return natural_key(definition, item.address)
     if values is not None and definition.identity is Identity.DERIVED and item.address is not None:
         return derived[item.address]

@@ -362,16 +362,31 @@ def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: 
 
 
 def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> None:
-    """Give ``b``'s records that are not ``a``'s keys of their own, before anything is exchanged."""
+    """Give ``b``'s records that are not ``a``'s keys of their own, before anything is exchanged.
+
+    Tables that lack the natural columns are compared after the others: what then still differs is kept apart.
+    Raises SchemaError when no table has the natural columns.
+    """
     if plan.identity in ("", "same"):
         return
     columns = [fold(name) for name in plan.identity.removeprefix("natural:").split(",")]
-    mapped = {item.wire for item in b.describe().resources if item.identity is Identity.MAPPED}
-    for wire in scope.resources:
-        if wire in mapped:
-            keys = _separated(a, b, wire) if plan.identity == "separate" else _matched(a, b, wire, columns)
-            if keys:
-                b.rekey(wire, keys)
+    mapped = [
+        item for item in b.describe().resources if item.identity is Identity.MAPPED and item.wire in scope.resources
+    ]
+    natural = []
+    if plan.identity != "separate":
+        natural = [item.wire for item in mapped if set(columns) <= set(item.names)]
+        if mapped and not natural:
+            raise SchemaError(
+                f"--identity {plan.identity} names columns that no table with an integer key has together",
+                hint=f"tables with an integer key: {', '.join(item.name for item in mapped)}",
+            )
+    for wire in natural:
+        if keys := _matched(a, b, wire, columns):
+            b.rekey(wire, keys)
+    for wire in [item.wire for item in mapped if item.wire not in natural]:
+        if keys := _separated(a, b, wire):
+            b.rekey(wire, keys)
 
 
 def _separated(a: Replica, b: Replica, wire: str) -> dict[str, str]:
