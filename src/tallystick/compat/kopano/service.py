@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import cached_property
+from multiprocessing.context import ForkProcess
 from types import FrameType
 from typing import Any
 
@@ -108,8 +108,11 @@ class Service:
         raise SystemExit(0)
 
 
-class Worker(multiprocessing.Process):
-    """A process of a service. Subclasses write ``main``, and open the site themselves."""
+class Worker(ForkProcess):
+    """A process of a service. Subclasses write ``main``, and open the site themselves.
+
+    It is forked, whatever Python's default, because programs hand it queues and services as attributes.
+    """
 
     def __init__(self, service: Service, name: str, **kwargs: Any) -> None:
         super().__init__(name=name, daemon=True)
