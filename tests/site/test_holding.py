@@ -62,5 +62,3 @@ def test_the_extra_of_a_plain_record_is_nothing():
     entry, whole = make_entry(ledger, "k", 1, 1, Kept(record, record.versions, b"h" * 32, None))
     assert entry.extra is None
     assert whole is None
-
-

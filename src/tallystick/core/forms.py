@@ -138,9 +138,7 @@ def decode_record(raw: bytes) -> tuple[Record, tuple[Version, ...]]:
     return record, tuple(version_of(item) for item in form.shown)
 
 
-def simple_record(
-    dot: Dot, stamp: int, digest: bytes, flags: int, extra: Extra, content: Content | None
-) -> Record:
+def simple_record(dot: Dot, stamp: int, digest: bytes, flags: int, extra: Extra, content: Content | None) -> Record:
     """The record that a ledger row with its extra stands for."""
     genesis_row = bool(flags & GENESIS)
     dots = frozenset((o, t) for o, t in extra.dots) if extra.dots is not None else _own_dots(dot, genesis_row)

@@ -1,0 +1,1 @@
+"""Wire languages: one folder each, with codec, replica and provider."""
