@@ -554,3 +554,20 @@ def test_children_without_the_natural_columns_follow_their_parents_and_stay_apar
             ("z", "Zoe"),
         ]
     agree_deeply(a, b)
+
+
+def test_a_row_that_only_the_commit_refuses_is_parked_and_delays_nobody(sqlite_workshop):
+    schema = (
+        "CREATE TABLE p (x INTEGER, y TEXT, n TEXT, PRIMARY KEY (x, y))",
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, px INTEGER, py TEXT, "
+        "FOREIGN KEY (px, py) REFERENCES p (x, y) ON UPDATE CASCADE ON DELETE SET NULL)",
+    )
+    a = sqlite_workshop.end("a", *schema, "INSERT INTO p VALUES (1, 'a', 'n1')", "INSERT INTO c VALUES (1, 1, 'a')")
+    b = sqlite_workshop.end("b", *schema)
+    sync(a, b)
+    a.execute("UPDATE p SET x=5 WHERE x=1", "INSERT INTO c VALUES (7, 5, 'a')")
+    b.execute("INSERT INTO c VALUES (4, 1, 'a')")
+    for _ in range(3):
+        done = sync(a, b)
+    assert b.rows("SELECT px FROM c WHERE id=7") == [(5,)]
+    assert done.records == 0

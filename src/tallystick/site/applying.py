@@ -59,6 +59,8 @@ class Applying:
     onconflict: OnConflict | None = None
     run: str = ""
     delete_left: bool = False
+    refuse: str = ""
+    """Why no row of this page is to be written: the database refused it when it was to be committed."""
     first_contact: bool = False
     tallies: dict[str, Tally] = field(default_factory=dict)
 
@@ -100,7 +102,7 @@ class _Step:
         self.origins = [ledger.origin_number(name) for name in page.origins]
         stated = {item.name: (item.logical, item.detail) for item in page.fields}
         self.exact = self.managed or exact(tracked, stated)
-        self.suits = self.exact and not self.managed and suits(tracked, page)
+        self.suits = not applying.refuse and self.exact and not self.managed and suits(tracked, page)
         self.forgotten = ledger.forgotten(tracked)
         self.digest: Vector = ledger.digest(tracked)
         self.keys: set[str] = set()
@@ -181,6 +183,8 @@ class _Step:
         if not rows:
             return []
         writings = [Writing(row[KEY], self._content(row), entries.get(row[KEY]), row[LOCAL]) for row in rows]
+        for item in writings:
+            item.failure = self.applying.refuse
         Projector(self.ledger, self.tracked).write(writings)
         rendered = self._rendered(writings)
         seqs = self.ledger.next_seqs(self.tracked, len(rows))
@@ -354,6 +358,7 @@ class _Step:
             wanted = outcome.kind in (Kind.CREATED, Kind.UPDATED, Kind.DELETED)
             if wanted and outcome.projection is not None:
                 one.writing = Writing(one.key, outcome.projection.content, one.entry, one.hint)
+                one.writing.failure = self.applying.refuse
         self._hold_back_parents(decided)
         Projector(self.ledger, self.tracked).write([one.writing for one in decided if one.writing is not None])
 

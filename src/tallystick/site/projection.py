@@ -60,7 +60,8 @@ class Projector:
     _children: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, writings: Sequence[Writing]) -> None:
-        """Write the rows, in an order that frees values before they are taken."""
+        """Write the rows that have not failed yet, in an order that frees values before they are taken."""
+        writings = [item for item in writings if not item.failure]
         if not writings:
             return
         if self.tracked.definition.identity is Identity.MANAGED:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
 from tallystick.core.pages import KEY, Page, Tally
@@ -13,7 +15,7 @@ from tallystick.core.states import State, check_state, parse_state, scope_of
 from tallystick.errors import StorageLocked
 from tallystick.site import deletions, history, parking
 from tallystick.site.applying import Applying, apply_page
-from tallystick.site.engines.engine import Engine
+from tallystick.site.engines.engine import Engine, Rejected
 from tallystick.site.filtering import Matches, selector
 from tallystick.site.holding import load_wholes, terms
 from tallystick.site.identity import address_of
@@ -258,12 +260,24 @@ class LocalReplica:
         for attempt in range(ATTEMPTS):
             self._lock_rows(page)
             try:
-                return self._apply(page, settings)
+                return self._apply_parted(page, settings)
             except StorageLocked:
                 if attempt == ATTEMPTS - 1:
                     raise
                 time.sleep(0.02 * 2**attempt)
         raise AssertionError("unreachable")
+
+    def _apply_parted(self, page: Page, settings: Settings) -> Tally:
+        """Apply a page; where its commit is refused, find the rows that are to blame and park them."""
+        try:
+            return self._apply(page, settings)
+        except Rejected as refused:
+            if len(page.rows) == 1:
+                return self._apply(page, settings, str(refused))
+        half = len(page.rows) // 2
+        tally = self._apply_parted(msgspec.structs.replace(page, rows=page.rows[:half], state=""), settings)
+        tally.add(self._apply_parted(msgspec.structs.replace(page, rows=page.rows[half:]), settings))
+        return tally
 
     def _lock_rows(self, page: Page) -> None:
         """Name the rows that exist, so that the application's locks are waited for before ours is taken."""
@@ -276,11 +290,11 @@ class LocalReplica:
         live = [entry for entry in entries.values() if entry.hash]
         tracked.rows.lock_rows([address_of(tracked.definition, entry.key, entry.local) for entry in live])
 
-    def _apply(self, page: Page, settings: Settings) -> Tally:
+    def _apply(self, page: Page, settings: Settings, refuse: str = "") -> Tally:
         with self.ledger.write():
             stamp(self.ledger)
             applying = Applying(
-                settings.policy(page.resource), settings.onconflict, settings.run, settings.scope.delete_left
+                settings.policy(page.resource), settings.onconflict, settings.run, settings.scope.delete_left, refuse
             )
             tally = apply_page(self.ledger, page, applying)
             if settings.allowed >= 0:
@@ -290,10 +304,16 @@ class LocalReplica:
         return tally
 
     def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
+        try:
+            return self._acknowledge(closing, settings, True)
+        except Rejected:  # what is parked still breaks a constraint that is checked at the end
+            return self._acknowledge(closing, settings, False)
+
+    def _acknowledge(self, closing: Closing, settings: Settings, again: bool) -> dict[str, Tally]:
         with self.ledger.write():
             stamp(self.ledger)
             conflict = {wire: settings.policy(wire).conflict for wire in settings.scope.resources}
-            tallies = retry(self.ledger, conflict)
+            tallies = retry(self.ledger, conflict) if again else {}
             for wire, vector in closing.digests.items():
                 self.ledger.merge_digest(self.ledger.resource(wire), vector)
             for wire, vector in closing.forgotten.items():
