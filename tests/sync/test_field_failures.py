@@ -571,3 +571,20 @@ def test_a_row_that_only_the_commit_refuses_is_parked_and_delays_nobody(sqlite_w
         done = sync(a, b)
     assert b.rows("SELECT px FROM c WHERE id=7") == [(5,)]
     assert done.records == 0
+
+
+def test_a_dropped_column_stops_the_run_instead_of_emptying_it_elsewhere(sqlite_workshop):
+    a = sqlite_workshop.end(
+        "a", "CREATE TABLE it (id TEXT PRIMARY KEY, n TEXT, m TEXT)", "INSERT INTO it VALUES ('k', 'n', 'm')"
+    )
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    a.execute(
+        "CREATE TABLE it_new (id TEXT PRIMARY KEY, n TEXT)",
+        "INSERT INTO it_new SELECT id, n FROM it",
+        "DROP TABLE it",
+        "ALTER TABLE it_new RENAME TO it",
+    )
+    with pytest.raises(SchemaError, match="dropped or renamed since it was tracked: m"):
+        sync(a, b)
+    assert b.rows("SELECT id, n, m FROM it") == [("k", "n", "m")]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 
 from tallystick.core.changes import Rank, parents_first
-from tallystick.core.fingerprints import EMPTY, Fingerprint, content_term, names_term
-from tallystick.core.values import Value, content_hash
+from tallystick.core.fingerprints import EMPTY, fingerprint_of
+from tallystick.core.hashing import hasher
+from tallystick.core.values import Value
 from tallystick.errors import SchemaError
 from tallystick.site.engines.engine import Address, Entry
 from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
@@ -88,7 +90,7 @@ def enter_rows(
     ``named`` gives keys to mapped rows by their integers as text, in place of the proposed ones.
     """
     definition = tracked.definition
-    own = ledger.origin_number(ledger.origin)
+    own, hashed = ledger.origin_number(ledger.origin), hasher(definition.names)
     refers = any(item.refers_to in pending for item in definition.fields)
     for batch in _batches(rows):
         if refers:
@@ -98,15 +100,12 @@ def enter_rows(
             keys = [named.get(str(address[0]), key) for (address, _), key in zip(batch, keys, strict=True)]
         seqs = ledger.next_seqs(tracked, len(batch))
         ticks = ledger.next_ticks(tracked, len(batch))
-        entries, names, contents = [], 0, 0
-        for (address, values), key, seq, tick in zip(batch, keys, seqs, ticks, strict=True):
-            digest = content_hash(key, definition.names, values)
-            local = local_of(definition, key, address)
-            entries.append(Entry(seq, key, local, seq, own, tick, 0, digest, None, GENESIS, None))
-            names += names_term(key, digest)
-            contents += content_term(digest)
+        hashes = [hashed(key, values) for key, (_, values) in zip(keys, batch, strict=True)]
+        locals_ = [local_of(definition, key, address) for key, (address, _) in zip(keys, batch, strict=True)]
+        same = (repeat(0), hashes, repeat(None), repeat(GENESIS), repeat(None))
+        entries = list(map(Entry._make, zip(seqs, keys, locals_, seqs, repeat(own), ticks, *same, strict=False)))
         _put_genesis(tracked, entries)
-        ledger.count(tracked, Fingerprint(len(entries), names, contents), EMPTY)
+        ledger.count(tracked, fingerprint_of(keys, hashes, hashes), EMPTY)
 
 
 def _put_genesis(tracked: Tracked, entries: Sequence[Entry]) -> None:
@@ -204,11 +203,23 @@ def restored_capture(ledger: Ledger) -> list[str]:
         if same and ledger.engine.capture_intact(tracked.number, definition):
             continue
         _same_identity(tracked.definition, definition)
+        _no_column_gone(tracked.definition, definition)
         if not same:
             ledger.change_resource(tracked.number, definition)
         ledger.engine.install_capture(tracked.number, definition)
         changed.append(definition.wire)
     return changed
+
+
+def _no_column_gone(before: Definition, after: Definition) -> None:
+    """Raises SchemaError where columns were dropped or renamed: as an edit that would empty them at every other end."""
+    gone = sorted(item.column for item in before.fields if item.wire not in after.wires)
+    if gone:
+        raise SchemaError(
+            f"columns of {before.name!r} were dropped or renamed since it was tracked: {', '.join(gone)}",
+            hint=f"put them back, or say that this end does without: tallystick untrack SITE {before.name}, "
+            "then track it again; the other ends keep their values",
+        )
 
 
 def _same_identity(before: Definition, after: Definition) -> None:

@@ -373,7 +373,9 @@ class _Pass:
             position, more = batch.position, batch.more
             if batch.rows:
                 state = self.start._replace(until=self.until, resource=step, position=position)
-                yield Page(wire, field_forms(tracked), batch.origins, batch.rows, state.text())
+                # while deletions are held back nothing may resume behind them
+                resume = "" if self.selection.held else state.text()
+                yield Page(wire, field_forms(tracked), batch.origins, batch.rows, resume)
         if reader.skipped:
             self.skipped.add(wire)
 
