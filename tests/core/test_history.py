@@ -286,3 +286,15 @@ def test_renaming_and_joining_may_change_places(dots):
     names = {name for version in expected.versions for name in version.dots}
     assert {name for version in apart.versions for name in version.dots} >= names
     assert isinstance(apart, Record)
+
+
+def test_a_third_copy_goes_back_to_its_own_last_common_contact_and_not_to_that_of_two_others():
+    """Two copies parted at their second contact, which the third, parted from both before, never had."""
+    one, other = site("a.1", 1, 2, 3), site("a.1", 1, 2, 4)
+    parted = meet(one, other, 99).histories
+    assert parted.forks == {"a.1": {"": 0, "r": 2}}
+    third = site("a.1", 1, 20, 30)
+    meeting = meet(third, parted, 98)
+    assert meeting.forks == (Fork("a.1", {"": 0, "r": 1}, "a.20"),)
+    assert meeting.histories.forks == {"a.1": {"": 0, "r": 1}}
+    assert meet(parted, third, 97).forks == (Fork("a.1", {"": 0, "r": 1}, "a.2"),)

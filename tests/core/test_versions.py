@@ -116,6 +116,11 @@ def test_uniting_copies_lets_the_smaller_origin_speak_whichever_comes_first():
     assert unite(one, other).past.vector == {"a": 1, "b": 1}
 
 
+def test_uniting_keeps_what_either_holder_knows_of_the_copies():
+    met, unmet = unite(old_row("a"), old_row("c")), old_row("a")
+    assert unite(met, unmet) == unite(unmet, met) == met
+
+
 def test_uniting_takes_the_content_from_the_side_that_has_it():
     bare, full = version(), Version("a", 1, b"x", 1, frozenset((("a", 1),)), content={"n": 1})
     assert unite(bare, full).content == {"n": 1}

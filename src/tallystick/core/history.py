@@ -150,13 +150,13 @@ def meet(mine: Histories, theirs: Histories, nonce: int) -> Meeting:
     forks = _merged_forks(mine.forks, theirs.forks)
     orders: list[Fork] = []
     while True:
+        found = _new_forks(mine, theirs)
+        forks = _merged_forks(forks, found)
         mine, split = _split(mine, forks)
         theirs, _ = _split(theirs, forks)
         orders.extend(split)
-        found = _new_forks(mine, theirs)
         if not split and not found:
             break
-        forks = _merged_forks(forks, found)
     if mine.origin in forks or (renew and mine.origin == first):
         mine = begin_anew(mine, nonce)
     contacts = dict(mine.contacts)

@@ -149,7 +149,7 @@ def unite(one: Version, other: Version) -> Version:
 
     Only what copies of a row older than tracking say of themselves can differ: then the smaller origin speaks.
     """
-    if one.dots == other.dots and one.genesis == other.genesis and one.origin == other.origin:
+    if one.dots == other.dots and one.genesis == other.genesis and one.past == other.past and one.dot == other.dot:
         return one if one.content is not None or other.content is None else other
     first, second = (one, other) if (one.origin, one.tick) <= (other.origin, other.tick) else (other, one)
     return replace(
