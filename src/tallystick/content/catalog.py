@@ -1,0 +1,205 @@
+"""The catalog of a store: which chunk stands in which bundle of which pack, in one SQLite file.
+
+It can always be made anew from the packs. Several processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tallystick.content.bundles import Entry
+from tallystick.content.packs import Place
+from tallystick.errors import StorageError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pack (
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, stored_at INTEGER NOT NULL,
+  condemned_at INTEGER);
+CREATE TABLE IF NOT EXISTS bundle (
+  number INTEGER PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+  payload INTEGER NOT NULL, compressed INTEGER NOT NULL, content INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS bundle_by_pack ON bundle (pack);
+CREATE TABLE IF NOT EXISTS chunk (
+  hash BLOB PRIMARY KEY, bundle INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS chunk_by_bundle ON chunk (bundle);
+"""
+BATCH = 500
+
+
+class Location(NamedTuple):
+    """Where a chunk is: the pack's name, the bundle in it, the chunk in that."""
+
+    pack: str
+    bundle: int
+    offset: int
+    length: int
+    payload: int
+    compressed: bool
+    content: int
+    entry: Entry
+
+
+class PackState(NamedTuple):
+    """One pack: when it came (nanoseconds), when it was condemned if it was, its bytes and those still referred to."""
+
+    name: str
+    size: int
+    stored_at: int
+    condemned_at: int | None
+    content: int
+    live: int
+
+
+class Catalog:
+    """The index of a store."""
+
+    def __init__(self, path: str | Path) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            for statement in _SCHEMA.split(";"):
+                self._connection.execute(statement)
+        except sqlite3.DatabaseError as problem:
+            raise StorageError(
+                f"the catalog {path} cannot be used: {problem}", hint="remove it: it is made anew"
+            ) from None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    # Chunks ---------------------------------------------------------------------------------------
+
+    def held(self, names: Sequence[bytes]) -> set[bytes]:
+        """Which of the chunks stand in packs that are not condemned."""
+        found: set[bytes] = set()
+        for batch in _batches(names):
+            rows = self._connection.execute(
+                "SELECT chunk.hash FROM chunk JOIN bundle ON bundle.number = chunk.bundle"
+                " JOIN pack ON pack.number = bundle.pack"
+                f" WHERE pack.condemned_at IS NULL AND chunk.hash IN ({_marks(batch)})",
+                batch,
+            )
+            found.update(name for (name,) in rows)
+        return found
+
+    def locate(self, names: Sequence[bytes]) -> dict[bytes, Location]:
+        """Where the chunks are; those that are nowhere are left out."""
+        found: dict[bytes, Location] = {}
+        for batch in _batches(names):
+            rows = self._connection.execute(
+                "SELECT pack.name, bundle.number, bundle.offset, bundle.length, bundle.payload, bundle.compressed,"
+                " bundle.content, chunk.hash, chunk.offset, chunk.length FROM chunk"
+                " JOIN bundle ON bundle.number = chunk.bundle JOIN pack ON pack.number = bundle.pack"
+                f" WHERE chunk.hash IN ({_marks(batch)})",
+                batch,
+            )
+            for pack, number, offset, length, payload, compressed, content, name, start, size in rows:
+                entry = Entry(name, start, size)
+                found[name] = Location(pack, number, offset, length, payload, bool(compressed), content, entry)
+        return found
+
+    # Packs ----------------------------------------------------------------------------------------
+
+    def packs(self) -> dict[str, int | None]:
+        """Every pack that is known, with when it was condemned."""
+        return dict(self._connection.execute("SELECT name, condemned_at FROM pack"))
+
+    def add(self, name: str, size: int, places: Sequence[Place], stored_at: int) -> None:
+        """Know a pack; its chunks are served from it from now on."""
+        with self._transaction():
+            if self._connection.execute("SELECT 1 FROM pack WHERE name = ?", (name,)).fetchone():
+                return
+            row = self._connection.execute(
+                "INSERT INTO pack (name, size, stored_at) VALUES (?, ?, ?)", (name, size, stored_at)
+            )
+            pack = row.lastrowid
+            for place in places:
+                layout = place.layout
+                values = (pack, place.offset, layout.length, layout.payload, layout.compressed, layout.content)
+                bundle = self._connection.execute(
+                    "INSERT INTO bundle (pack, offset, length, payload, compressed, content) VALUES (?, ?, ?, ?, ?, ?)",
+                    values,
+                ).lastrowid
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?)",
+                    [(entry.hash, bundle, entry.offset, entry.length) for entry in layout.entries],
+                )
+
+    def condemn(self, name: str, now_ns: int | None) -> None:
+        """Condemn a pack, or (None) take that back."""
+        self._connection.execute("UPDATE pack SET condemned_at = ? WHERE name = ?", (now_ns, name))
+
+    def forget(self, name: str) -> None:
+        """Know a pack no more, nor the chunks that stand in it."""
+        with self._transaction():
+            inner = "SELECT number FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)"
+            self._connection.execute(f"DELETE FROM chunk WHERE bundle IN ({inner})", (name,))
+            self._connection.execute(
+                "DELETE FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)", (name,)
+            )
+            self._connection.execute("DELETE FROM pack WHERE name = ?", (name,))
+
+    def states(self, live: Iterable[bytes]) -> list[PackState]:
+        """Every pack with how much of it is among the ``live`` chunks."""
+        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS live (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+        with self._transaction():
+            self._connection.execute("DELETE FROM temp.live")
+            self._connection.executemany("INSERT OR IGNORE INTO temp.live VALUES (?)", ((name,) for name in live))
+            rows = self._connection.execute(
+                "SELECT pack.name, pack.size, pack.stored_at, pack.condemned_at,"
+                " (SELECT coalesce(sum(content), 0) FROM bundle WHERE pack = pack.number),"
+                " (SELECT coalesce(sum(chunk.length), 0) FROM bundle JOIN chunk ON chunk.bundle = bundle.number"
+                "  JOIN temp.live ON live.hash = chunk.hash WHERE bundle.pack = pack.number) FROM pack"
+            ).fetchall()
+            return [PackState(*row) for row in rows]
+
+    def live_in(self, name: str) -> list[bytes]:
+        """The chunks of a pack that were live in the last ``states``, in the order in which they stand there."""
+        rows = self._connection.execute(
+            "SELECT chunk.hash FROM pack JOIN bundle ON bundle.pack = pack.number"
+            " JOIN chunk ON chunk.bundle = bundle.number JOIN temp.live ON live.hash = chunk.hash"
+            " WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
+            (name,),
+        )
+        return [found for (found,) in rows]
+
+    def chunks_in(self, name: str) -> list[bytes]:
+        """The chunks that are served from a pack, in the order in which they stand there."""
+        rows = self._connection.execute(
+            "SELECT chunk.hash FROM pack JOIN bundle ON bundle.pack = pack.number"
+            " JOIN chunk ON chunk.bundle = bundle.number WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
+            (name,),
+        )
+        return [found for (found,) in rows]
+
+    def totals(self) -> tuple[int, int, int]:
+        """(chunks, bytes of their content, bytes of all packs)."""
+        chunks, content = self._connection.execute("SELECT count(*), coalesce(sum(length), 0) FROM chunk").fetchone()
+        (size,) = self._connection.execute("SELECT coalesce(sum(size), 0) FROM pack").fetchone()
+        return int(chunks), int(content), int(size)
+
+
+def _batches(names: Sequence[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(names), BATCH):
+        yield list(names[start : start + BATCH])
+
+
+def _marks(batch: Sequence[bytes]) -> str:
+    return ",".join("?" * len(batch))

@@ -1,0 +1,239 @@
+"""What stores of packs have in common: fetching by catalog, filling packs, collecting garbage.
+
+A store of packs adds where the packs are: a directory, a bucket. It serves from immutable packs only, and publishes a
+pack whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from tallystick.content.bundles import BUNDLE_BYTES, Layout, bundles_of, checked, expand, layout_of, unpack
+from tallystick.content.catalog import Catalog, Location, PackState
+from tallystick.content.chunking import Chunk
+from tallystick.content.packs import MAGIC, Place, index_of
+from tallystick.content.problems import BundleInvalid, ChunkDamaged, ChunkMissing
+from tallystick.content.store import GRACE_NS, Collected
+
+CACHED_BUNDLES = 16
+FETCH_BATCH = 4096
+READ_AHEAD = 8 << 20
+"""Bundles that follow each other in a pack are read in one piece of up to this many bytes."""
+REWRITE_BELOW = 0.5
+"""A pack of which less than this share is live is written anew."""
+
+
+class Filling:
+    """A pack being filled: bundles go out through ``put`` as they come; ``seal`` gives its last part."""
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self._put = put
+        self.places: list[Place] = []
+        self._fronts: list[bytes] = []
+        self.size = 0
+        self._write(MAGIC)
+
+    def _write(self, data: bytes) -> None:
+        self._put(data)
+        self.size += len(data)
+
+    def add(self, bundle: bytes, layout: Layout) -> None:
+        """Append a bundle that has been checked."""
+        self.places.append(Place(self.size, layout))
+        self._fronts.append(bundle[: layout.payload])
+        self._write(bundle)
+
+    def seal(self) -> None:
+        """Append index and trailer."""
+        self._write(index_of(self.places, self._fronts, self.size))
+
+
+class PackedStore(ABC):
+    """A store of packs with a catalog. ``clock`` gives nanoseconds since the epoch."""
+
+    def __init__(self, catalog: Catalog, clock: Callable[[], int], grace_ns: int = GRACE_NS) -> None:
+        self.catalog = catalog
+        self.clock = clock
+        self.grace_ns = grace_ns
+        self._expanded: OrderedDict[int, bytes] = OrderedDict()
+
+    # Where the packs are --------------------------------------------------------------------------
+
+    @abstractmethod
+    def _read(self, pack: str, offset: int, length: int) -> bytes:
+        """A part of a pack. Raises FileNotFoundError when the pack is gone."""
+
+    @abstractmethod
+    def _publish(self, bundles: Iterator[tuple[bytes, Layout]]) -> None:
+        """Fill packs with the bundles and publish each whole and durably, file by file, then in the catalog."""
+
+    @abstractmethod
+    def _discard(self, pack: str) -> None:
+        """Remove a pack that nobody is served from any more."""
+
+    def _refresh(self) -> None:  # noqa: B027 - a shared catalog has nothing to learn
+        """Learn what others have published; nothing where the catalog is shared."""
+
+    def _announce(self, pack: str, condemned: bool) -> None:  # noqa: B027 - nor to announce
+        """Let others know that a pack is condemned, or no more; nothing where the catalog is shared."""
+
+    # The port -------------------------------------------------------------------------------------
+
+    def missing(self, names: Sequence[bytes]) -> list[bytes]:
+        """Which chunks are not held in a pack that will stay."""
+        held = self.catalog.held(names)
+        return [name for name in dict.fromkeys(names) if name not in held]
+
+    def fetch(self, names: Sequence[bytes]) -> Iterator[Chunk]:
+        """The chunks in the order asked; bundles that follow each other are read together."""
+        for start in range(0, len(names), FETCH_BATCH):
+            batch = names[start : start + FETCH_BATCH]
+            places = self._located(batch)
+            ahead = _read_ahead([places[name] for name in batch])
+            for name in batch:
+                yield self._chunk(places[name], ahead)
+
+    def _located(self, names: Sequence[bytes]) -> dict[bytes, Location]:
+        found = self.catalog.locate(names)
+        if len(found) < len(set(names)):
+            self._refresh()
+            found = self.catalog.locate(names)
+        for name in names:
+            if name not in found:
+                raise ChunkMissing(name)
+        return found
+
+    def store(self, chunks: Iterable[Chunk]) -> None:
+        """Keep chunks, in bundles and packs."""
+        self._publish((bundle, layout_of(bundle)) for bundle in bundles_of(self._news(chunks)))
+
+    def store_bundles(self, bundles: Iterable[bytes]) -> None:
+        """Keep bundles as they came, after checking every chunk; those that hold nothing new are passed over."""
+        self._publish(self._checked(bundles))
+
+    def _news(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """The chunks that are not held yet, each once."""
+        seen: set[bytes] = set()
+        waiting: list[Chunk] = []
+        size = 0
+        for chunk in chunks:
+            if chunk.hash in seen:
+                continue
+            seen.add(chunk.hash)
+            waiting.append(chunk)
+            size += len(chunk.data)
+            if size >= BUNDLE_BYTES:
+                yield from self._unheld(waiting)
+                waiting, size = [], 0
+        yield from self._unheld(waiting)
+
+    def _unheld(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        held = self.catalog.held([chunk.hash for chunk in chunks])
+        return [chunk for chunk in chunks if chunk.hash not in held]
+
+    def _checked(self, bundles: Iterable[bytes]) -> Iterator[tuple[bytes, Layout]]:
+        for bundle in bundles:
+            unpack(bundle)
+            layout = layout_of(bundle)
+            if self.missing([entry.hash for entry in layout.entries]):
+                yield bundle, layout
+
+    def close(self) -> None:
+        """Give the catalog back."""
+        self.catalog.close()
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def _chunk(self, place: Location, ahead: dict[int, list[Location]]) -> Chunk:
+        content = self._expanded.get(place.bundle)
+        if content is None:
+            self._expand(ahead.get(place.bundle, [place]))
+            content = self._expanded[place.bundle]
+        self._expanded.move_to_end(place.bundle)
+        try:
+            return checked(place.entry, content)
+        except BundleInvalid:
+            raise ChunkDamaged(f"[ChunkDamaged] {place.entry.hash.hex()} in pack {place.pack} is damaged") from None
+
+    def _expand(self, run: Sequence[Location]) -> None:
+        """Read neighbouring bundles in one piece and keep what they expand to for a while."""
+        first, last = run[0], run[-1]
+        try:
+            data = self._read(first.pack, first.offset, last.offset + last.length - first.offset)
+        except FileNotFoundError:
+            raise ChunkMissing(first.entry.hash) from None
+        for place in run:
+            start = place.offset - first.offset
+            part = memoryview(data)[start + place.payload : start + place.length]
+            try:
+                self._expanded[place.bundle] = expand(part, place.compressed, place.content)
+            except BundleInvalid as problem:
+                raise ChunkDamaged(f"[ChunkDamaged] pack {place.pack}: {problem.message}") from None
+        while len(self._expanded) > max(CACHED_BUNDLES, len(run)):
+            self._expanded.popitem(last=False)
+
+    # Collecting -----------------------------------------------------------------------------------
+
+    def collect(self, live: Callable[[], Iterable[bytes]], now_ns: int) -> Collected:
+        """Condemn what nothing refers to, remove what was condemned long enough ago, rewrite what is mostly dead."""
+        self._refresh()
+        condemned = removed = rewritten = freed = 0
+        for state in self.catalog.states(live()):
+            if state.live:
+                self._reprieve(state)
+                rewritten += self._rewrite(state, now_ns)
+            elif state.condemned_at is None:
+                condemned += self._condemn(state, now_ns)
+            elif now_ns - state.condemned_at >= self.grace_ns:
+                self._discard(state.name)
+                self.catalog.forget(state.name)
+                removed += 1
+                freed += state.size
+        return Collected(condemned, removed, rewritten, freed)
+
+    def _reprieve(self, state: PackState) -> None:
+        if state.condemned_at is not None:
+            self._announce(state.name, False)
+            self.catalog.condemn(state.name, None)
+
+    def _condemn(self, state: PackState, now_ns: int) -> int:
+        if now_ns - state.stored_at < self.grace_ns:
+            return 0
+        self._announce(state.name, True)
+        self.catalog.condemn(state.name, now_ns)
+        return 1
+
+    def _rewrite(self, state: PackState, now_ns: int) -> int:
+        """Store the live part of a pack again; the old one holds nothing live then and is condemned next time."""
+        if state.live >= REWRITE_BELOW * state.content or now_ns - state.stored_at < self.grace_ns:
+            return 0
+        chunks = self.fetch(self.catalog.live_in(state.name))
+        self._publish((bundle, layout_of(bundle)) for bundle in bundles_of(chunks))
+        return 1
+
+
+def _read_ahead(places: Sequence[Location]) -> dict[int, list[Location]]:
+    """For each bundle that is wanted, the run of neighbours to be read with it."""
+    bundles = sorted({place.bundle: place for place in places}.values(), key=lambda place: (place.pack, place.offset))
+    runs: dict[int, list[Location]] = {}
+    run: list[Location] = []
+    size = 0
+    for place, after in pairwise([*bundles, None]):
+        assert place is not None
+        run.append(place)
+        size += place.content
+        follows = after is not None and after.pack == place.pack and after.offset == place.offset + place.length
+        if not follows or size >= READ_AHEAD:
+            for member in run:
+                runs[member.bundle] = run
+            run, size = [], 0
+    return runs
+
+
+def new_pack_name() -> str:
+    """A name that no other pack has."""
+    return os.urandom(16).hex()
