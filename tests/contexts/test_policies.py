@@ -168,7 +168,7 @@ def test_impossible_bindings_construct(identifier, path):
     assert ContextSync(identifier, path) == ContextSync(context_id=identifier, path=path)
 
 
-# Validation: (build, assign, error, phrases) ------------------------------------------------------
+# Validation: (build, assign, error, phrases) --------------------------------------------------------------------
 
 REFUSED = (
     (
@@ -309,7 +309,7 @@ def test_a_part_set_to_none_takes_its_default_again():
     assert policy == SyncPolicy()
 
 
-# Copies and documents -----------------------------------------------------------------------------
+# Copies and documents --------------------------------------------------------------------------------------------
 
 names = st.text("abc/_-.", max_size=8)
 white_lists = st.builds(WhiteList, names, st.lists(names, max_size=3))
