@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
 
 import msgspec
@@ -14,7 +15,7 @@ from tallystick.core.history import (
     Fork,
     Histories,
     Ticks,
-    begin_anew,
+    begin_elsewhere,
     meet,
     renamed,
     renamed_vector,
@@ -76,20 +77,25 @@ def token(histories: Histories) -> str:
     return sha256(_encoder.encode([known, sorted(histories.forks)])).hexdigest()[:24]
 
 
-def _save(ledger: Ledger, histories: Histories) -> None:
+def _save(ledger: Ledger, histories: Histories, forks: Mapping[str, Ticks] | None = None) -> None:
     ledger.put_meta("histories", msgspec.json.encode(form_of(histories)).decode())
     incarnation = histories.origin.rpartition(".")[2]
     if incarnation != str(ledger.incarnation):
-        _close_origin(ledger)
+        _close_origin(ledger, (forks or histories.forks).get(ledger.origin))
         ledger.put_meta("incarnation", incarnation)
         ledger.load()
 
 
-def _close_origin(ledger: Ledger) -> None:
-    """The former own origin becomes one like any other: its ticks are noted in the digests."""
+def _close_origin(ledger: Ledger, limit: Ticks | None) -> None:
+    """The former own origin becomes one like any other: its ticks are noted in the digests.
+
+    Where it forked, only those up to the fork (``limit``) are ours: what follows may name somebody else's changes.
+    """
     former = ledger.origin_number(ledger.origin)
     for tracked in ledger.resources():
         tick = ledger.resource(tracked.wire).tick
+        if limit is not None:
+            tick = min(tick, limit.get(tracked.wire, 0))
         if tick:
             ledger.engine.execute(
                 "INSERT INTO tally_digest(resource, origin, tick) VALUES (?, ?, ?) "
@@ -113,7 +119,7 @@ def speak_now(ledger: Ledger) -> Histories:
     """Note a contact when changes are about to be handed out that never were. Call inside ``write``, after stamping."""
     ledger.save_counters()
     before = load(ledger)
-    after = speak(before, nonce(), own_ticks(ledger))
+    after = speak(before, nonce(), own_ticks(ledger), ledger.seq)
     if after is not before:
         _save(ledger, after)
     return after
@@ -124,7 +130,10 @@ def check_identity(ledger: Ledger) -> bool:
     identity = ledger.engine.identity()
     if ledger.meta("identity") == identity:
         return False
-    _save(ledger, begin_anew(load(ledger), nonce()))
+    meeting = begin_elsewhere(load(ledger), nonce())
+    for fork in meeting.forks:
+        _apply_fork(ledger, fork)
+    _save(ledger, meeting.histories, {fork.origin: fork.after for fork in meeting.forks})
     ledger.put_meta("identity", identity)
     return True
 
