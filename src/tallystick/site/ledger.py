@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -178,6 +178,29 @@ class Ledger:
             "INSERT INTO tally_meta(name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
             (name, value),
         )
+
+    def require(self, room: str, steps: Sequence[Sequence[str]]) -> None:
+        """See to it that the tables which a room keeps beside the ledger are there.
+
+        ``steps`` are portable DDL statements by format: the first makes format 1, the next leads from 1 to 2, and so
+        on. Those that are missing run in one transaction. Raises ConfigurationError when the tables are of a newer
+        release.
+        """
+        name = f"format.{room}"
+        found = int(self.meta(name) or 0)
+        if found > len(steps):
+            raise ConfigurationError(
+                f"the tables of {room} have format {found}, this release knows up to {len(steps)}",
+                hint="upgrade tallystick on this machine",
+            )
+        if found == len(steps):
+            return
+        if not self.engine.writing:
+            with self.engine.write():
+                return self.require(room, steps)
+        for statements in steps[found:]:
+            self.engine.create_tables(statements)
+        self.put_meta(name, str(len(steps)))
 
     # Transactions
 

@@ -160,6 +160,9 @@ class Engine(Protocol):
     def create_ledger(self, statements: Sequence[str]) -> None:
         """Create our tables from portable DDL with the types {int}, {text}, {blob}, {any}."""
 
+    def create_tables(self, statements: Sequence[str]) -> None:
+        """Create further tables of ours beside the ledger, from portable DDL as in ``create_ledger``."""
+
     def has_ledger(self) -> bool:
         """True when our tables are there."""
 

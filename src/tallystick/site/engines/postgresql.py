@@ -113,11 +113,15 @@ class PostgreSQLEngine(PostgreSQLSession):
         comment = literal(_COMMENT + self.schema)
         self.native(f"CREATE SCHEMA {SCHEMA}")
         self.native(f"COMMENT ON SCHEMA {SCHEMA} IS {comment}")
+        self.create_tables(statements)
+        for statement in capture.TABLES:
+            self.native(statement)
+
+    def create_tables(self, statements: Sequence[str]) -> None:
+        """Create tables in our schema from portable DDL."""
         with self._named_errors(False):
             for statement in statements:
                 self.connection.execute(ddl(statement))
-        for statement in capture.TABLES:
-            self.native(statement)
 
     def has_ledger(self) -> bool:
         """True when our tables are there."""

@@ -135,8 +135,12 @@ class SQLiteEngine:
     def create_ledger(self, statements: Sequence[str]) -> None:
         for statement in statements:
             without = " WITHOUT ROWID" if "tally_record" in statement and "CREATE TABLE" in statement else ""
-            self.execute(statement.format(int="INTEGER", text="TEXT", blob="BLOB", any="") + without)
+            self.create_tables([statement + without])
         self.execute("INSERT INTO tally_meta(name, value) VALUES ('journal', ?)", (self._former_mode,))
+
+    def create_tables(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self.execute(statement.format(int="INTEGER", text="TEXT", blob="BLOB", any=""))
 
     def has_ledger(self) -> bool:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type='table' AND name='tally_meta'"))
