@@ -41,8 +41,6 @@ def postgresql_database(postgresql_server):
 
 KNOWN = {
     "test_every_run_does_what_a_plan_from_scratch_would_do": "the tree planner has two open counterexamples",
-    "test_the_server_does_what_its_document_says[POST /v1/announce": "the document of Selection lags behind its checks",
-    "test_the_server_does_what_its_document_says[POST /v1/changes": "the document of Selection lags behind its checks",
 }
 
 
