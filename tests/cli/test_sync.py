@@ -96,6 +96,10 @@ def test_names_can_be_mapped(run, people):
         (("sync", "a.db", "b.db", "--conflict", "people="), 2, "is no policy"),
         (("sync", "a.db", "b.db", "--strategy", "destroy"), 2, "create, update, delete, merge"),
         (("sync", "a.db", "b.db", "--only", "ghosts"), 2, "no table or resource 'ghosts'"),
+        (("sync", "a.db", "b.db", "--conflict", "poeple=this"), 2, "'poeple', which is no table or resource"),
+        (("sync", "a.db", "b.db", "--conflict", "people.agee=this"), 2, "'agee', which 'people' does not have"),
+        (("sync", "a.db", "b.db", "--update", "poeple=this"), 2, "'poeple'"),
+        (("sync", "a.db", "b.db", "--map", "people=persons"), 2, "no table 'persons' at the second end"),
         (("sync", "a.db", "b.db", "--where", "people age gt 1"), 2, "--where"),
         (("sync", "a.db", "b.db", "--where", "people: height gt 1"), 2, "height"),
         (("sync", "a.db", "b.db", "--allow-deletes", "some"), 2, "neither a number nor all"),
@@ -113,6 +117,24 @@ def test_mistakes_are_named_without_a_traceback(run, people, words, code, said):
     assert done.code == code
     assert said in done.err + done.out
     assert "Traceback" not in done.err
+
+
+def test_a_name_that_is_nowhere_changes_nothing(run, people):
+    before = people("a.db", "SELECT name FROM sqlite_master ORDER BY name")
+    assert run("sync", "a.db", "b.db", "--only", "ghosts").code == 2
+    assert run("sync", "a.db", "b.db", "--conflict", "ghosts=this").code == 2
+    run("untrack", "a.db")
+    assert people("a.db", "SELECT name FROM sqlite_master ORDER BY name") == before
+
+
+def test_a_table_without_a_primary_key_is_left_out_by_name(run, people):
+    people("a.db", "CREATE TABLE loose (line TEXT)")
+    first = run("sync", "a.db", "b.db")
+    assert (first.code, "left out, because they have no primary key: loose" in first.out) == (0, True)
+    assert "loose" not in run("sync", "a.db", "b.db").out
+    assert "no primary key: loose" in run("status", "a.db").out
+    named = run("sync", "a.db", "b.db", "--only", "loose")
+    assert (named.code, "has no primary key" in named.err) == (2, True)
 
 
 def test_a_file_that_is_no_database_is_named(run, people, tmp_path):

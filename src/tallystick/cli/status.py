@@ -31,11 +31,12 @@ def command(site: str, as_json: bool) -> int:
             }
             for item in opened.resources()
         ]
-        untracked = opened.replica.describe().untracked
+        described = opened.replica.describe()
         status = {
             "site": opened.id,
             "origin": opened.ledger.origin,
-            "untracked": untracked,
+            "untracked": described.untracked,
+            "unkeyed": described.unkeyed,
             "resources": resources,
             "conflicts": len(opened.conflicts()),
             "parked": len(opened.parked()),
@@ -46,8 +47,10 @@ def command(site: str, as_json: bool) -> int:
         return 0
     click.echo(f"site {status['site']}")
     table(("resource", "table", "identity", "records"), [tuple(item.values())[:4] for item in resources])
-    if untracked:
-        click.echo(f"not tracked: {', '.join(untracked)}")
+    if described.untracked:
+        click.echo(f"not tracked: {', '.join(described.untracked)}")
+    if described.unkeyed:
+        click.echo(f"cannot be tracked, no primary key: {', '.join(described.unkeyed)}")
     click.echo(
         f"{status['conflicts']} conflicts wait, {status['parked']} changes parked, {status['declined']} declined"
     )

@@ -4,53 +4,26 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tallystick.core.pages import Tally
-from tallystick.core.policies import DEFAULT_POLICY, Policy
 from tallystick.core.ranges import Difference
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
 from tallystick.core.versions import vector_covers
-from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
-from tallystick.site.applying import OnConflict
-from tallystick.site.filtering import selector
+from tallystick.errors import IdentityDoubt, SchemaError, StateError
 from tallystick.site.identity import new_key
-from tallystick.site.schema import Definition, Identity
+from tallystick.site.schema import Identity
 from tallystick.sync.guards import Guard
-from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
-from tallystick.sync.transfer import Progress, Transfer, transfer
+from tallystick.sync.plan import BOTH, PULL, PUSH, Plan
+from tallystick.sync.replica import Known, Meeting, Replica, Scope, Selection, Settings, Wanted
+from tallystick.sync.scoping import check_named, chosen, differ, excluded, filters, lacks, wanted
+from tallystick.sync.transfer import Transfer, transfer
+
+__all__ = ["Plan", "Report", "agree", "differences", "preview"]
 
 DOUBTS_ALLOWED = 20
 DOUBTS_SHARE = 0.05
-BOTH, PUSH, PULL = "both", "push", "pull"
-
-
-@dataclass(slots=True)
-class Plan:
-    """What the user wants of a synchronization of ``a`` and ``b``. THIS is ``a`` in both directions.
-
-    ``policies`` are by wire name, "" for the rest. ``where`` are filters by wire name. ``identity`` is "", "same",
-    "separate" or "natural:FIELD,FIELD". ``allowed`` deletions per resource pass the guards, -1 for all. ``naming``
-    maps names of ``b`` (``table`` or ``table.column``) to wire names.
-    """
-
-    only: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    direction: str = BOTH
-    policies: Mapping[str, Policy] = field(default_factory=lambda: {"": DEFAULT_POLICY})
-    where: Mapping[str, str] = field(default_factory=dict)
-    delete_left: bool = False
-    identity: str = ""
-    naming: Mapping[str, str] = field(default_factory=dict)
-    references: Mapping[str, str] = field(default_factory=dict)
-    run: str = ""
-    allowed: int = 0
-    onconflict: OnConflict | None = None
-    progress: Progress | None = None
-    compare: bool = False
-    """Compare every record instead of trusting states and digests: repair."""
 
 
 @dataclass(slots=True)
@@ -63,6 +36,8 @@ class Report:
     pushed: dict[str, Tally] = field(default_factory=dict)
     pulled: dict[str, Tally] = field(default_factory=dict)
     tracked: list[str] = field(default_factory=list)
+    unkeyed: list[str] = field(default_factory=list)
+    """Tables that stay out because they have no primary key."""
     records: int = 0
     seconds: float = 0.0
     parked: int = 0
@@ -134,100 +109,25 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
 def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = True) -> Scope:
     """Have both ends track what is to agree, and settle the scope."""
     first, second = a.describe(), b.describe()
+    check_named(plan, first, second)
     before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
-    if _lacks(first, plan.only) or plan.references:
-        first = a.prepare(Wanted([], _chosen(first, plan), False, {}, dict(plan.references)))
-    if _differ(first, second) or plan.naming:
-        untracked = [name for name in second.untracked if not plan.only and fold(name) not in _excluded(plan)]
+    if lacks(first, plan.only) or plan.references:
+        first = a.prepare(Wanted([], chosen(first, plan), False, {}, dict(plan.references)))
+    if differ(first, second) or plan.naming:
+        untracked = [name for name in second.untracked if not plan.only and fold(name) not in excluded(plan)]
         second = b.prepare(
-            Wanted(_wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
+            Wanted(wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
         )
     here = {item.wire for item in first.resources}
-    lacking = [item for item in _wanted(second, plan) if item.wire not in here]
+    lacking = [item for item in wanted(second, plan) if item.wire not in here]
     if lacking and (plan.direction != PUSH or first.untracked):
         first = a.prepare(Wanted(lacking, [], create and plan.direction != PUSH))
     both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
-    _check_named(plan, first, second)
+    check_named(plan, first, second)
     report.tracked = sorted(both - before)
-    report.resources = tuple(sorted({item.wire for item in _wanted(first, plan)} & both))
-    return Scope(report.resources, _filters(first, plan), plan.delete_left)
-
-
-def _check_named(plan: Plan, first: Described, second: Described) -> None:
-    """Raises UsageError when a name given with ``--only`` or ``--exclude`` is nowhere."""
-    known = {fold(name) for described in (first, second) for name in described.untracked}
-    known |= {
-        fold(name) for described in (first, second) for item in described.resources for name in (item.wire, item.name)
-    }
-    for name in (*plan.only, *plan.exclude):
-        if fold(name) not in known:
-            raise UsageError(
-                f"there is no table or resource {name!r} at either end",
-                hint=f"there are: {', '.join(sorted(known)) or 'none'}",
-            )
-
-
-def _wanted(described: Described, plan: Plan) -> list[Definition]:
-    """The resources that the plan selects, and those that they refer to: a row without its parent cannot be shown.
-
-    Raises UsageError when an excluded one is referred to.
-    """
-    known = {item.wire: item for item in described.resources}
-    chosen = dict.fromkeys(item.wire for item in described.resources if _selected(item.wire, item.name, plan))
-    queue = list(chosen)
-    for wire in queue:
-        for parent in known[wire].parents:
-            if parent in known and parent not in chosen:
-                if {parent, fold(known[parent].name)} & _excluded(plan):
-                    raise UsageError(
-                        f"{known[wire].name!r} refers to {known[parent].name!r}, which is excluded",
-                        hint=f"exclude {known[wire].name!r} too, or neither",
-                    )
-                chosen[parent] = None
-                queue.append(parent)
-    return [known[wire] for wire in chosen]
-
-
-def _filters(described: Described, plan: Plan) -> tuple[tuple[str, str], ...]:
-    """The filters by wire name. Raises UsageError for a resource, FilterError for a field that is not there."""
-    by_name = {name: item for item in described.resources for name in (item.wire, fold(item.name))}
-    found = []
-    for name, text in plan.where.items():
-        definition = by_name.get(name) or by_name.get(fold(name))
-        if definition is None:
-            raise UsageError(f"--where names {name!r}, which is no resource", hint=f"resources: {', '.join(by_name)}")
-        selector(definition, text)
-        found.append((definition.wire, text))
-    return tuple(sorted(found))
-
-
-def _lacks(described: Described, only: tuple[str, ...]) -> bool:
-    known = {item.wire for item in described.resources}
-    return bool(described.untracked) and (not only or any(fold(name) not in known for name in only))
-
-
-def _chosen(described: Described, plan: Plan) -> list[str]:
-    excluded = _excluded(plan)
-    if plan.only:
-        there = {fold(name) for name in described.untracked}
-        return [name for name in plan.only if fold(name) in there]
-    return [name for name in described.untracked if fold(name) not in excluded]
-
-
-def _excluded(plan: Plan) -> set[str]:
-    return {fold(name) for name in plan.exclude}
-
-
-def _selected(wire: str, name: str, plan: Plan) -> bool:
-    names = {wire, fold(name)}
-    if names & _excluded(plan):
-        return False
-    return not plan.only or bool(names & {fold(item) for item in plan.only})
-
-
-def _differ(one: Described, other: Described) -> bool:
-    wires = {item.wire for item in other.resources}
-    return any(item.wire not in wires for item in one.resources) or bool(other.untracked)
+    report.unkeyed = sorted({name for described in (first, second) for name in described.unkeyed})
+    report.resources = tuple(sorted({item.wire for item in wanted(first, plan)} & both))
+    return Scope(report.resources, filters(first, plan), plan.delete_left)
 
 
 def _meet(a: Replica, b: Replica, scope: Scope) -> tuple[Meeting, Meeting]:

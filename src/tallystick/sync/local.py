@@ -70,13 +70,14 @@ class LocalReplica:
     def describe(self) -> Described:
         self.ledger.load()
         tracked = {item.definition.name for item in self.ledger.resources()}
-        tables = [table.name for table in self.ledger.engine.tables() if table.primary_key]
+        tables = self.ledger.engine.tables()
         return Described(
             self.ledger.site,
             self.ledger.origin,
             self.ledger.meta("catalog"),
             [item.definition for item in self.ledger.resources()],
-            [name for name in tables if name not in tracked],
+            [table.name for table in tables if table.primary_key and table.name not in tracked],
+            [table.name for table in tables if not table.primary_key],
             f"tallystick {VERSION}",
         )
 

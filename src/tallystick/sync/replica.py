@@ -46,6 +46,8 @@ class Described(msgspec.Struct):
     resources: list[Definition]
     untracked: list[str] = []
     """Names of tables that could be tracked and are not."""
+    unkeyed: list[str] = []
+    """Names of tables without a primary key: their rows cannot be named, so they stay out."""
     software: str = ""
 
 

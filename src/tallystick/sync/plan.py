@@ -1,0 +1,38 @@
+"""What a user wants of a synchronization: the plan (DESIGN.md 1, 4.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.site.applying import OnConflict
+from tallystick.sync.transfer import Progress
+
+BOTH, PUSH, PULL = "both", "push", "pull"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the user wants of a synchronization of ``a`` and ``b``. THIS is ``a`` in both directions.
+
+    ``policies`` are by wire name, "" for the rest. ``where`` are filters by wire name. ``identity`` is "", "same",
+    "separate" or "natural:FIELD,FIELD". ``allowed`` deletions per resource pass the guards, -1 for all. ``naming``
+    maps names of ``b`` (``table`` or ``table.column``) to wire names.
+    """
+
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    direction: str = BOTH
+    policies: Mapping[str, Policy] = field(default_factory=lambda: {"": DEFAULT_POLICY})
+    where: Mapping[str, str] = field(default_factory=dict)
+    delete_left: bool = False
+    identity: str = ""
+    naming: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
+    allowed: int = 0
+    onconflict: OnConflict | None = None
+    progress: Progress | None = None
+    compare: bool = False
+    """Compare every record instead of trusting states and digests: repair."""
