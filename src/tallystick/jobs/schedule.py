@@ -56,9 +56,8 @@ Schedule = Every | Cron
 def parse_schedule(text: str) -> Schedule:
     """``90``, ``90s``, ``10m``, ``2h``, ``1d``, five cron fields, or those and a zone. Raises ScheduleError."""
     text = text.strip()
-    match = _INTERVAL.fullmatch(text)
-    if match:
-        interval = timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+    if _INTERVAL.fullmatch(text):
+        interval = parse_duration(text)
         if interval < timedelta(seconds=1):
             raise ScheduleError(f"the interval {text!r} is shorter than a second")
         return Every(interval)
@@ -97,11 +96,23 @@ def _next_cron(cron: Cron, after: datetime) -> datetime:
     return found.astimezone(UTC)
 
 
-def spread(schedule: Schedule, due: datetime, random: Callable[[], float]) -> datetime:
-    """``due``, later by up to a tenth of the interval (a minute at most). ``random`` gives numbers from 0 up to 1."""
-    interval = schedule.interval if isinstance(schedule, Every) else timedelta(minutes=10)
-    longest = min(interval * JITTER, timedelta(minutes=1))
-    return due + longest * random()
+def spread(schedule: Schedule, due: datetime, random: Callable[[], float], jitter: timedelta | None = None) -> datetime:
+    """``due``, later by up to ``jitter``: by default a tenth of the interval, a minute at most.
+
+    ``random`` gives numbers from 0 up to 1.
+    """
+    if jitter is None:
+        interval = schedule.interval if isinstance(schedule, Every) else timedelta(minutes=10)
+        jitter = min(interval * JITTER, timedelta(minutes=1))
+    return due + jitter * random()
+
+
+def parse_duration(text: str) -> timedelta:
+    """``0``, ``90``, ``90s``, ``10m``, ``2h``, ``1d``. Raises ScheduleError."""
+    match = _INTERVAL.fullmatch(text.strip())
+    if not match:
+        raise ScheduleError(f"{text!r} is no length of time", hint="write it like 30s, 10m, 2h or 1d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
 
 
 def retry_after(failures: int, random: Callable[[], float]) -> timedelta:

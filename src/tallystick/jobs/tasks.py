@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.errors import UsageError
 from tallystick.jobs.log import Mode, Result
 from tallystick.jobs.schedule import Schedule
+
+EVERYTHING = "*"
+"""The resource of a task that covers all of them."""
+
+_NAME = re.compile(r"[^\W_][\w.@+-]{0,127}")
+
+
+def checked_name(name: str, of: str) -> str:
+    """The same name. Raises UsageError where it cannot be that of a peer or task."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name[:60]!r} cannot be the name of a {of}",
+            hint="use letters, digits and . _ @ + -, beginning with a letter or digit",
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +43,17 @@ class Peer:
     synchronise_identifiers: bool = False
     last_connected: datetime | None = None
 
+    def __post_init__(self) -> None:
+        checked_name(self.name, "peer")
+        if not self.url.strip():
+            raise UsageError(
+                f"the peer {self.name} has no URL", hint="say where it is: https://..., files+dir:PATH, ..."
+            )
+
     @property
     def protocol(self) -> str:
         """The part of the URL before ``+``: ``eden`` of ``eden+https://...``, else ``native``."""
-        scheme = self.url.partition("://")[0]
+        scheme = self.url.partition(":")[0]
         return scheme.partition("+")[0] if "+" in scheme else "native"
 
     @property
@@ -44,8 +68,9 @@ class Task:
     """A resource to synchronize with a peer.
 
     ``policy`` is written from our side: THIS is this site in both directions. ``filters`` are filter texts by resource.
-    ``schedule`` None runs on request only. Every ``full_every`` a pull asks for everything, which finds what a peer's
-    clock hid.
+    ``resource`` "*" stands for all, where the protocol can do that. ``schedule`` None runs on request only; due times
+    are spread over ``jitter`` (None: a tenth of the interval, a minute at most). Every ``full_every`` a pull asks for
+    everything, which finds what a peer's clock hid. ``allowed`` deletions per resource pass the guards, -1 for all.
     """
 
     name: str
@@ -58,6 +83,11 @@ class Task:
     schedule: Schedule | None = None
     full_every: timedelta | None = None
     enabled: bool = True
+    jitter: timedelta | None = None
+    allowed: int = 0
+
+    def __post_init__(self) -> None:
+        checked_name(self.name, "task")
 
 
 @dataclass(frozen=True, slots=True)
