@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tallystick.core.fingerprints import EMPTY
-from tallystick.core.join import edit
 from tallystick.core.merge import project
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Version
 from tallystick.errors import UsageError, ValueRejected
-from tallystick.site import conflicts, parking
-from tallystick.site.engines.engine import Entry
-from tallystick.site.holding import Kept, Whole, held, load_wholes, make_entry, save_whole, terms
+from tallystick.site import conflicts, editing, parking
+from tallystick.site.holding import Whole, load_wholes
 from tallystick.site.ledger import Ledger, Tracked
-from tallystick.site.projection import Projector, Writing, compare_row, local_after
-from tallystick.site.schema import Identity
 
 
 class Contested(NamedTuple):
@@ -62,9 +57,8 @@ def resolve(
     taken go to the conflict log. Call inside ``ledger.write()``, after stamping. Raises UsageError when the record
     has no siblings or no such version, ValueRejected when the database refuses the row.
     """
-    entry = tracked.rows.by_keys([key]).get(key)
     whole = load_wholes(ledger, tracked, [key]).get(key)
-    if entry is None or whole is None or not whole.record.contested:
+    if whole is None or not whole.record.contested:
         raise UsageError(
             f"{tracked.wire} {key!r} has no conflict", hint="list them with: tallystick conflicts list SITE"
         )
@@ -73,7 +67,7 @@ def resolve(
     conflicts.log(
         ledger, tracked, key, "decided", [version for version in whole.record.versions if version.hash != taken]
     )
-    write_edit(ledger, tracked, entry, whole, content)
+    write_edit(ledger, tracked, key, content)
 
 
 def _chosen(whole: Whole, choice: int | Resolution | Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -88,46 +82,20 @@ def _chosen(whole: Whole, choice: int | Resolution | Mapping[str, Any]) -> Mappi
     return choice
 
 
-def write_edit(ledger: Ledger, tracked: Tracked, entry: Entry, whole: Whole, content: Mapping[str, Any] | None) -> None:
+def write_edit(ledger: Ledger, tracked: Tracked, key: str, content: Mapping[str, Any] | None) -> None:
     """Write ``content`` (None deletes) as an edit of this site that has seen every version of the record."""
-    (tick,) = ledger.next_ticks(tracked, 1)
-    (seq,) = ledger.next_seqs(tracked, 1)
-    digest = b"" if content is None else mapping_hash(entry.key, dict(content))
-    stamp = ledger.stamp_at(ledger.now())
-    record = edit(whole.record, (ledger.origin, tick), stamp, digest, content)
-    writing = Writing(entry.key, content, entry)
-    Projector(ledger, tracked).write([writing])
-    if writing.failure:
+    (edited,) = editing.write(ledger, tracked, [editing.Edit(editing.Operation.SETTLE, key, content)])
+    if edited.refusal is not None:
         raise ValueRejected(
-            f"{tracked.wire} {entry.key!r} cannot be written: {writing.failure}", hint="choose another version"
+            f"{tracked.wire} {key!r} cannot be written: {edited.refusal.message}", hint="choose another version"
         )
-    rendered, aside = _made(tracked, writing)
-    local = None if content is None else local_after(tracked, writing)
-    new, kept = make_entry(
-        ledger, entry.key, seq, entry.born_seq, Kept(record, record.versions, digest, local, rendered, aside)
-    )
-    save_whole(ledger, tracked, entry.key, kept)
-    tracked.rows.put([new], [entry.seq])
-    ledger.count(tracked, EMPTY.added(terms(ledger, new, kept)), terms(ledger, entry, whole))
-    parking.release(ledger, tracked, entry.key)
-
-
-def _made(tracked: Tracked, writing: Writing) -> tuple[bytes | None, Mapping[str, Any]]:
-    if tracked.definition.identity is Identity.MANAGED or writing.content is None or writing.address is None:
-        return None, {}
-    made = compare_row(tracked.definition, writing, tracked.rows.values([writing.address]).get(writing.address))
-    return (None, {}) if made is None else (made.hash, made.aside)
+    parking.release(ledger, tracked, key)
 
 
 def undo(ledger: Ledger, tracked: Tracked, logged: conflicts.Logged) -> None:
     """Bring back a version of the conflict log as a new edit. Call inside ``ledger.write()``, after stamping."""
-    entry = tracked.rows.by_keys([logged.key]).get(logged.key)
-    if entry is None:
+    if not tracked.rows.by_keys([logged.key]):
         raise UsageError(
             f"{tracked.wire} {logged.key!r} was purged", hint="insert the row again from the log's content"
         )
-    whole = load_wholes(ledger, tracked, [logged.key]).get(logged.key)
-    if whole is None:
-        record = held(ledger, entry, None, None)
-        whole = Whole(record.record, record.shown, False)
-    write_edit(ledger, tracked, entry, whole, logged.version.content)
+    write_edit(ledger, tracked, logged.key, logged.version.content)

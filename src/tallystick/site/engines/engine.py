@@ -181,6 +181,9 @@ class Engine(Protocol):
     def add_columns(self, table: Table, names: Sequence[str]) -> None:
         """Add nullable columns."""
 
+    def defaults(self, table: str, columns: Sequence[str]) -> dict[str, Any]:
+        """What the database puts now into those columns that an INSERT does not name; only columns with a default."""
+
     def install_capture(self, number: int, definition: Definition) -> None:
         """Install the triggers that mark changes of the table for resource ``number`` (replacing older ones).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from tallystick.errors import ConfigurationError, SchemaError, StorageLocked
 from tallystick.site.engines import postgresql_capture as capture
@@ -176,6 +177,19 @@ class PostgreSQLEngine(PostgreSQLSession):
             clause = structure.reference_clause(reference, self.schema)
             self.native(f"ALTER TABLE {qualified(self.schema, child)} ADD {clause}")
         self._shapes.clear()
+
+    def defaults(self, table: str, columns: Sequence[str]) -> dict[str, Any]:
+        rows = self.native(
+            "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d "
+            "JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum "
+            "WHERE d.adrelid = $1::regclass AND a.attgenerated = '' AND a.attname = ANY($2)",
+            (qualified(self.schema, table), array(columns)),
+        )
+        found = dict(rows)
+        if not found:
+            return {}
+        texts = self.native("SELECT " + ", ".join(f"({expression})::text" for expression in found.values()))[0]
+        return dict(zip(found, texts, strict=True))
 
     def add_columns(self, table: Table, names: Sequence[str]) -> None:
         """Add nullable columns."""

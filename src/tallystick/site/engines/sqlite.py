@@ -175,6 +175,15 @@ class SQLiteEngine:
                 f"ALTER TABLE {sqlite_schema.quoted(table.name)} ADD COLUMN {sqlite_schema.quoted(name)} {declared}"
             )
 
+    def defaults(self, table: str, columns: Sequence[str]) -> dict[str, Any]:
+        rows = self.query("SELECT name, dflt_value FROM pragma_table_info(?) WHERE dflt_value IS NOT NULL", (table,))
+        found = {name: expression for name, expression in rows if name in set(columns)}
+        if not found:
+            return {}
+        return dict(
+            zip(found, self.query(f"SELECT {', '.join(f'({text})' for text in found.values())}")[0], strict=True)
+        )
+
     # Capture
 
     def install_capture(self, number: int, definition: Definition) -> None:
