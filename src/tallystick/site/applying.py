@@ -47,8 +47,11 @@ class Conflict(NamedTuple):
     shown: tuple[Version, ...]
 
 
-OnConflict = Callable[[Conflict], Resolution | None]
-"""Returns the resolution to use for this record, or None for the policy's."""
+OnConflict = Callable[[Conflict], Resolution | Policy | None]
+"""Rules on one record: a resolution, or a policy with a strategy and resolutions; None leaves it to the run's policy.
+
+What a hook decides is an edit that has seen every version: it travels and ends the conflict at every site.
+"""
 
 
 @dataclass(slots=True)
@@ -299,11 +302,11 @@ class _Step:
             self.tally.unchanged += 1
             return None
         if outcome.projection is not None and outcome.projection.copies:
-            outcome = self._parted(row[KEY], outcome)
+            outcome = self._ended(row[KEY], outcome)
         return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL])
 
-    def _parted(self, key: str, outcome: Outcome) -> Outcome:
-        """Once the losers are records of their own, the winner is an edit that has seen them: the conflict is over."""
+    def _ended(self, key: str, outcome: Outcome) -> Outcome:
+        """The winner becomes an edit that has seen the losers: the conflict is over, here and wherever it travels."""
         projection = outcome.projection
         assert projection is not None
         (tick,) = self.ledger.next_ticks(self.tracked, 1)
@@ -312,16 +315,21 @@ class _Step:
         dot, stamp = (self.ledger.origin, tick), self.ledger.stamp_at(self.ledger.now())
         record = edit(outcome.record, dot, stamp, digest, content)
         shown = Projection(content, record.versions, copies=projection.copies)
-        return Outcome(outcome.kind, record, shown, outcome.conflict, (), outcome.method)
+        return Outcome(outcome.kind, record, shown, outcome.conflict, outcome.lost, outcome.method)
 
     def _asked(self, before: Held | None, incoming: Record, policy: Policy, outcome: Outcome, key: str) -> Outcome:
         shown = () if before is None else before.shown
         assert self.applying.onconflict is not None
-        resolution = self.applying.onconflict(Conflict(self.tracked.wire, key, outcome.record, shown))
-        if resolution is None:
+        ruling = self.applying.onconflict(Conflict(self.tracked.wire, key, outcome.record, shown))
+        if ruling is None:
             return outcome
-        asked = Policy(policy.strategy, policy.update, FieldPolicy(Resolution(resolution)))
-        return decide(before, incoming, asked, self.digest, self.forgotten)
+        asked = ruling
+        if not isinstance(asked, Policy):
+            asked = Policy(policy.strategy, policy.update, FieldPolicy(Resolution(asked)))
+        decided = decide(before, incoming, asked, self.digest, self.forgotten)
+        if decided.projection is None or decided.undecided or decided.projection.copies:
+            return decided
+        return self._ended(key, decided)
 
     def _doubtful(self, record: Record, incoming: Record) -> bool:
         """Rows older than tracking that only share an integer may be two different things: never mixed field-wise."""

@@ -11,11 +11,11 @@ from tallystick.core.ranges import Difference
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
 from tallystick.core.versions import vector_covers
-from tallystick.errors import IdentityDoubt, SchemaError, StateError
+from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
 from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.guards import Guard
-from tallystick.sync.plan import BOTH, PULL, PUSH, Plan
+from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.scoping import check_named, chosen, differ, excluded, filters, lacks, wanted
 from tallystick.sync.transfer import Transfer, transfer
@@ -68,6 +68,7 @@ def agree(a: Replica, b: Replica, plan: Plan) -> Report:
     """
     started = time.monotonic()
     report = Report(a.name, b.name, run=plan.run or secrets.token_hex(8))
+    _check_hook(a, b, plan)
     scope = _prepare(a, b, plan, report)
     mine, theirs = _meet(a, b, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
@@ -104,6 +105,16 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
                 for wire in scope.resources
             }
     return found
+
+
+def _check_hook(a: Replica, b: Replica, plan: Plan) -> None:
+    """A hook that nobody would ask decides nothing. Raises UsageError."""
+    targets = [a] * (plan.direction != PUSH) + [b] * (plan.direction != PULL)
+    if plan.onconflict is not None and not any(target.capabilities.hooks for target in targets):
+        raise UsageError(
+            f"onconflict cannot be asked: {' and '.join(target.name for target in targets)} apply on another machine",
+            hint="synchronize from a site of this machine in both directions, or pull; or set a conflict policy",
+        )
 
 
 def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = True) -> Scope:
@@ -157,7 +168,8 @@ def _pass(
     source, target = (a, b) if direction == PUSH else (b, a)
     stated, holder = met if direction == PUSH else (met[1], met[0])
     turned = {wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()}
-    settings = Settings(stated.site, scope, turned, report.run, plan.allowed, plan.onconflict)
+    hook = plan.onconflict if direction == PULL else turned_hook(plan.onconflict)
+    settings = Settings(stated.site, scope, turned, report.run, plan.allowed, hook)
     if not plan.compare and not report.pulled and _nothing_new(stated, holder):
         return
     known = target.digest(stated.site, scope)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tallystick.core.policies import DEFAULT_POLICY, Policy
-from tallystick.site.applying import OnConflict
+from tallystick.core.policies import DEFAULT_POLICY, Policy, Resolution, turn
+from tallystick.site.applying import Conflict, OnConflict
 from tallystick.sync.transfer import Progress
 
 BOTH, PUSH, PULL = "both", "push", "pull"
@@ -36,3 +36,17 @@ class Plan:
     progress: Progress | None = None
     compare: bool = False
     """Compare every record instead of trusting states and digests: repair."""
+
+
+def turned_hook(hook: OnConflict | None) -> OnConflict | None:
+    """The hook as the second end asks it: THIS stays the first end."""
+    if hook is None:
+        return None
+
+    def ask(conflict: Conflict) -> Resolution | Policy | None:
+        ruling = hook(conflict)
+        if isinstance(ruling, Policy):
+            return ruling.turned()
+        return None if ruling is None else turn(Resolution(ruling))
+
+    return ask

@@ -33,6 +33,8 @@ class Capabilities:
     fingerprints: bool = True
     ranges: bool = True
     filters: bool = True
+    hooks: bool = True
+    """It applies in this process, so a conflict hook can be asked."""
     forwards: frozenset[str] = frozenset()
     """Wire languages whose pages it takes and gives unread."""
 

@@ -14,7 +14,8 @@ import pytest
 
 from tallystick.core.pages import Page
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
-from tallystick.errors import IdentityDoubt, StateScopeError
+from tallystick.errors import IdentityDoubt, StateScopeError, UsageError
+from tallystick.site.applying import OnConflict
 from tallystick.sync.agreement import Plan, Report, agree
 from tallystick.sync.replica import Known, Replica, Scope, Selection, Settings
 from tallystick.sync.verification import verify
@@ -240,7 +241,7 @@ class AgreementContract:
         settle(a, b, policies=policies)
         assert sync(a, b, policies=policies).undecided in (0, 2)
 
-    def test_an_onconflict_hook_decides(self, pair: tuple[End, End]) -> None:
+    def test_an_onconflict_hook_decides_for_every_end(self, pair: tuple[End, End]) -> None:
         a, b = pair
         a.execute("UPDATE people SET name='A' WHERE id='p1'")
         b.execute("UPDATE people SET name='B' WHERE id='p1'")
@@ -250,9 +251,43 @@ class AgreementContract:
             seen.append(len(conflict.record.versions))
             return Resolution.OTHER
 
-        sync(a, b, onconflict=onconflict, direction="pull")
-        assert seen == [2]
-        assert people(a)[0][1] == "B"
+        if self.ruled(a, b, "both", onconflict):
+            assert seen == [2]
+            assert people(a) == people(b)
+            assert people(a)[0][1] == "B"
+            assert sync(a, b).records == 0
+
+    def ruled(self, a: End, b: End, direction: str, hook: OnConflict) -> bool:
+        """Synchronize with a hook; where no end that applies can ask it, that is refused before anything moves."""
+        targets = {"pull": (a,), "push": (b,), "both": (a, b)}[direction]
+        if any(target.replica.capabilities.hooks for target in targets):
+            sync(a, b, onconflict=hook, direction=direction)
+            return True
+        before = people(a), people(b)
+        with pytest.raises(UsageError, match="onconflict cannot be asked"):
+            sync(a, b, onconflict=hook, direction=direction)
+        assert (people(a), people(b)) == before
+        return False
+
+    @pytest.mark.parametrize("direction", ("pull", "push"))
+    @pytest.mark.parametrize(("ruling", "shown"), ((Resolution.THIS, "A"), (Resolution.OTHER, "B")))
+    def test_a_hook_means_the_first_end_by_this(
+        self, pair: tuple[End, End], direction: str, ruling: Resolution, shown: str
+    ) -> None:
+        a, b = pair
+        a.execute("UPDATE people SET name='A' WHERE id='p1'")
+        b.execute("UPDATE people SET name='B' WHERE id='p1'")
+        if self.ruled(a, b, direction, lambda _: ruling):
+            assert people(a if direction == "pull" else b)[0][1] == shown
+
+    def test_a_hook_may_set_strategy_and_resolutions(self, pair: tuple[End, End]) -> None:
+        a, b = pair
+        a.execute("UPDATE people SET name='A', phone='a' WHERE id='p1'", "UPDATE people SET name='A2' WHERE id='p2'")
+        b.execute("UPDATE people SET name='B', phone='b' WHERE id='p1'", "UPDATE people SET name='B2' WHERE id='p2'")
+        by_field = Policy(conflict=FieldPolicy(Resolution.THIS, {"phone": Resolution.OTHER}))
+        nothing = Policy(strategy=frozenset(), conflict=FieldPolicy(Resolution.OTHER))
+        if self.ruled(a, b, "pull", lambda one: by_field if one.key == "p1" else nothing):
+            assert people(a)[:2] == [("p1", "A", "b", 30), ("p2", "A2", "2", 40)]
 
     # Law 2, 3
 

@@ -77,7 +77,7 @@ class Credentials(NamedTuple):
 class RemoteReplica:
     """See ``sync.replica.Replica``. Requests are repeated with back-off while that may help (``attempts``)."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(hooks=False)
 
     def __init__(
         self,
