@@ -355,7 +355,7 @@ class _Step:
         kept = Kept(before.record, (), b"", None, unshown=True)
         new, whole = make_entry(self.ledger, entry.key, seq, entry.born_seq, kept)
         self._replace(entry, None, new, whole)
-        parking.decline(self.ledger, self.tracked, entry.key, "left scope")
+        parking.decline(self.ledger, self.tracked, entry.key, parking.LEFT)
         self.tally.deleted += 1
 
     # Writing

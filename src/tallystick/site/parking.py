@@ -8,6 +8,8 @@ from tallystick.site.ledger import Ledger, Tracked
 
 PARKED = "parked"
 DECLINED = "declined"
+LEFT = "left scope"
+"""The reason noted for records that were removed here because they left a filter."""
 
 
 class Waiting(NamedTuple):

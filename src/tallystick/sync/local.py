@@ -24,7 +24,7 @@ from tallystick.site.preparing import prepare
 from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
-from tallystick.site.retrying import retry
+from tallystick.site.retrying import reconsider, retry
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import stamp
 from tallystick.site.verifying import heal, inspect, recomputed
@@ -314,6 +314,9 @@ class LocalReplica:
         with self.ledger.write():
             stamp(self.ledger)
             conflict = {wire: settings.policy(wire).conflict for wire in settings.scope.resources}
+            for wire in settings.scope.resources:
+                tracked = self.ledger.resource(wire)
+                reconsider(self.ledger, tracked, _matches(settings.scope, tracked))
             tallies = retry(self.ledger, conflict) if again else {}
             for wire, vector in closing.digests.items():
                 self.ledger.merge_digest(self.ledger.resource(wire), vector)

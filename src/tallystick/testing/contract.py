@@ -482,6 +482,24 @@ class AgreementContract:
         assert people(b) == []
         assert len(people(a)) == 1
 
+    @pytest.mark.parametrize("later", ({}, {"people": "age gt 3"}, {"people": "name eq 'Ann'"}))
+    def test_what_left_a_filter_comes_back_when_the_filter_lets_it(
+        self, workshop: Workshop, later: dict[str, str]
+    ) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'Ann', NULL, 30), ('p2', 'Bob', NULL, 40)")
+        b = workshop.end("b", PEOPLE)
+        wanted = {"where": {"people": "age gt 18"}, "delete_left": True}
+        sync(a, b, **wanted)
+        a.execute("UPDATE people SET age=6 WHERE id='p1'")
+        sync(a, b, **wanted)
+        assert [row[0] for row in people(b)] == ["p2"]
+        sync(a, b, where=later)
+        assert ("p1", "Ann", None, 6) in people(b)
+        b.execute("UPDATE people SET age=7 WHERE id='p1'")
+        sync(a, b, where=later)
+        assert people(a)[0][3] == 7
+        assert sync(a, b, where=later).records == 0
+
     def test_push_takes_nothing_back(self, pair: tuple[End, End]) -> None:
         a, b = pair
         a.execute("UPDATE people SET age=1 WHERE id='p1'")
