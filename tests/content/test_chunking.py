@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.content.chunking import MAX_CHUNK, MIN_CHUNK, WINDOW, chunks_from, chunks_of, hash_of
+from tallystick.content.chunking import MAX_CHUNK, MIN_CHUNK, WINDOW, Cutter, chunks_from, chunks_of, hash_of
 
 
 def noise(length, seed=7):
@@ -92,3 +92,25 @@ def test_an_inserted_byte_changes_few_chunks(place):
 def test_the_name_of_a_chunk_is_blake3():
     assert hash_of(b"").hex() == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
     assert struct.calcsize("32s") == len(hash_of(b"x"))
+
+
+@pytest.mark.parametrize("piece", (1 << 16, 1 << 20, 5 << 20))
+def test_what_is_pushed_in_is_cut_as_the_whole(piece):
+    content = random.Random(piece).randbytes(40 << 20)
+    cutter = Cutter()
+
+    found = [chunk for at in range(0, len(content), piece) for chunk in cutter.feed(content[at : at + piece])]
+    found += cutter.finish()
+
+    assert found == list(chunks_of(content))
+    assert b"".join(chunk.data for chunk in found) == content
+
+
+def test_a_cutter_that_starts_again_forgets_what_was_pushed_in():
+    cutter = Cutter()
+    cutter.feed(b"nothing of this")
+    cutter.restart()
+    cutter.feed(b"this")
+
+    assert cutter.finish() == list(chunks_of(b"this"))
+    assert cutter.finish() == []

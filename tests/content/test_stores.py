@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tallystick.content.bundles import pack
+from tallystick.content.bundles import pack, unpack
 from tallystick.content.chunking import Chunk, hash_of
 from tallystick.content.directory import DirectoryStore
 from tallystick.content.heads import NOTHING, FileHead
@@ -294,3 +294,42 @@ def test_a_file_head_is_whole_or_old(tmp_path):
     first = head.swap(NOTHING, b"line\nand more\n")
     assert FileHead(tmp_path / "head").read() == first
     assert first.value == b"line\nand more\n"
+
+
+# Passing bundles on ---------------------------------------------------------------------------------------------------
+
+
+def test_what_stands_together_is_passed_on_as_it_is_stored(store):
+    kept = chunks("a", "b", "c", size=1000)
+    bundle = pack(kept)
+    store.store_bundles([bundle])
+
+    assert list(store.fetch_bundles(names(kept), lambda found: True)) == [bundle]
+
+
+def test_a_bundle_with_something_hidden_in_it_is_never_passed_on_whole(store):
+    kept = chunks("a", "b", "secret", size=1000)
+    store.store_bundles([pack(kept)])
+    hidden = kept[2].hash
+
+    found = list(store.fetch_bundles(names(kept[:2]), lambda asked: hidden not in asked))
+
+    assert [chunk for bundle in found for chunk in unpack(bundle)] == kept[:2]
+
+
+def test_a_bundle_of_which_little_is_wanted_is_not_passed_on_whole(store):
+    kept = chunks("a", "b", "c", "d", size=1000)
+    store.store_bundles([pack(kept)])
+
+    found = list(store.fetch_bundles([kept[1].hash], lambda asked: True))
+
+    assert [chunk for bundle in found for chunk in unpack(bundle)] == [kept[1]]
+
+
+def test_only_what_is_new_in_a_bundle_is_kept(store):
+    kept = chunks("a", "b", size=1000)
+    store.store_bundles([pack(kept[:1])])
+    store.store_bundles([pack(kept)])
+
+    assert store.catalog.totals()[0] == 2
+    assert store.catalog.totals()[2] < 3000

@@ -50,27 +50,54 @@ def chunks_of(data: bytes) -> Iterator[Chunk]:
 
 
 def chunks_from(read: Callable[[int], bytes]) -> Iterator[Chunk]:
-    """Cut a stream that is read by ``read(size)`` until it gives nothing; memory stays below two windows.
+    """Cut a stream that is read by ``read(size)`` until it gives nothing; memory stays below three windows."""
+    cutter = Cutter(WINDOW)
+    while data := read(WINDOW):
+        yield from cutter.feed(data)
+    yield from cutter.finish()
 
-    The cuts are those of the whole content: a window is cut only as far as no later byte can move a boundary.
+
+class Cutter:
+    """Cuts a stream that is pushed in; gives each chunk as soon as no later byte can move its end.
+
+    The cuts are those of the whole content. ``window`` bytes are held at most, and one chunk.
     """
-    window = b""
-    while True:
-        more = read(WINDOW - len(window)) if len(window) < WINDOW else b""
-        if not more:
-            break
-        window += more
-        if len(window) < WINDOW:
-            continue
+
+    def __init__(self, window: int = 4 * MAX_CHUNK) -> None:
+        self._window = window
+        self._pieces: list[bytes] = []
+        self._held = 0
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take more of the stream; gives the chunks that are certain by now."""
+        self._pieces.append(data)
+        self._held += len(data)
+        return self._cut(MAX_CHUNK) if self._held >= self._window else []
+
+    def finish(self) -> list[Chunk]:
+        """The rest of the stream; the cutter may be used for the next one."""
+        found = self._cut(0)
+        self.restart()
+        return found
+
+    def restart(self) -> None:
+        """Forget what was pushed in."""
+        self._pieces, self._held = [], 0
+
+    def _cut(self, uncertain: int) -> list[Chunk]:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        if not uncertain and len(data) <= MIN_CHUNK:
+            return [Chunk(hash_of(data), data)] if data else []
+        found: list[Chunk] = []
         done = 0
-        for start, length in boundaries(window):
-            if len(window) - start < MAX_CHUNK:
+        for start, length in boundaries(data):
+            if len(data) - start < uncertain:
                 break
-            piece = window[start : start + length]
-            yield Chunk(hash_of(piece), piece)
+            piece = data[start : start + length]
+            found.append(Chunk(hash_of(piece), piece))
             done = start + length
-        window = window[done:]
-    yield from chunks_of(window)
+        self._pieces, self._held = [data[done:]], len(data) - done
+        return found
 
 
 def boundaries(data: bytes | memoryview) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from tallystick.content.bundles import BUNDLE_BYTES, Layout, bundles_of, checked, expand, layout_of, unpack
+from tallystick.content.bundles import BUNDLE_BYTES, Layout, bundles_of, checked, expand, layout_of, pack, unpack
 from tallystick.content.catalog import Catalog, Location, PackState
 from tallystick.content.chunking import Chunk
 from tallystick.content.packs import MAGIC, Place, index_of
@@ -97,6 +97,34 @@ class PackedStore(ABC):
             for name in batch:
                 yield self._chunk(places[name], ahead)
 
+    def fetch_bundles(self, names: Sequence[bytes], visible: Callable[[Sequence[bytes]], bool]) -> Iterator[bytes]:
+        """Bundles that hold at least the chunks; what stands together is passed on as it is stored, unread.
+
+        Only where ``visible`` says so of every chunk in a bundle, and at least half of it is wanted. Whoever takes
+        bundles checks every chunk.
+        """
+        loose: list[bytes] = []
+        held = 0
+        for start in range(0, len(names), FETCH_BATCH):
+            for members in _by_bundle(list(dict.fromkeys(names[start : start + FETCH_BATCH])), self._located):
+                if 2 * sum(member.entry.length for member in members) >= members[0].content:
+                    bundle = self._stored(members[0])
+                    if visible([entry.hash for entry in layout_of(bundle).entries]):
+                        yield bundle
+                        continue
+                loose += [member.entry.hash for member in members]
+                held += sum(member.entry.length for member in members)
+                if held >= BUNDLE_BYTES:
+                    yield from bundles_of(self.fetch(loose))
+                    loose, held = [], 0
+        yield from bundles_of(self.fetch(loose))
+
+    def _stored(self, place: Location) -> bytes:
+        try:
+            return self._read(place.pack, place.offset, place.length)
+        except FileNotFoundError:
+            raise ChunkMissing(place.entry.hash) from None
+
     def _located(self, names: Sequence[bytes]) -> dict[bytes, Location]:
         found = self.catalog.locate(names)
         if len(found) < len(set(names)):
@@ -112,7 +140,7 @@ class PackedStore(ABC):
         self._publish((bundle, layout_of(bundle)) for bundle in bundles_of(self._news(chunks)))
 
     def store_bundles(self, bundles: Iterable[bytes]) -> None:
-        """Keep bundles as they came, after checking every chunk; those that hold nothing new are passed over."""
+        """Keep bundles as they came, after checking every chunk; what is held already is left out."""
         self._publish(self._checked(bundles))
 
     def _news(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -137,10 +165,12 @@ class PackedStore(ABC):
 
     def _checked(self, bundles: Iterable[bytes]) -> Iterator[tuple[bytes, Layout]]:
         for bundle in bundles:
-            unpack(bundle)
-            layout = layout_of(bundle)
-            if self.missing([entry.hash for entry in layout.entries]):
-                yield bundle, layout
+            chunks = unpack(bundle)
+            news = set(self.missing([chunk.hash for chunk in chunks]))
+            if news and len(news) < len(chunks):
+                bundle = pack([chunk for chunk in chunks if chunk.hash in news])
+            if news:
+                yield bundle, layout_of(bundle)
 
     def close(self) -> None:
         """Give the catalog back."""
@@ -214,6 +244,17 @@ class PackedStore(ABC):
         chunks = self.fetch(self.catalog.live_in(state.name))
         self._publish((bundle, layout_of(bundle)) for bundle in bundles_of(chunks))
         return 1
+
+
+def _by_bundle(
+    names: Sequence[bytes], located: Callable[[Sequence[bytes]], dict[bytes, Location]]
+) -> Iterable[list[Location]]:
+    """The places of the chunks, those of one bundle together, in the order in which they are first needed."""
+    places = located(names)
+    bundles: dict[int, list[Location]] = {}
+    for name in names:
+        bundles.setdefault(places[name].bundle, []).append(places[name])
+    return bundles.values()
 
 
 def _read_ahead(places: Sequence[Location]) -> dict[int, list[Location]]:

@@ -34,6 +34,12 @@ class ChunkStore(Protocol):
     def fetch(self, names: Sequence[bytes]) -> Iterator[Chunk]:
         """The chunks, in the order asked, each checked against its name. Raises ChunkMissing or ChunkDamaged."""
 
+    def fetch_bundles(self, names: Sequence[bytes], visible: Callable[[Sequence[bytes]], bool]) -> Iterator[bytes]:
+        """Bundles with the chunks and perhaps others, all of which ``visible`` allows; about in the order asked.
+
+        They are not checked here. Raises ChunkMissing or ChunkDamaged.
+        """
+
     def store(self, chunks: Iterable[Chunk]) -> None:
         """Keep the chunks; those held already are passed over. Returns when all of them are durable."""
 

@@ -7,11 +7,12 @@ given at once, without marks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
 
-from tallystick.core.fingerprints import EMPTY
+from tallystick.core.fingerprints import EMPTY, Fingerprint, dot_name, fingerprint_of
 from tallystick.core.join import edit
 from tallystick.core.merge import changed_fields
 from tallystick.core.values import mapping_hash
@@ -23,6 +24,7 @@ from tallystick.site.schema import Definition, Identity
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_INSERT = "INSERT INTO tally_managed(resource, key, content) VALUES (?, ?, ?)"
 
 
 def create_resource(ledger: Ledger, wire: str, parent: Tracked | None = None) -> Tracked:
@@ -49,7 +51,7 @@ def store(ledger: Ledger, tracked: Tracked, records: Iterable[tuple[str, Mapping
         if content is not None:
             written.append((tracked.number, key, _encoder.encode(dict(content))))
     ledger.engine.executemany("DELETE FROM tally_managed WHERE resource=? AND key=?", removed)
-    ledger.engine.executemany("INSERT INTO tally_managed(resource, key, content) VALUES (?, ?, ?)", written)
+    ledger.engine.executemany(_INSERT, written)
 
 
 def write(ledger: Ledger, tracked: Tracked, records: Sequence[tuple[str, Mapping[str, Any] | None]]) -> range:
@@ -58,29 +60,65 @@ def write(ledger: Ledger, tracked: Tracked, records: Sequence[tuple[str, Mapping
     Keys must differ. Call inside ``ledger.write()``. A record that does not exist is not deleted again: it gets a
     seq but no change.
     """
-    keys = [key for key, _ in records]
-    entries = tracked.rows.by_keys(keys)
-    before = contents(ledger, tracked, keys)
-    wholes = load_wholes(ledger, tracked, [key for key, entry in entries.items() if entry.flags & WHOLE])
+    entries = tracked.rows.by_keys([key for key, _ in records]) if tracked.seq else {}
     seqs = ledger.next_seqs(tracked, len(records))
+    numbered = list(zip(records, seqs, strict=True))
+    first = [(key, content, seq) for (key, content), seq in numbered if key not in entries and content is not None]
+    _write_first(ledger, tracked, first)
+    known = [(entries[key], content, seq) for (key, content), seq in numbered if key in entries]
+    _write_again(ledger, tracked, known)
+    return seqs
+
+
+def _write_first(ledger: Ledger, tracked: Tracked, records: Sequence[tuple[str, Mapping[str, Any], int]]) -> None:
+    """Write records that the ledger has never seen: set by set, some microseconds each."""
+    keys = [key for key, _, _ in records]
+    seqs = [seq for _, _, seq in records]
+    hashes = [mapping_hash(key, dict(content)) for key, content, _ in records]
+    ticks = ledger.next_ticks(tracked, len(records))
+    now, origin = ledger.now(), ledger.origin_number(ledger.origin)
+    stamps = [ledger.stamp_at(now) for _ in records]
+    rows = (
+        seqs,
+        keys,
+        repeat(None),
+        seqs,
+        repeat(origin),
+        ticks,
+        stamps,
+        hashes,
+        repeat(None),
+        repeat(0),
+        repeat(None),
+    )
+    tracked.rows.put(list(map(Entry._make, zip(*rows, strict=False))), ())
+    names = [dot_name(ledger.origin, tick) for tick in ticks]
+    ledger.count(tracked, fingerprint_of(keys, names, hashes), EMPTY)
+    number, encode = tracked.number, _encoder.encode
+    ledger.engine.executemany(_INSERT, [(number, key, encode(dict(content))) for key, content, _ in records])
+
+
+def _write_again(
+    ledger: Ledger, tracked: Tracked, records: Sequence[tuple[Entry, Mapping[str, Any] | None, int]]
+) -> None:
+    """Write records that the ledger knows, dead or alive."""
+    before = contents(ledger, tracked, [old.key for old, _, _ in records])
+    wholes = load_wholes(ledger, tracked, [old.key for old, _, _ in records if old.flags & WHOLE])
     made, replaced = [], []
-    added = removed = EMPTY
-    for (key, content), seq in zip(records, seqs, strict=True):
-        old = entries.get(key)
-        if old is None and content is None:
-            continue
+    added: Fingerprint = EMPTY
+    removed: Fingerprint = EMPTY
+    for old, content, seq in records:
+        key = old.key
         entry, whole = _changed(ledger, tracked, key, content, old, before.get(key), wholes.get(key), seq)
-        if old is not None:
-            replaced.append(old.seq)
-            removed = removed.added(terms(ledger, old, wholes.get(key)))
+        replaced.append(old.seq)
+        removed = removed.added(terms(ledger, old, wholes.get(key)))
         if whole is not None or key in wholes:
             save_whole(ledger, tracked, key, whole)
         made.append(entry)
         added = added.added(terms(ledger, entry, whole))
     tracked.rows.put(made, replaced)
     ledger.count(tracked, added, removed)
-    store(ledger, tracked, records)
-    return seqs
+    store(ledger, tracked, [(old.key, content) for old, content, _ in records])
 
 
 def _changed(
@@ -88,24 +126,23 @@ def _changed(
     tracked: Tracked,
     key: str,
     content: Mapping[str, Any] | None,
-    old: Entry | None,
+    old: Entry,
     before: Mapping[str, Any] | None,
     whole: Any,
     seq: int,
 ) -> tuple[Entry, Any]:
     digest = NO_CONTENT if content is None else mapping_hash(key, dict(content))
-    if old is not None and old.hash == digest and bool(old.flags & DELETED) == (content is None):
+    if old.hash == digest and bool(old.flags & DELETED) == (content is None):
         return old._replace(seq=seq), whole
     (tick,) = ledger.next_ticks(tracked, 1)
-    record_before = None if old is None else held(ledger, old, before, whole)
+    record_before = held(ledger, old, before, whole)
     record = edit(
-        None if record_before is None else record_before.record,
+        record_before.record,
         (ledger.origin, tick),
         ledger.stamp_at(ledger.now()),
         digest,
         content,
-        shown_past=None if record_before is None else record_before.shown_past,
+        shown_past=record_before.shown_past,
         changed=None if before is None or content is None else changed_fields(before, content),
     )
-    born = seq if old is None else old.born_seq
-    return make_entry(ledger, key, seq, born, Kept(record, record.versions[-1:], digest, None))
+    return make_entry(ledger, key, seq, old.born_seq, Kept(record, record.versions[-1:], digest, None))

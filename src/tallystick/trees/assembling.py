@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tallystick.trees.listing import NO_DIGEST, VALUE_BYTES, Entry, Listing, Mark
 from tallystick.trees.merging import Side
 from tallystick.trees.names import POSIX, Volume, hidden_names
-from tallystick.trees.nodes import UNKNOWN, Directory, Kind, Leaf, Node, children_of, joined
+from tallystick.trees.nodes import EXPIRED, UNKNOWN, Directory, Kind, Leaf, Node, children_of, joined
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
 from tallystick.trees.state import BaseRow
@@ -120,6 +120,8 @@ class Forest:
         inner = joined(path, entry.name)
         if entry.mark == Mark.UNKNOWN or inner in self.sources[side].unknown:
             return UNKNOWN
+        if entry.mark == Mark.EXPIRED:
+            return EXPIRED
         if entry.mark != Mark.DIRECTORY:
             return leaf_of(entry)
         found = self._lazy(side, inner, entry.permissions)

@@ -58,6 +58,11 @@ class DirectoryEnd:
         """Paths that the last scan could not look at."""
         return frozenset(self.found.unknown)
 
+    @property
+    def token(self) -> str:
+        """Nothing: a directory is scanned."""
+        return ""
+
     def identity(self) -> str:
         """Volume and inode of the root."""
         return self.mount.identity()

@@ -50,6 +50,10 @@ class TreeEnd(Contents, Protocol):
     def unknown(self) -> frozenset[str]:
         """Paths that the last refresh could not look at."""
 
+    @property
+    def token(self) -> str:
+        """What its listings stand for by now, so that the next refresh may ask for what is newer; "" when scanned."""
+
     def identity(self) -> str:
         """What tells this tree from another one that stands in its place by now. Raises RootMissing (G3)."""
 

@@ -37,6 +37,8 @@ class Mark:
     DIRECTORY = 3
     INVISIBLE = 4
     UNKNOWN = 5
+    EXPIRED = 6
+    """A recycle rule took it at the store: nobody deleted it (spec contexts R3)."""
 
 
 class Entry(NamedTuple):
@@ -133,7 +135,7 @@ class Listing:
     @property
     def plain(self) -> bool:
         """True when everything that is listed is a file, link or directory that can be seen and read."""
-        return not {Mark.INVISIBLE, Mark.UNKNOWN} & set(self.values[::VALUE_BYTES])
+        return not {Mark.INVISIBLE, Mark.UNKNOWN, Mark.EXPIRED} & set(self.values[::VALUE_BYTES])
 
     @property
     def size(self) -> int:

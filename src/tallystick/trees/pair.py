@@ -389,6 +389,9 @@ class _Run:
                 self._remember_listing(side, path)
         self._remember_base("", found.base, after, forest)
         self._remember_unsettled(found, after)
+        for side, end in self.ends.items():
+            if end.token and end.token != self.noted[side].token():
+                self.changes.note_token(self.stored[side], end.token)
         if self.changes != Changes():
             self.state.remember(self.changes)
 

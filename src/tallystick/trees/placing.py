@@ -115,7 +115,7 @@ def place(
     return placer.outcome
 
 
-def _steps(action: Action, moved_into: Collection[str]) -> Iterator[Step]:
+def steps_of(action: Action, moved_into: Collection[str]) -> Iterator[Step]:
     """The steps of an action; directories that renamed files move into are taken apart, so that these can be linked."""
     if action.verb is Verb.MAKE:
         yield Step(action.path, None, "", action)
@@ -202,7 +202,7 @@ class _Placer:
         """Everything that is to be placed, parents first."""
         moved_into = {path.rpartition("/")[0] for path in self.orders.moves}
         for action in actions:
-            yield from _steps(action, moved_into)
+            yield from steps_of(action, moved_into)
 
     # Building --------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,9 @@ class Noted(Protocol):
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory; None when it was never listed."""
 
+    def token(self) -> str:
+        """The token of the end when this was noted; "" when everything has to be looked at."""
+
 
 @dataclass(slots=True)
 class Scan:

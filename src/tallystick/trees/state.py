@@ -85,6 +85,10 @@ class Changes:
     settled: set[str] = field(default_factory=set)
     meta: dict[str, str | None] = field(default_factory=dict)
 
+    def note_token(self, side: Side, token: str) -> None:
+        """Remember what the listings of a side stand for."""
+        self.meta[f"token:{_SIDES[side]}"] = token
+
 
 class State:
     """The memory of one pair. One run at a time holds it; reading works from forked processes too."""
@@ -271,6 +275,10 @@ class NotedSide:
             )
             self._signatures = {os.fsdecode(path): (names, stats) for path, names, stats in rows}
         return self._signatures.get(path)
+
+    def token(self) -> str:
+        """The token of the end when this was noted."""
+        return "" if self.afresh else self._state.meta(f"token:{self._side}") or ""
 
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory."""

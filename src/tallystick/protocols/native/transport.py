@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import NamedTuple, Protocol
@@ -21,12 +21,15 @@ PIECE = 256 * 1024
 
 
 class Request(NamedTuple):
-    """A request: ``path`` is absolute and has the query; ``body`` is whole."""
+    """A request: ``path`` is absolute and has the query.
+
+    ``body`` is whole, or the pieces of a stream, which goes out once, over a connection of its own.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes | Iterable[bytes] = b""
 
 
 class Reply(Protocol):
@@ -79,7 +82,7 @@ class HTTPTransport:
 
     def send(self, request: Request) -> Reply:
         """See ``Transport.send``. A kept connection that the peer has closed meanwhile is replaced once."""
-        connection = self._kept()
+        connection = self._kept() if isinstance(request.body, bytes) else None
         if connection is not None:
             try:
                 return self._attempt(connection, request)
@@ -116,7 +119,9 @@ class HTTPTransport:
     def _attempt(self, connection: http.client.HTTPConnection, request: Request) -> Reply:
         fresh = connection.sock is None
         try:
-            connection.request(request.method, request.path, request.body or None, dict(request.headers))
+            streamed = not isinstance(request.body, bytes)
+            body = request.body or None if isinstance(request.body, bytes) else self._counted(request.body)
+            connection.request(request.method, request.path, body, dict(request.headers), encode_chunked=streamed)
             response = connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionError) as error:
             connection.close()
@@ -136,8 +141,13 @@ class HTTPTransport:
             connection.close()
             raise PeerUnreachable(f"{self.name} cannot be reached: {error}") from error
         self.traffic.requests += 1
-        self.traffic.sent += len(request.body)
+        self.traffic.sent += len(request.body) if isinstance(request.body, bytes) else 0
         return _HTTPReply(self, connection, response)
+
+    def _counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.traffic.sent += len(piece)
+            yield piece
 
     def keep(self, connection: http.client.HTTPConnection) -> None:
         """Take back a connection whose answer was read to its end."""

@@ -59,10 +59,10 @@ class SQLiteRows:
             return self._joined(where, parameters)
         rows = self.engine.query(f"SELECT {_ENTRY} FROM tally_record r {where}", parameters)
         entries = [Entry._make(row) for row in rows]
-        if dead:
+        if dead or self.managed:
             return [(entry, None) for entry in entries]
         addresses = [address_of(self.definition, entry.key, entry.local) for entry in entries if not entry.flags & 1]
-        found = {} if self.managed else self.values(addresses)
+        found = self.values(addresses)
         return [
             (entry, None if entry.flags & 1 else found.get(address_of(self.definition, entry.key, entry.local)))
             for entry in entries

@@ -1,0 +1,26 @@
+"""One level of a context as listings show it (spec contexts A.2, ``list_files``)."""
+
+from __future__ import annotations
+
+from tallystick.contexts.host import Folder, Listed
+from tallystick.contexts.shelf import Shelf
+
+
+def folder_of(shelf: Shelf, key: str, start: int, most: int) -> Folder:
+    """Entries of the level below ``key``, from position ``start``; an absent folder is an empty one.
+
+    Subtrees are skipped by their keys, so the cost is that of the level.
+    """
+    found: list[Listed] = []
+    start_length = len(key) + 1
+    after = ""
+    while page := shelf.below(key, after, 1000):
+        for inner, entry in page:
+            after = inner
+            name, slash, _ = inner[start_length:].partition("/")
+            if slash:  # past everything below that directory
+                after = f"{key}/{name}/\U0010ffff"
+                break
+            found.append(Listed(inner, entry.kind, entry.size, entry.created, entry.changed))
+    found.sort(key=lambda item: item.key)
+    return Folder(found[start : start + most], len(found))

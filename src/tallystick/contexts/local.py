@@ -1,0 +1,241 @@
+"""The contexts of a site on this machine: the port over its ledger and its content store (spec contexts A.2, B.10)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from tallystick.content.bundles import layout_of
+from tallystick.content.packed import PackedStore
+from tallystick.content.problems import ChunkMissing
+from tallystick.contexts import publishing, sweeping
+from tallystick.contexts.entries import Change, FileEntry, check_key
+from tallystick.contexts.folders import folder_of
+from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
+from tallystick.contexts.problems import ContextNotFound, NameExists
+from tallystick.contexts.shelf import Shelf, resource_name, shelf_of, shelves
+from tallystick.contexts.storing import store_of
+from tallystick.contexts.tables import ROOM, STEPS
+from tallystick.errors import ConfigurationError, TallystickError, UsageError
+from tallystick.site import managed
+from tallystick.site.ledger import Ledger
+
+MAX_NAME = 200
+PAGE = 5000
+"""Entries in one page of a manifest."""
+
+
+class LocalHost:
+    """See ``ContextHost``. ``signer`` makes the URLs of a served site: (context, key, method) -> URL and its end."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        title: str,
+        store: PackedStore | None = None,
+        signer: Callable[[str, str, str], SignedURL] | None = None,
+    ) -> None:
+        ledger.require(ROOM, STEPS)
+        self.ledger = ledger
+        self.title = title
+        self.signer = signer
+        self._store = store
+
+    @property
+    def store(self) -> PackedStore:
+        """The content store, opened when it is first needed."""
+        if self._store is None:
+            self._store = store_of(self.ledger)
+        return self._store
+
+    def close(self) -> None:
+        """Close the content store; the ledger is the caller's."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    # Contexts ---------------------------------------------------------------------------------------------------------
+
+    def contexts(self) -> list[ContextInfo]:
+        return [shelf.info() for shelf in shelves(self.ledger)]
+
+    def find(self, name: str) -> ContextInfo:
+        return self._shelf(name).info()
+
+    def create(self, name: str, quota_bytes: int | None = None, quota_files: int | None = None) -> ContextInfo:
+        check_name(name)
+        with self.ledger.write():
+            try:
+                found = shelf_of(self.ledger, name)
+            except ContextNotFound:
+                self._insert(name)
+                found = shelf_of(self.ledger, name)
+            for column, value in (("quota_bytes", quota_bytes), ("quota_files", quota_files)):
+                if value is not None:
+                    self.ledger.engine.execute(f"UPDATE tally_context SET {column}=? WHERE id=?", (value, found.id))
+            return shelf_of(self.ledger, found.id).info()
+
+    def _insert(self, name: str) -> None:
+        identifier = f"ctx-{secrets.token_hex(12)}"
+        now = self.ledger.now()
+        managed.create_resource(self.ledger, resource_name(identifier))
+        self.ledger.engine.execute(
+            "INSERT INTO tally_context(id, name, created, used) VALUES (?, ?, ?, ?)", (identifier, name, now, now)
+        )
+
+    def rename(self, identifier: str, name: str) -> ContextInfo:
+        check_name(name)
+        with self.ledger.write():
+            shelf = shelf_of(self.ledger, identifier)
+            taken = self.ledger.engine.query("SELECT 1 FROM tally_context WHERE name=? AND id<>?", (name, shelf.id))
+            if taken:
+                raise NameExists(f"[NameExists] another context is called {name!r}")
+            self.ledger.engine.execute("UPDATE tally_context SET name=? WHERE id=?", (name, shelf.id))
+            return shelf_of(self.ledger, shelf.id).info()
+
+    def delete(self, identifier: str) -> None:
+        with self.ledger.write():
+            shelf = shelf_of(self.ledger, identifier)
+            number = shelf.resource.number
+            for table in ("context_chunk", "staged", "history", "expired"):
+                self.ledger.engine.execute(f"DELETE FROM tally_{table} WHERE context=?", (number,))
+            self.ledger.engine.execute("DELETE FROM tally_context WHERE id=?", (shelf.id,))
+            self.ledger.remove_resource(shelf.resource)
+
+    def clear(self, identifier: str) -> None:
+        with self.ledger.write():
+            shelf = shelf_of(self.ledger, identifier)
+            changes: list[Change] = [(key, None) for page in shelf.everything() for key, _ in page]
+            publishing.publish(shelf, publishing.ANY, changes)
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    def manifest(self, identifier: str, since: str = "", prefix: str = "") -> Manifest:
+        shelf = self._shelf(identifier)
+        version = shelf.version
+        if since == version:
+            return Manifest(version, False, iter(()))
+        seq = shelf.seq_of(since) if since else 0
+        pages = self._changed(shelf, seq, prefix) if seq else self._whole(shelf, prefix)
+        return Manifest(version, not seq, pages)
+
+    def _whole(self, shelf: Shelf, prefix: str) -> Iterator[Sequence[Change]]:
+        expired = sweeping.expired(shelf)
+        if expired:
+            yield [(key, entry) for key, entry in expired if _is_below(key, prefix)]
+        for page in shelf.everything(prefix):
+            yield [(key, _light(entry)) for key, entry in page]
+
+    def _changed(self, shelf: Shelf, seq: int, prefix: str) -> Iterator[Sequence[Change]]:
+        tracked = shelf.resource
+        until, expired = tracked.seq, dict(sweeping.expired(shelf))
+        while batch := tracked.rows.after(seq, until, PAGE):
+            keys = [entry.key for entry, _ in batch if _is_below(entry.key, prefix)]
+            there = shelf.entries(keys)
+            yield [(key, _light(there[key]) if key in there else expired.get(key)) for key in keys]
+            seq = batch[-1][0].seq
+
+    def entries(self, identifier: str, keys: Sequence[str]) -> Mapping[str, FileEntry]:
+        return self._shelf(identifier).entries(keys)
+
+    def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
+        return folder_of(self._shelf(identifier), key, start, most)
+
+    # Chunks -----------------------------------------------------------------------------------------------------------
+
+    def missing(self, identifier: str, hashes: Sequence[bytes]) -> list[bytes]:
+        held = self._shelf(identifier).lengths(hashes)
+        return [name for name in dict.fromkeys(hashes) if name not in held]
+
+    def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
+        shelf = self._shelf(identifier)
+        arriving = _Arriving(bundles)
+        self.store.store_bundles(arriving)
+        if arriving.chunks:
+            with self.ledger.write():
+                shelf.hold(arriving.chunks)
+        if arriving.problem is not None:
+            raise arriving.problem
+
+    def fetch(self, identifier: str, hashes: Sequence[bytes]) -> Iterator[bytes]:
+        shelf = self._shelf(identifier)
+        held = shelf.lengths(hashes)
+        for name in hashes:
+            if name not in held:
+                raise ChunkMissing(name)
+        return self.store.fetch_bundles(hashes, lambda names: len(shelf.lengths(names)) == len(set(names)))
+
+    # Writing ----------------------------------------------------------------------------------------------------------
+
+    def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
+        with self.ledger.write():
+            publishing.stage(shelf_of(self.ledger, identifier), run, page, changes)
+
+    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "") -> str:
+        with self.ledger.write():
+            return publishing.publish(shelf_of(self.ledger, identifier), expected, changes, run)
+
+    # Rules and URLs ---------------------------------------------------------------------------------------------------
+
+    def rules(self, identifier: str) -> Mapping[str, list[Rule]]:
+        return shelf_of(self.ledger, identifier).rules
+
+    def set_rules(self, identifier: str, prefix: str, rules: Sequence[Rule]) -> None:
+        sweeping.check_rules(prefix, rules)
+        with self.ledger.write():
+            shelf = shelf_of(self.ledger, identifier)
+            known = {**shelf.rules, prefix: list(rules)}
+            text = msgspec.json.encode({path: found for path, found in known.items() if found}).decode()
+            self.ledger.engine.execute("UPDATE tally_context SET rules=? WHERE id=?", (text, shelf.id))
+
+    def signed_url(self, identifier: str, key: str, method: str) -> SignedURL:
+        if self.signer is None:
+            raise ConfigurationError(
+                "URLs are made by a served site", hint="serve it with: tallystick serve SITE, and ask it by its URL"
+            )
+        return self.signer(shelf_of(self.ledger, identifier).id, check_key(key), method)
+
+    def _shelf(self, name: str) -> Shelf:
+        """A context as readers may see it: without what has expired (R2)."""
+        self.ledger.load()
+        shelf = shelf_of(self.ledger, name)
+        if shelf.rules_text and sweeping.is_due(shelf):
+            with self.ledger.write():
+                sweeping.expire(shelf_of(self.ledger, name))
+            shelf = shelf_of(self.ledger, name)
+        return shelf
+
+
+class _Arriving:
+    """Bundles on their way into a store, with note taken of their chunks; ends early where their source fails."""
+
+    def __init__(self, bundles: Iterable[bytes]) -> None:
+        self._bundles = bundles
+        self.chunks: dict[bytes, int] = {}
+        self.problem: TallystickError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for bundle in self._bundles:
+                yield bundle
+                # Asked for the next one: this one was checked and taken.
+                self.chunks.update((entry.hash, entry.length) for entry in layout_of(bundle).entries)
+        except TallystickError as problem:
+            self.problem = problem
+
+
+def check_name(name: str) -> str:
+    """The name of a context, if it can be one; raises UsageError."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or "/" in name or name in (".", ".."):
+        raise UsageError(f"{name[:80]!r} cannot name a context", hint="use printable characters without '/'")
+    return name
+
+
+def _light(entry: FileEntry) -> FileEntry:
+    return msgspec.structs.replace(entry, chunks=b"") if entry.chunks else entry
+
+
+def _is_below(key: str, prefix: str) -> bool:
+    return not prefix or key == prefix or key.startswith(f"{prefix}/")

@@ -1,0 +1,151 @@
+"""One context as a site keeps it: its row, its managed resource, its chunks (DESIGN.md 4.10).
+
+Functions here run inside transactions of the caller and decide nothing: ``publishing`` and ``local`` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from tallystick.contexts.entries import FileEntry, entry_of
+from tallystick.contexts.host import ContextInfo, Rule
+from tallystick.contexts.problems import ContextNotFound
+from tallystick.site.ledger import Ledger, Tracked
+
+_COLUMNS = "id, name, created, used, files, bytes, quota_files, quota_bytes, rules"
+_rules = msgspec.json.Decoder(dict[str, list[Rule]])
+
+
+@dataclass(slots=True)
+class Shelf:
+    """One context: the columns of its row, and the ledger that keeps its records."""
+
+    ledger: Ledger
+    id: str
+    name: str
+    created: int
+    used: int
+    files: int
+    size: int
+    quota_files: int | None
+    quota_bytes: int | None
+    rules_text: str
+
+    @property
+    def resource(self) -> Tracked:
+        """The managed resource of its records, counters loaded."""
+        return self.ledger.resource(resource_name(self.id))
+
+    @property
+    def rules(self) -> dict[str, list[Rule]]:
+        """The recycle rules by prefix."""
+        return _rules.decode(self.rules_text) if self.rules_text else {}
+
+    @property
+    def version(self) -> str:
+        """The token of its manifest: it changes with every publication, and with the site's incarnation."""
+        return f"{self.ledger.incarnation:x}.{self.resource.seq:x}"
+
+    def seq_of(self, version: str) -> int:
+        """The seq that a token stands for; 0 when it is of another history, or reaches behind what is remembered."""
+        incarnation, _, seq = version.partition(".")
+        try:
+            known = int(seq, 16) if int(incarnation, 16) == self.ledger.incarnation else 0
+        except ValueError:
+            return 0
+        return known if self.resource.horizon <= known <= self.resource.seq else 0
+
+    def info(self) -> ContextInfo:
+        """What others are told of it."""
+        return ContextInfo(
+            self.id,
+            self.name,
+            self.version,
+            self.created,
+            self.used,
+            self.files,
+            self.size,
+            quota_files=self.quota_files,
+            quota_bytes=self.quota_bytes,
+        )
+
+    # Entries ----------------------------------------------------------------------------------------------------------
+
+    def entries(self, keys: Sequence[str]) -> dict[str, FileEntry]:
+        """The entries of the keys that are there."""
+        rows = self.ledger.engine.query_in(
+            f"SELECT key, content FROM tally_managed WHERE resource={self.resource.number} AND key IN (*)", (), keys
+        )
+        return {key: entry_of(content) for key, content in rows}
+
+    def below(self, prefix: str, after: str = "", limit: int = 5000) -> list[tuple[str, FileEntry]]:
+        """Up to ``limit`` entries below a key, in order, beyond ``after``."""
+        start = max(after, f"{prefix}/")
+        comparison = ">" if start == after else ">="
+        rows = self.ledger.engine.query(
+            f"SELECT key, content FROM tally_managed WHERE resource=? AND key{comparison}? AND key<? "
+            "ORDER BY key LIMIT ?",
+            (self.resource.number, start, f"{prefix}0", limit),
+        )
+        return [(key, entry_of(content)) for key, content in rows]
+
+    def everything(self, prefix: str = "") -> Iterator[Sequence[tuple[str, FileEntry]]]:
+        """All entries below a key, page by page, in order."""
+        after = ""
+        while page := self.below(prefix, after):
+            yield page
+            after = page[-1][0]
+
+    # Chunks -----------------------------------------------------------------------------------------------------------
+
+    def lengths(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The bytes of each of the chunks that this context holds."""
+        rows = self.ledger.engine.query_in(
+            f"SELECT hash, length FROM tally_context_chunk WHERE context={self.resource.number} AND hash IN (*)",
+            (),
+            hashes,
+        )
+        return {bytes(name): length for name, length in rows}
+
+    def hold(self, chunks: Mapping[bytes, int]) -> None:
+        """Let the context see chunks (hash -> bytes) that are stored by now."""
+        known = self.lengths(list(chunks))
+        now, number = self.ledger.now(), self.resource.number
+        rows = ((number, name, length, now) for name, length in sorted(chunks.items()) if name not in known)
+        self.ledger.engine.executemany(
+            "INSERT INTO tally_context_chunk(context, hash, length, at) VALUES (?, ?, ?, ?)", rows
+        )
+        again = [(now, number, name) for name in known]
+        self.ledger.engine.executemany("UPDATE tally_context_chunk SET at=? WHERE context=? AND hash=?", again)
+
+
+def resource_name(identifier: str) -> str:
+    """The wire name of a context's resource."""
+    return f"contexts/{identifier}"
+
+
+def shelves(ledger: Ledger) -> list[Shelf]:
+    """All contexts of a site, by creation, then identifier."""
+    rows = ledger.engine.query(f"SELECT {_COLUMNS} FROM tally_context ORDER BY created, id")
+    return [Shelf(ledger, *row) for row in rows]
+
+
+def shelf_of(ledger: Ledger, name: str) -> Shelf:
+    """The context of this name or, failing that, this identifier. Raises ContextNotFound."""
+    rows = ledger.engine.query(f"SELECT {_COLUMNS} FROM tally_context WHERE name=? OR id=?", (name, name))
+    for row in sorted(rows, key=lambda row: row[1] != name):
+        return Shelf(ledger, *row)
+    raise ContextNotFound.of(name)
+
+
+def live_chunks(ledger: Ledger) -> Iterable[bytes]:
+    """Every chunk that some context holds."""
+    after = b""
+    while rows := ledger.engine.query(
+        "SELECT DISTINCT hash FROM tally_context_chunk WHERE hash>? ORDER BY hash LIMIT 10000", (after,)
+    ):
+        yield from (bytes(name) for (name,) in rows)
+        after = bytes(rows[-1][0])

@@ -1,0 +1,136 @@
+"""What a context forgets: expired files, old history, chunks that nothing refers to (spec contexts R1-R6, X3, S5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tallystick.content.packed import PackedStore
+from tallystick.content.store import GRACE_NS, Collected
+from tallystick.contexts.choices import Lifecycle
+from tallystick.contexts.entries import DIRECTORY, FileEntry, check_key, entry_of
+from tallystick.contexts.host import Rule
+from tallystick.contexts.recycling import RecycleRule, Rules, expired_keys
+from tallystick.contexts.shelf import Shelf, live_chunks, shelves
+from tallystick.errors import ValueRejected
+from tallystick.site import managed
+from tallystick.site.ledger import Ledger
+
+EXPIRED = 4
+"""The kind of an entry that a recycle rule took: it was not deleted by anybody (R3)."""
+
+HISTORY_DAYS = 30
+"""How long replaced and removed files stay (X3)."""
+
+MILLION = 1_000_000
+DAY_MS = 86_400_000
+
+
+class Swept(NamedTuple):
+    """What a sweep did: files expired, history entries and chunks forgotten, and what the store gave back."""
+
+    expired: int
+    forgotten: int
+    chunks: int
+    collected: Collected
+
+
+def check_rules(prefix: str, rules: Iterable[Rule]) -> None:
+    """Raise ValueRejected for rules that cannot be."""
+    for path in (prefix, *(rule.path for rule in rules)):
+        if path:
+            check_key(path)
+    for rule in rules:
+        if rule.lifecycle not in {choice.value for choice in Lifecycle}:
+            known = ", ".join(choice.value for choice in Lifecycle)
+            raise ValueRejected(f"there is no lifecycle {rule.lifecycle[:60]!r}", hint=f"use one of: {known}")
+
+
+def rules_of(shelf: Shelf) -> Rules:
+    """The recycle rules of a context."""
+    return {
+        prefix: tuple(RecycleRule(rule.path, Lifecycle(rule.lifecycle)) for rule in rules)
+        for prefix, rules in shelf.rules.items()
+    }
+
+
+def is_due(shelf: Shelf) -> bool:
+    """True when something has expired by now that is still there."""
+    return bool(_due(shelf))
+
+
+def _due(shelf: Shelf) -> set[str]:
+    rules = rules_of(shelf)
+    if all(rule.lifecycle.days is None for group in rules.values() for rule in group):
+        return set()
+    files: dict[str, int] = {}
+    directories: list[str] = []
+    for page in shelf.everything():
+        files.update((key, entry.changed * MILLION) for key, entry in page if entry.kind != DIRECTORY)
+        directories += [key for key, entry in page if entry.kind == DIRECTORY]
+    return expired_keys(files, directories, shelf.ledger.now() * MILLION, rules)
+
+
+def expire(shelf: Shelf) -> int:
+    """Remove what has expired, from history too (R6); within a write transaction. Returns how many keys went."""
+    due = sorted(_due(shelf))
+    if not due:
+        return 0
+    engine, number = shelf.ledger.engine, shelf.resource.number
+    gone = list(shelf.entries(due).values())
+    managed.write(shelf.ledger, shelf.resource, [(key, None) for key in due])
+    engine.executemany("DELETE FROM tally_history WHERE context=? AND key=?", [(number, key) for key in due])
+    engine.executemany("DELETE FROM tally_expired WHERE context=? AND key=?", [(number, key) for key in due])
+    now = shelf.ledger.now()
+    engine.executemany(
+        "INSERT INTO tally_expired(context, key, at) VALUES (?, ?, ?)", [(number, key, now) for key in due]
+    )
+    shelf.files -= sum(entry.kind != DIRECTORY for entry in gone)
+    shelf.size -= sum(entry.size for entry in gone)
+    engine.execute("UPDATE tally_context SET files=?, bytes=? WHERE id=?", (shelf.files, shelf.size, shelf.id))
+    return len(due)
+
+
+def expired(shelf: Shelf) -> Sequence[tuple[str, FileEntry]]:
+    """The keys that rules took and nobody has written again."""
+    rows = shelf.ledger.engine.query("SELECT key FROM tally_expired WHERE context=?", (shelf.resource.number,))
+    keys = [key for (key,) in rows]
+    there = shelf.entries(keys) if keys else {}
+    return [(key, FileEntry(EXPIRED, 0)) for key in keys if key not in there]
+
+
+def sweep(ledger: Ledger, store: PackedStore, history_days: float = HISTORY_DAYS, grace_ns: int = GRACE_NS) -> Swept:
+    """Forget what may be forgotten in all contexts of a site. May run at any time, beside everything else."""
+    count = forgotten = chunks = 0
+    with ledger.write():
+        now = ledger.now()
+        before = now - int(history_days * DAY_MS)
+        ((forgotten,),) = ledger.engine.query("SELECT count(*) FROM tally_history WHERE at<?", (before,))
+        ledger.engine.execute("DELETE FROM tally_history WHERE at<?", (before,))
+        ledger.engine.execute("DELETE FROM tally_expired WHERE at<?", (now - 360 * DAY_MS,))
+        ledger.engine.execute("DELETE FROM tally_staged WHERE at<?", (now - grace_ns // MILLION,))
+        for shelf in shelves(ledger):
+            count += expire(shelf)
+            chunks += _forget_chunks(shelf, now - grace_ns // MILLION)
+    collected = store.collect(lambda: live_chunks(ledger), store.clock())
+    return Swept(count, int(forgotten), chunks, collected)
+
+
+def _forget_chunks(shelf: Shelf, before: int) -> int:
+    """Chunks that no entry and no history refers to, and that no upload can be about to refer to, are seen no more."""
+    engine, number = shelf.ledger.engine, shelf.resource.number
+    known = {
+        bytes(name)
+        for (name,) in engine.query("SELECT hash FROM tally_context_chunk WHERE context=? AND at<?", (number, before))
+    }
+    if not known:
+        return 0
+    for page in shelf.everything():
+        for _, entry in page:
+            known.difference_update(entry.hashes)
+    for (content,) in engine.query("SELECT content FROM tally_history WHERE context=?", (number,)):
+        known.difference_update(entry_of(content).hashes)
+    engine.executemany(
+        "DELETE FROM tally_context_chunk WHERE context=? AND hash=?", [(number, name) for name in sorted(known)]
+    )
+    return len(known)

@@ -1,0 +1,30 @@
+"""The tables of contexts beside the ledger of a site (DESIGN.md 4.10).
+
+``tally_context``: one row a context; its records are those of the managed resource ``contexts/<id>``.
+``tally_context_chunk``: the chunks that a context holds or has been sent: it sees no others.
+``tally_staged``: pages of an upload that is not published yet. ``tally_history``: what was replaced or removed.
+``tally_expired``: keys that recycle rules took.
+"""
+
+from __future__ import annotations
+
+STEPS = (
+    (
+        "CREATE TABLE tally_context (id {text} PRIMARY KEY, name {text} NOT NULL UNIQUE, created {int} NOT NULL, "
+        "used {int} NOT NULL, files {int} NOT NULL DEFAULT 0, bytes {int} NOT NULL DEFAULT 0, "
+        "quota_files {int}, quota_bytes {int}, rules {text} NOT NULL DEFAULT '')",
+        "CREATE TABLE tally_context_chunk (context {int} NOT NULL, hash {blob} NOT NULL, length {int} NOT NULL, "
+        "at {int} NOT NULL, PRIMARY KEY (context, hash))",
+        "CREATE TABLE tally_staged (context {int} NOT NULL, run {text} NOT NULL, page {int} NOT NULL, "
+        "at {int} NOT NULL, body {blob} NOT NULL, PRIMARY KEY (context, run, page))",
+        "CREATE TABLE tally_history (context {int} NOT NULL, version {int} NOT NULL, key {text} NOT NULL, "
+        "at {int} NOT NULL, content {blob} NOT NULL, PRIMARY KEY (context, version, key))",
+        "CREATE INDEX tally_history_key ON tally_history (context, key)",
+        "CREATE INDEX tally_history_at ON tally_history (at)",
+        "CREATE TABLE tally_expired (context {int} NOT NULL, key {text} NOT NULL, at {int} NOT NULL, "
+        "PRIMARY KEY (context, key))",
+    ),
+)
+"""Formats of the tables, for ``Ledger.require``."""
+
+ROOM = "contexts"
