@@ -321,6 +321,10 @@ class PostgreSQLSession:
             else:
                 return
 
+    def beside(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A further connection to the same database, which the caller closes. Raises StorageError."""
+        return driver.connect(self._target)
+
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._closed = True

@@ -1,0 +1,1 @@
+"""Change streams: importers, deliveries, live notifications and the hints that wake them (docs/streams.md)."""
