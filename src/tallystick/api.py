@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from tallystick.core.pages import Tally
@@ -37,6 +37,9 @@ from tallystick.sync.agreement import Plan, Report, agree
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Replica
 from tallystick.sync.verification import Verdict, repair, verify
+
+if TYPE_CHECKING:
+    from tallystick.protocols.bundle.exchange import Ask, BundleExchange
 
 __all__ = ["Change", "Resource", "Site", "end", "open"]
 
@@ -70,13 +73,25 @@ def open(url: str | os.PathLike[str], *, create: bool = False) -> Site:
     return Site(LocalReplica.open(_engine(text, create), _shown(text)))
 
 
-def end(url: str | os.PathLike[str], *, create: bool = False, password: str | None = None) -> Replica:
-    """Open anything that can be named in ``sync A B`` as a replica.
+def end(
+    url: str | os.PathLike[str],
+    *,
+    create: bool = False,
+    password: str | None = None,
+    trust: Sequence[str] = (),
+    ask: Ask | None = None,
+) -> Replica | BundleExchange:
+    """Open anything that can be named in ``sync A B``.
 
-    SQLite paths and URLs, ``postgresql://``, and served sites by ``http(s)://``. ``password`` is for the user named
-    in a served site's URL. Raises ConfigurationError for what cannot be an end.
+    SQLite paths and URLs, ``postgresql://``, and served sites by ``http(s)://`` are replicas; ``files+dir:PATH`` is a
+    directory of bundles. ``password`` is for the user named in a served site's URL; ``trust`` are fingerprints of
+    sites whose bundles are taken, ``ask`` is asked about others. Raises ConfigurationError for what cannot be an end.
     """
     text = os.fspath(url)
+    if text.startswith("files+dir:"):
+        from tallystick.jobs.bundles import exchange
+
+        return exchange(text, trust, ask)
     if text.startswith(("http://", "https://")):
         from tallystick.protocols.native.replica import RemoteReplica
 
@@ -189,7 +204,7 @@ class Site:
 
     def sync(
         self,
-        other: Site | Replica | str | os.PathLike[str],
+        other: Site | Replica | BundleExchange | str | os.PathLike[str],
         plan: Plan | None = None,
         *,
         onconflict: OnConflict | None = None,
@@ -344,28 +359,56 @@ class Resource:
         return self.site.changes(state, self.wire, max_changes=max_changes)
 
 
-def logged_agree(a: Replica, b: Replica, plan: Plan) -> Report:
+def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
     """``agree``, noted in the run log of every local end when something moved, waits or went wrong."""
     try:
-        report = agree(a, b, plan)
+        report = _agreed(a, b, plan)
     except TallystickError as error:
         _log(a, b, plan.run, runs.ERROR, {"error": str(error)})
         raise
-    if report.records or report.held or report.tracked:
-        outcome = runs.WARNING if report.waiting or report.held else runs.SUCCESS
+    if report.records or report.held or report.tracked or report.refused:
+        outcome = runs.WARNING if report.waiting or report.held or report.refused else runs.SUCCESS
         tallies = {
             side: {wire: _counts(tally) for wire, tally in found.items()}
             for side, found in (("pushed", report.pushed), ("pulled", report.pulled))
         }
-        _log(a, b, report.run, outcome, {**tallies, "records": report.records, "held": report.held})
+        told = {name: found for name in ("notes", "refused") if (found := getattr(report, name))}
+        _log(a, b, report.run, outcome, {**tallies, "records": report.records, "held": report.held, **told})
     return report
+
+
+def _agreed(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
+    """A directory cannot be asked, so the engine between two ends that answer has nothing to do there."""
+    if is_replica(a) and is_replica(b):
+        return agree(a, b, plan)
+    from tallystick.jobs.bundles import visit
+
+    return visit(a, b, plan)
+
+
+def replica(url: str | os.PathLike[str], *, password: str | None = None) -> Replica:
+    """An end that answers. Raises UsageError for a directory of bundles, and what ``end`` raises."""
+    found = end(url, password=password)
+    if is_replica(found):
+        return found
+    raise UsageError(
+        f"{os.fspath(url)} cannot be asked: nobody answers in a directory of bundles",
+        hint="compare two databases or served sites; a directory only takes part in tallystick sync",
+    )
+
+
+def is_replica(one: Replica | BundleExchange) -> TypeGuard[Replica]:
+    """True for an end that answers; a directory of bundles does not."""
+    return hasattr(one, "digest")
 
 
 def _counts(tally: Tally) -> dict[str, int]:
     return {name: value for name in tally.__struct_fields__ if (value := getattr(tally, name))}
 
 
-def _log(a: Replica, b: Replica, run: str, outcome: str, report: Mapping[str, Any]) -> None:
+def _log(
+    a: Replica | BundleExchange, b: Replica | BundleExchange, run: str, outcome: str, report: Mapping[str, Any]
+) -> None:
     for mine, other in ((a, b), (b, a)):
         if isinstance(mine, LocalReplica):
             with mine.ledger.write():

@@ -74,8 +74,10 @@ def report(done: Report, size: int | None = None) -> None:
         rows.extend((side, wire, *_counts(tally)) for wire, tally in sorted(tallies.items()) if any(_counts(tally)))
     if rows:
         table(("", "resource", *COUNTS), rows)
-    elif not done.held:
+    elif not done.held and not done.notes and not done.refused:
         click.echo("in agreement; nothing to do")
+    for note in done.notes:
+        click.echo(note)
     speed = f", {done.records / done.seconds:,.0f} records/s" if done.records and done.seconds else ""
     wire = "" if size is None else f", {size:,} bytes on the wire"
     click.echo(f"{done.records:,} records in {done.seconds:.2f} s{speed}{wire}")

@@ -21,11 +21,11 @@ def command(a: str, b: str, password_file: str | None, as_json: bool) -> int:
     Example:
       tallystick repair clinic.db https://hub.example.org/
     """
-    from tallystick.api import as_plain, end
+    from tallystick.api import as_plain, replica
     from tallystick.sync.verification import repair
 
     secret = password(password_file)
-    first, second = end(a, password=secret), end(b, password=secret)
+    first, second = replica(a, password=secret), replica(b, password=secret)
     try:
         done = repair(first, second)
     finally:

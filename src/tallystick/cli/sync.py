@@ -41,27 +41,31 @@ from tallystick.errors import UsageError
 @click.option("--allow-deletes", metavar="N|all", help="Let so many deletions per resource pass the guard.")
 @click.option("--run-name", default="", help="Name of the run in the log.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end ('-' is stdin).")
+@click.option("--trust", multiple=True, metavar="FINGERPRINT", help="Take bundles of the site with this fingerprint.")
 @as_json
 def command(a: str, b: str, **given: Any) -> int:
     """Bring A and B into agreement.
 
-    A and B are SQLite files, postgresql:// databases, or served sites (http://, https://). Tables are tracked on
-    first use. THIS in policies is A, in both directions.
+    A and B are SQLite files, postgresql:// databases, or served sites (http://, https://); one of them may be a
+    directory that other sites visit, too (files+dir:PATH). Tables are tracked on first use. THIS in policies is A,
+    in both directions.
 
     \b
     Examples:
       tallystick sync clinic.db https://hub.example.org/
       tallystick sync a.db b.db --conflict merge --conflict patients.phone=this
       tallystick sync a.db postgresql://db/hub --only orders --where "orders: total gt 10"
+      tallystick sync files+dir:/media/stick clinic.db
     """
     from tallystick.api import as_plain, end, logged_agree
     from tallystick.cli.credentials import password
 
     plan = make_plan(given)
     secret = password(given["password_file"])
-    first = end(a, password=secret)
+    opening = {"password": secret, "trust": given["trust"], "ask": _asked(given["as_json"])}
+    first = end(a, **opening)
     try:
-        second = end(b, create=not given["dry_run"], password=secret)
+        second = end(b, create=not given["dry_run"], **opening)
         try:
             if given["dry_run"]:
                 return _dry_run(first, second, plan, given["as_json"])
@@ -86,7 +90,23 @@ def command(a: str, b: str, **given: Any) -> int:
             err=True,
         )
         return 4
+    if done.refused:
+        for reason in done.refused:
+            click.echo(f"tallystick: {reason}", err=True)
+        return 3
     return 1 if done.waiting else 0
+
+
+def _asked(json_wanted: bool) -> Any:
+    """On a terminal, whoever runs the command is asked about a site that nobody confirmed."""
+    if json_wanted or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(name: str, fingerprint: str) -> bool:
+        click.echo(f"{name} has left files here. The fingerprint of its key is {fingerprint}.", err=True)
+        return click.confirm("Does that site show the same one?", default=False, err=True)
+
+    return ask
 
 
 def bytes_moved(*ends: Any) -> int | None:
@@ -142,8 +162,11 @@ def _naming(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _dry_run(first: Any, second: Any, plan: Any, json_wanted: bool) -> int:
+    from tallystick.api import is_replica
     from tallystick.sync.agreement import preview
 
+    if not (is_replica(first) and is_replica(second)):
+        raise UsageError("a directory of bundles cannot be asked what it would take", hint="leave out --dry-run")
     announced = preview(first, second, plan)
     if json_wanted:
         print_json(announced)

@@ -26,12 +26,12 @@ def command(a: str, b: str, deep: bool, only: tuple[str, ...], password_file: st
       tallystick verify clinic.db https://hub.example.org/
       tallystick verify a.db b.db --deep --json
     """
-    from tallystick.api import end
+    from tallystick.api import replica
     from tallystick.core.values import fold
     from tallystick.sync.verification import verify
 
     secret = password(password_file)
-    first, second = end(a, password=secret), end(b, password=secret)
+    first, second = replica(a, password=secret), replica(b, password=secret)
     try:
         verdict = verify(first, second, deep=deep, only=tuple(fold(name) for name in only))
     finally:

@@ -45,6 +45,10 @@ class Report:
     run: str = ""
     held: dict[str, int] = field(default_factory=dict)
     """Deletions that the guards held back, by ``target: resource``."""
+    notes: list[str] = field(default_factory=list)
+    """What else happened, a sentence each: bundles that were written, taken, acknowledged."""
+    refused: list[str] = field(default_factory=list)
+    """What was not taken, and why: bundles that are damaged, foreign, incomplete."""
 
     @property
     def waiting(self) -> int:

@@ -7,7 +7,7 @@ from tallystick.errors import SchemaError, UsageError
 from tallystick.site.filtering import selector
 from tallystick.site.schema import Definition, Field, Identity
 from tallystick.sync.plan import Plan
-from tallystick.sync.replica import Described
+from tallystick.sync.replica import Described, Replica, Scope, Wanted
 
 
 def check_named(plan: Plan, first: Described, second: Described) -> None:
@@ -140,3 +140,15 @@ def differ(one: Described, other: Described) -> bool:
     """True when ``other`` lacks a resource of ``one``, or may have more to offer."""
     wires = {item.wire for item in other.resources}
     return any(item.wire not in wires for item in one.resources) or bool(other.untracked)
+
+
+def choose(end: Replica, plan: Plan) -> tuple[list[Definition], Scope]:
+    """What ``end`` brings along under ``plan`` when the other end cannot be asked: its resources, and the scope.
+
+    Tables are tracked on first use. Raises UsageError where an excluded one is referred to, FilterError, SchemaError.
+    """
+    described = end.describe()
+    if lacks(described, plan.only) or plan.references:
+        described = end.prepare(Wanted([], chosen(described, plan), False, {}, dict(plan.references)))
+    found = wanted(described, plan)
+    return found, Scope(tuple(sorted(item.wire for item in found)), filters(described, plan), plan.delete_left)

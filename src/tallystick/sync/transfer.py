@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tallystick.core.pages import Page, Tally
 from tallystick.errors import StateError
-from tallystick.sync.replica import Closing, Known, Replica, Selection, Settings
+from tallystick.sync.replica import Closing, Known, Selection, Settings
 
 Progress = Callable[[str, int], None]
 """Called with the resource's wire name and the number of records of each page that was applied."""
+
+
+class Source(Protocol):
+    """What a pass asks of the end it comes from: a replica, or files that one wrote."""
+
+    def changes(self, selection: Selection) -> Iterator[Page | Closing]:
+        """See ``Replica.changes``."""
+
+
+class Target(Protocol):
+    """What a pass asks of the end it goes to: a replica, or files that one will read."""
+
+    def apply(self, page: Page, settings: Settings) -> Tally:
+        """See ``Replica.apply``."""
+
+    def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
+        """See ``Replica.acknowledge``."""
 
 
 @dataclass(slots=True)
@@ -24,8 +42,8 @@ class Transfer:
 
 
 def transfer(
-    source: Replica,
-    target: Replica,
+    source: Source,
+    target: Target,
     settings: Settings,
     known: Known,
     *,
@@ -53,8 +71,8 @@ def transfer(
 
 
 def _carry(
-    source: Replica,
-    target: Replica,
+    source: Source,
+    target: Target,
     selection: Selection,
     settings: Settings,
     done: Transfer,

@@ -1,0 +1,1 @@
+"""The files of a bundle directory: to bytes and back. Pure."""
