@@ -31,7 +31,7 @@ from tallystick.site.reading import Reader
 from tallystick.site.retention import Purged, purge
 from tallystick.site.retrying import retry
 from tallystick.site.schema import Identity
-from tallystick.site.stamping import stamp
+from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import Finding, heal, inspect
 from tallystick.sync.agreement import Plan, Report, agree
 from tallystick.sync.local import LocalReplica
@@ -167,6 +167,7 @@ class Site:
         Returns the newly tracked resources. Raises SchemaError for an unknown table or one without a primary key.
         """
         with self.ledger.write():
+            recapture(self.ledger)
             added = track(self.ledger, tables or None, self.ledger.references())
         return [Resource(self, item.wire) for item in added]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat
 
 from tallystick.core.changes import Rank, parents_first
@@ -186,6 +187,7 @@ def restored_capture(ledger: Ledger) -> list[str]:
     tracked table is gone.
     """
     tables = ledger.engine.tables()
+    follow_renamed(ledger, {table.name for table in tables})
     names = [item.definition.name for item in ledger.resources() if item.definition.identity is not Identity.MANAGED]
     missing = set(names) - {table.name for table in tables}
     if missing:
@@ -209,6 +211,21 @@ def restored_capture(ledger: Ledger) -> list[str]:
         ledger.engine.install_capture(tracked.number, definition)
         changed.append(definition.wire)
     return changed
+
+
+def follow_renamed(ledger: Ledger, tables: Collection[str]) -> None:
+    """Take over the new names of tracked tables that were renamed: our triggers went with them.
+
+    On the wire they keep the names that other ends know.
+    """
+    for tracked in ledger.resources():
+        before = tracked.definition
+        if before.identity is Identity.MANAGED or before.name in tables:
+            continue
+        after = ledger.engine.captured_table(tracked.number)
+        if after in tables and after is not None:
+            ledger.rename_table(before.name, after, before.wire)
+            ledger.change_resource(tracked.number, replace(before, name=after))
 
 
 def _no_column_gone(before: Definition, after: Definition) -> None:

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -335,6 +335,19 @@ class Ledger:
         text = self.meta("naming")
         return Naming(msgspec.json.decode(text, type=dict[str, str]) if text else {})
 
+    def rename_table(self, before: str, after: str, wire: str) -> None:
+        """Keep what was agreed and declared about a table when it is called otherwise."""
+        names = {_prefixed(name, before, after): value for name, value in self.naming().names.items()}
+        self.put_meta("naming", msgspec.json.encode({**names, after: wire}).decode())
+        declared = [
+            (
+                after if child == before else child,
+                replace(reference, parent=after) if reference.parent == before else reference,
+            )
+            for child, reference in self.references()
+        ]
+        self.put_meta("references", msgspec.json.encode(declared).decode())
+
     def references(self) -> list[tuple[str, Reference]]:
         """References that the user declared at this site (``--ref``): child table and reference."""
         text = self.meta("references")
@@ -426,6 +439,11 @@ class Ledger:
                     f"DO UPDATE SET tick=excluded.tick WHERE {table}.tick<excluded.tick",
                     (tracked.number, self.origin_number(origin), tick),
                 )
+
+
+def _prefixed(name: str, before: str, after: str) -> str:
+    """``name`` (a table, or ``table.column``) with the table called ``after`` instead of ``before``."""
+    return after + name[len(before) :] if name == before or name.startswith(before + ".") else name
 
 
 def _encode_definition(definition: Definition) -> str:

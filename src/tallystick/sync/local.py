@@ -26,7 +26,7 @@ from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
 from tallystick.site.retrying import reconsider, retry
 from tallystick.site.schema import Identity
-from tallystick.site.stamping import stamp
+from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import heal, inspect, recomputed
 from tallystick.sync.replica import (
     Announced,
@@ -69,8 +69,11 @@ class LocalReplica:
 
     def describe(self) -> Described:
         self.ledger.load()
-        tracked = {item.definition.name for item in self.ledger.resources()}
         tables = self.ledger.engine.tables()
+        tracked = {item.definition.name for item in self.ledger.resources()}
+        if renamed := tracked - {table.name for table in tables}:
+            gone = [item.number for item in self.ledger.resources() if item.definition.name in renamed]
+            tracked |= {str(self.ledger.engine.captured_table(number)) for number in gone}
         return Described(
             self.ledger.site,
             self.ledger.origin,
@@ -83,6 +86,7 @@ class LocalReplica:
 
     def prepare(self, wanted: Wanted) -> Described:
         with self.ledger.write():
+            recapture(self.ledger)
             prepare(self.ledger, wanted.resources, wanted.only, wanted.create, wanted.naming, wanted.references)
         return self.describe()
 

@@ -500,6 +500,26 @@ class AgreementContract:
         assert people(a)[0][3] == 7
         assert sync(a, b, where=later).records == 0
 
+    def test_a_renamed_table_keeps_its_records_and_its_name_on_the_wire(self, workshop: Workshop) -> None:
+        a = workshop.end("a", *NUMBERED, "INSERT INTO author VALUES (1, 'Ann')", "INSERT INTO book VALUES (1, 1, 'T')")
+        b = workshop.end("b", *NUMBERED)
+        sync(a, b)
+        a.execute(
+            "INSERT INTO author VALUES (2, 'before')",
+            "ALTER TABLE author RENAME TO writer",
+            "INSERT INTO writer VALUES (3, 'after')",
+            "UPDATE writer SET name='Anna' WHERE id=1",
+        )
+        b.execute("INSERT INTO book VALUES (2, 1, 'U')")
+        sync(a, b)
+        assert b.rows("SELECT name FROM author ORDER BY name") == [("Anna",), ("after",), ("before",)]
+        assert a.rows("SELECT name, title FROM writer JOIN book ON author_id=writer.id ORDER BY title") == [
+            ("Anna", "T"),
+            ("Anna", "U"),
+        ]
+        assert sync(a, b).records == 0
+        assert verify(a.replica, b.replica, deep=True).agree
+
     def test_push_takes_nothing_back(self, pair: tuple[End, End]) -> None:
         a, b = pair
         a.execute("UPDATE people SET age=1 WHERE id='p1'")

@@ -516,3 +516,40 @@ def test_names_of_partitions_cannot_break_out_either(postgresql_site, name):
     )
     site.application.execute("UPDATE event SET n = 2", f"TRUNCATE {part}")
     assert [(mark.kind, mark.old) for mark in site.marks("event")] == [("U", (1,)), ("D", (1,))]
+
+
+@pytest.mark.parametrize(
+    "altered",
+    (
+        "ALTER TABLE item DROP COLUMN n",
+        "ALTER TABLE item RENAME COLUMN n TO m",
+    ),
+)
+def test_the_application_goes_on_after_a_column_went(postgresql_site, altered):
+    site = postgresql_site(ITEM, THREE)
+    site.application.execute(altered)
+    site.application.execute("UPDATE item SET tag = 'still captured' WHERE tag = 'two'")
+    site.application.execute("INSERT INTO item SELECT 9, 'new'")
+    site.application.execute("DELETE FROM item WHERE tag = 'one'")
+    site.application.execute("TRUNCATE item")
+    with pytest.raises(SchemaError), site.ledger.write():
+        stamp(site.ledger)
+
+
+def test_an_integer_key_may_be_called_otherwise(postgresql_site):
+    site = postgresql_site(ITEM, THREE)
+    site.application.execute("ALTER TABLE item RENAME COLUMN id TO number")
+    site.application.execute("UPDATE item SET tag = 'changed' WHERE number = 2")
+    site.application.execute("INSERT INTO item VALUES (9, 'new', 0)")
+    with site.ledger.write():
+        assert stamp(site.ledger) == 2
+
+
+def test_what_was_written_while_a_column_was_called_otherwise_is_found(postgresql_site):
+    site = postgresql_site(ITEM, THREE)
+    site.application.execute("ALTER TABLE item RENAME COLUMN n TO m")
+    site.application.execute("UPDATE item SET tag = 'unmarked' WHERE id = 2")
+    site.application.execute("ALTER TABLE item RENAME COLUMN m TO n")
+    site.application.execute("ALTER TABLE item ADD COLUMN extra TEXT")
+    with site.ledger.write():
+        assert stamp(site.ledger) == 1

@@ -196,6 +196,9 @@ class Engine(Protocol):
     def capture_intact(self, number: int, definition: Definition) -> bool:
         """True when the installed triggers are exactly those that ``install_capture`` would install."""
 
+    def captured_table(self, number: int) -> str | None:
+        """The table that the triggers of resource ``number`` are on now, whatever it is called; None without any."""
+
     def structure(self) -> str:
         """A text that changes whenever tables or triggers changed in a way that may have lost capture."""
 

@@ -251,6 +251,11 @@ class PostgreSQLEngine(PostgreSQLSession):
             return False
         return rows[0] == (capture.signature(number, definition, shape), self._fingerprints().get(number))
 
+    def captured_table(self, number: int) -> str | None:
+        """The table of the application's schema that our triggers for a resource are on now."""
+        rows = self.native(capture.CAPTURED, (capture.function_names(number)[0] + "()", self.schema))
+        return str(rows[0][0]) if rows else None
+
     def structure(self) -> str:
         """A hash per tracked table over its relations, partitions, columns and triggers."""
         if not self._known_ledger and not self.has_ledger():

@@ -56,6 +56,13 @@ MEMBERS = (
 """The table and its partitions: schema, name, kind, whether it is the table itself, whether a subscription feeds it,
 and which of our triggers it has."""
 
+CAPTURED = (
+    "SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.tgfoid = to_regprocedure($1) AND NOT c.relispartition "
+    "AND n.nspname = $2"
+)
+"""The table that a trigger function of ours serves, partitions left out."""
+
 FINGERPRINTS = (
     "WITH RECURSIVE member(resource, name, relation, kind, root) AS ("
     f"SELECT r.id, r.name, c.oid, c.relkind, true FROM {SCHEMA}.resource r JOIN pg_class c ON c.relname = r.name::name "
@@ -164,9 +171,19 @@ class _Source:
         if any(kind.known not in _OWN_RENDERING for kind in self.keys.values()):
             settings += "SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' "
             settings += "SET extra_float_digits = 1 "
+        source = f"DECLARE moved text[]; moving boolean; BEGIN {self.unless_altered()} {body} RETURN NULL; END"
         return (
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER {settings}"
-            f"AS {literal(f'DECLARE moved text[]; moving boolean; BEGIN {body} RETURN NULL; END')}"
+            f"AS {literal(source)}"
+        )
+
+    def unless_altered(self) -> str:
+        """Nothing is marked while a column is missing: the application's statement must not fail for it, and the next
+        stamping sees the other structure and compares the table with the ledger."""
+        names = ", ".join(f"{literal(name)}" for name in self.captured)
+        return (
+            "IF NOT ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = TG_RELID AND a.attnum > 0) "
+            f"@> ARRAY[{names}]::name[] THEN RETURN NULL; END IF;"
         )
 
     def key(self, row: str) -> str:

@@ -200,6 +200,11 @@ class SQLiteEngine:
         rows = self.query_in("SELECT sql FROM sqlite_master WHERE type='trigger' AND name IN (*)", (), names)
         return sorted(row[0] for row in rows) == sorted(sqlite_capture.triggers(number, definition))
 
+    def captured_table(self, number: int) -> str | None:
+        name = sqlite_capture.trigger_names(number)[0]
+        rows = self.query("SELECT tbl_name FROM sqlite_master WHERE type='trigger' AND name=?", (name,))
+        return str(rows[0][0]) if rows else None
+
     def structure(self) -> str:
         return str(self.query("PRAGMA schema_version")[0][0])
 
