@@ -256,6 +256,15 @@ def test_a_directory_and_a_file_of_one_name(ground):
     assert agreed(ground)["n"] == {"y": "directory again"}
 
 
+def test_what_is_in_a_directory_that_was_a_file_is_remembered(ground):
+    grow(ground.local, {"a": "X"})
+    ground.run()
+    grow(ground.remote, {"a": {"a": {}, "b": "Y"}})
+    ground.run()
+    assert values(remembered(ground)) == values(read_tree(ground.local)) == values(read_tree(ground.remote))
+    assert ground.run().actions == []
+
+
 def test_a_dry_run_changes_nothing(ground):
     grow(ground.local, START)
     report = ground.run(dry_run=True)
@@ -264,7 +273,7 @@ def test_a_dry_run_changes_nothing(ground):
     assert ground.run().files == 4
 
 
-# What must never become a deletion ---------------------------------------------------------------------------------
+# What must never become a deletion ----------------------------------------------------------------
 
 
 def test_a_missing_root_stops_the_run(ground):
@@ -352,7 +361,7 @@ def test_only_one_run_at_a_time(ground):
     pair.close()
 
 
-# Links, special files, names -----------------------------------------------------------------------------------------
+# Links, special files, names ----------------------------------------------------------------------
 
 
 def test_links_that_leave_the_tree_are_skipped_and_protected(ground):
@@ -434,7 +443,7 @@ def test_newlines_and_odd_names(ground):
     assert agreed(ground) == wood
 
 
-# Change detection ----------------------------------------------------------------------------------------------------
+# Change detection ---------------------------------------------------------------------------------
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(ground):
@@ -496,7 +505,7 @@ def test_a_sparse_file_stays_sparse(ground):
     assert (ground.remote / "s").stat().st_blocks * 512 < 8 << 20
 
 
-# Scope ---------------------------------------------------------------------------------------------------------------
+# Scope --------------------------------------------------------------------------------------------
 
 
 def test_ignored_paths_are_invisible_on_both_sides(ground):

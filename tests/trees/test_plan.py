@@ -25,7 +25,7 @@ def copy_name(name, text):
     return next(conflict_names(name, leaf(text).digest))
 
 
-# D.2: the table ----------------------------------------------------------------------------------------------------
+# D.2: the table -----------------------------------------------------------------------------------
 
 # A side's directory: d = the base's without additions, d* = with something new, D = new by itself.
 TABLE = """
@@ -221,7 +221,7 @@ def test_the_table_is_whole():
     assert {int(row[0]) for row in ROWS} == set(range(1, 42))
 
 
-# D.6: nested cases ---------------------------------------------------------------------------------------------------
+# D.6: nested cases --------------------------------------------------------------------------------
 
 NESTED = (
     ({"d": {"a": "X", "b": "X"}}, {}, {"d": {"a": "Z", "b": "X"}}, {"d": {"a": "Z"}}),
@@ -278,7 +278,7 @@ def test_a_directory_that_holds_something_out_of_scope_stays(mode):
     assert found.actions == []
 
 
-# D.5: states outside the table ---------------------------------------------------------------------------------------
+# D.5: states outside the table --------------------------------------------------------------------
 
 
 def test_a_directory_to_be_replaced_by_a_leaf_that_holds_something_out_of_scope_is_left_alone():
@@ -397,7 +397,7 @@ def test_values_that_survive_nowhere_are_reported_for_history(mode, path):
     assert "d/o" not in losers
 
 
-# Databases (U8), moves, reading ahead --------------------------------------------------------------------------------
+# Databases (U8), moves, reading ahead -------------------------------------------------------------
 
 
 def database(main, wal=None):
@@ -442,7 +442,7 @@ def test_possible_renames_are_read():
     assert list(possible_moves(tree({"gone": "Y"}), local, tree({"gone": "Y"}))) == [(Side.LOCAL, "d/same-size")]
 
 
-# D.4: laws -----------------------------------------------------------------------------------------------------------
+# D.4: laws ----------------------------------------------------------------------------------------
 
 
 def marked(node, mark):

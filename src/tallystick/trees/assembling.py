@@ -96,7 +96,7 @@ class Forest:
                     _put_child(node, name, _like(old, new))
         return nodes
 
-    # One side --------------------------------------------------------------------------------------------------------
+    # One side -------------------------------------------------------------------------------------
 
     def now(self, side: Side, path: str) -> Node:
         """What stands at a directory's path on a side, its children converted, theirs not yet."""
@@ -172,7 +172,7 @@ class Forest:
             return True
         return self.scope.enters(path) if directory else self.scope.includes(path, False)
 
-    # Names that one of the sides cannot show -------------------------------------------------------------------------
+    # Names that one of the sides cannot show ------------------------------------------------------
 
     def hidden_at(self, path: str) -> Mapping[str, str]:
         """The names in a directory that are invisible on every tree, with the reason (K5, K7, M3, M4)."""

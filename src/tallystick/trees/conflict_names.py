@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 NAME_LIMIT = 255
@@ -10,12 +11,19 @@ NAME_LIMIT = 255
 
 FIRST_DIGITS = 8
 
+_COPY = re.compile(r"\.conflict-[0-9a-f]{8}")
+
 
 def conflict_names(name: str, digest: bytes) -> Iterator[str]:
     """The names that a copy of content ``digest`` may take, best first: ever more digits of the digest."""
     digits = digest.hex()
     for length in range(FIRST_DIGITS, len(digits) + 1, FIRST_DIGITS):
         yield conflict_name(name, digits[:length])
+
+
+def is_conflict_name(name: str) -> bool:
+    """True for a name that a conflict copy may have; its content tells whether it is the one that is needed."""
+    return _COPY.search(name) is not None
 
 
 def conflict_name(name: str, digits: str) -> str:

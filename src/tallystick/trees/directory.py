@@ -67,7 +67,7 @@ class DirectoryEnd:
         """Volume and inode of the root."""
         return self.mount.identity()
 
-    # Looking ---------------------------------------------------------------------------------------------------------
+    # Looking --------------------------------------------------------------------------------------
 
     def refresh(self, noted: Noted, scope: Scope) -> Scan:
         """Scan the tree."""
@@ -158,7 +158,7 @@ class DirectoryEnd:
             found[path] = b"".join(content)
         return found
 
-    # As a source of content ------------------------------------------------------------------------------------------
+    # As a source of content -----------------------------------------------------------------------
 
     def prepare(self, wanted: Sequence[Wanted]) -> None:
         """Nothing: files are opened one by one."""
@@ -184,7 +184,7 @@ class DirectoryEnd:
         at, name = self.mount.split(wanted.path)
         return self.mount.files.read_link(name, at)
 
-    # Carrying out ----------------------------------------------------------------------------------------------------
+    # Carrying out ---------------------------------------------------------------------------------
 
     def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
         """Stage, publish, remove."""

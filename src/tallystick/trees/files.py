@@ -26,7 +26,7 @@ Handle = int
 class Files:
     """The real file system. A subclass may fail or die at any call."""
 
-    # Looking ---------------------------------------------------------------------------------------------------------
+    # Looking --------------------------------------------------------------------------------------
 
     def open_root(self, path: str) -> Handle:
         """The root of a tree; links on the way to it are the user's own."""
@@ -69,7 +69,7 @@ class Files:
         """Give the handle back."""
         os.close(handle)
 
-    # Changing --------------------------------------------------------------------------------------------------------
+    # Changing -------------------------------------------------------------------------------------
 
     def create(self, name: str, at: Handle, permissions: int) -> Handle:
         """A new, empty file; fails when anything stands there. The permissions are subject to the process's mask."""
@@ -140,7 +140,7 @@ class Files:
         """Remove an empty directory."""
         os.rmdir(name, dir_fd=at)
 
-    # Making durable --------------------------------------------------------------------------------------------------
+    # Making durable -------------------------------------------------------------------------------
 
     def sync_volume(self, handle: Handle) -> None:
         """Return when everything written so far on the volume of ``handle`` is durable."""
@@ -182,7 +182,7 @@ def is_directory(found: os.stat_result) -> bool:
     return stat.S_ISDIR(found.st_mode)
 
 
-# Calls that Python does not offer --------------------------------------------------------------------------------
+# Calls that Python does not offer -----------------------------------------------------------------
 
 NO_REPLACE = "no-replace"
 EXCHANGE = "exchange"

@@ -176,7 +176,7 @@ class _Merger:
         self._place(path, results, copies)
         return results
 
-    # One path ----------------------------------------------------------------------------------------------------
+    # One path -------------------------------------------------------------------------------------
 
     def _expired(self, path: str, base: Node, local: Node, copies: list[_Copy]) -> Result:
         if isinstance(local, Directory):
@@ -271,7 +271,7 @@ class _Merger:
             return Result(reason, whole=local, origin=Origin(Side.LOCAL, path))
         return Result(reason, leaf=local if isinstance(local, Leaf) else None, origin=Origin(Side.LOCAL, path))
 
-    # Several paths of one directory ----------------------------------------------------------------------------
+    # Several paths of one directory ---------------------------------------------------------------
 
     def _group(
         self, path: str, triples: Mapping[str, tuple[Node, Node, Node]], copies: list[_Copy]
@@ -336,7 +336,7 @@ def _is_free(result: Result | None, leaf: Leaf) -> bool:
     return not result.present or same(result.leaf, leaf)
 
 
-# Rules of values -------------------------------------------------------------------------------------------------
+# Rules of values ----------------------------------------------------------------------------------
 
 Value = tuple[Node, ...]
 """The leaves (or absences) of one or several files that are decided together."""
@@ -399,7 +399,7 @@ def _permissions(mode: Reconcile, base: Node, local: Node, remote: Node, winner:
     return base.permissions ^ ((local.permissions ^ base.permissions) | (remote.permissions ^ base.permissions))
 
 
-# Words and groups ------------------------------------------------------------------------------------------------
+# Words and groups ---------------------------------------------------------------------------------
 
 
 def reason_of(base: Node, local: Node, remote: Node) -> str:

@@ -72,7 +72,7 @@ class Mount:
             self.files.close(self._root)
             self._root = None
 
-    # Walking ---------------------------------------------------------------------------------------------------------
+    # Walking --------------------------------------------------------------------------------------
 
     def directory(self, path: str) -> Handle:
         """The handle of a directory below the root, reached without following any link. Stays ours to close."""
@@ -113,7 +113,7 @@ class Mount:
         self._serial += 1
         return f"{TEMPORARY}{kind}-{self.token}-{os.getpid():x}-{self._serial:x}"
 
-    # Replacing and removing --------------------------------------------------------------------------------------
+    # Replacing and removing -----------------------------------------------------------------------
 
     def publish_new(self, at: Handle, temporary: str, name: str) -> None:
         """Give a temporary entry its name; raises TargetChanged when anything stands there by now."""
@@ -156,7 +156,7 @@ class Mount:
         if not same_file(expected, stats_of(found)):
             raise TargetChanged(f"{name!r} was changed meanwhile")
 
-    # Temporary entries ---------------------------------------------------------------------------------------------
+    # Temporary entries ----------------------------------------------------------------------------
 
     def discard(self, at: Handle, name: str) -> None:
         """Remove a temporary entry of ours with all that is in it; nothing happens when it is not there."""

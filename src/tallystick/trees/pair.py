@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
-from tallystick.trees.bulk import Copied
+from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.guards import Facts, Limits, guarded
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Conflict, Reconcile, Side
+from tallystick.trees.mount import is_swap
 from tallystick.trees.names import portability
 from tallystick.trees.nodes import (
     PERMISSIONS,
@@ -28,7 +29,6 @@ from tallystick.trees.nodes import (
     Directory,
     Leaf,
     Node,
-    children_of,
     find,
     joined,
     known_equal,
@@ -133,6 +133,8 @@ class Pair:
                     raise StorageError(f"{self.state.path}: {problem}") from problem
                 self.state.put_aside()
                 return _Run(self, options).run()
+            except OSError as problem:
+                raise storage_error(f"{self.local.title} or {self.remote.title}", problem) from problem
 
     def close(self) -> None:
         """Give both ends' handles back."""
@@ -158,17 +160,19 @@ class _Run:
         self.touched: dict[Side, set[str]] = {side: set() for side in Side}
         self.failures: dict[str, StorageError] = {}
         self.dirty: set[str] = set()
-        self.bulk: dict[str, Copied] = {}
+        self.grafted: dict[str, Side] = {}
 
     def run(self) -> Report:
         """All of it."""
         self._check_roots()
         self._refresh()
-        rescued = self._clean()
+        if not self.options.dry_run:
+            self._clean_staged()
         self._find_dirty()
         forest = self._forest()
         trees = forest.trees()
         self._read(trees)
+        rescued = [] if self.options.dry_run else self._clean_swaps()
         found = plan(*trees, self.options.mode, self.options.half)
         if not self.options.confirm_deletions:
             facts = Facts(self.state.base_files(), self.options.first_download_done)
@@ -180,7 +184,7 @@ class _Run:
             self._carry_out(found, forest, report)
         return report
 
-    # Before the plan --------------------------------------------------------------------------------------------------
+    # Before the plan ------------------------------------------------------------------------------
 
     def _check_roots(self) -> None:
         """G3: the roots must be the directories that were synchronized before."""
@@ -250,11 +254,22 @@ class _Run:
     def _scan_side(self, side: Side) -> Scan:
         return self.ends[side].refresh(self.noted[side], self.scope)
 
-    def _clean(self) -> list[str]:
-        """Remove what an interrupted run left behind; content that is nowhere else gets a visible name."""
+    def _clean_staged(self) -> None:
+        """Remove what an interrupted run had staged, then look again: some of it may be linked to what is there."""
+        cleaned = False
+        for side, scan in self.scans.items():
+            staged = [path for path in scan.leftovers if not is_swap(path.rpartition("/")[2])]
+            if staged:
+                self.ends[side].clean(staged, self._is_known)
+                cleaned = True
+        if cleaned:
+            self._scan()
+
+    def _clean_swaps(self) -> list[str]:
+        """Remove what an interrupted run had swapped out; content that is nowhere else gets a visible name."""
         rescued: list[str] = []
         for side, scan in self.scans.items():
-            if scan.leftovers and not self.options.dry_run:
+            if scan.leftovers:
                 rescued += self.ends[side].clean(scan.leftovers, self._is_known)
         return rescued
 
@@ -278,7 +293,7 @@ class _Run:
         sources = [Source(end.listing, end.unknown, end.volume) for end in self.ends.values()]
         return Forest(sources[0], sources[1], self.state.base_row, self.scope, self.dirty)
 
-    # Reading what the plan depends on ---------------------------------------------------------------------------------
+    # Reading what the plan depends on -------------------------------------------------------------
 
     def _read(self, trees: Trees) -> None:
         """Read leaves whose value decides something; the trees are completed in place."""
@@ -318,7 +333,7 @@ class _Run:
         self.ends[side].note(path, self.ends[side].in_order(path, listing))
         self.touched[side].add(path)
 
-    # Carrying out -----------------------------------------------------------------------------------------------------
+    # Carrying out ---------------------------------------------------------------------------------
 
     def _carry_out(self, found: Plan, forest: Forest, report: Report) -> None:
         taken: dict[str, Leaf] = {}
@@ -337,7 +352,7 @@ class _Run:
             taken.update(outcome.taken)
             self.failures.update(outcome.failed)
             report.files += outcome.files
-            self.bulk.update(outcome.bulk)
+            self.grafted.update(dict.fromkeys(outcome.grafted, side))
             report.bytes += outcome.bytes
         self._remember(found, forest, taken)
 
@@ -353,6 +368,10 @@ class _Run:
             return self.ends[side].place(self.ends[side.other], actions, orders)
         except NoSpace as problem:
             return Outcome(failed={action.path: problem for action in actions})
+        except OSError as problem:
+            # What was placed before it is found by the next scan; nothing of it is agreed on until then.
+            error = storage_error(self.ends[side].title, problem)
+            return Outcome(failed={action.path: error for action in actions})
 
     def _note_outcome(self, side: Side, outcome: Outcome) -> None:
         """Bring the listings of both sides up to date with what was done."""
@@ -380,10 +399,10 @@ class _Run:
                 self.ends[side].note(path, None)
                 self.touched[side].add(path)
 
-    # Remembering ------------------------------------------------------------------------------------------------------
+    # Remembering ----------------------------------------------------------------------------------
 
     def _remember(self, found: Plan, forest: Forest, taken: Mapping[str, Leaf]) -> None:
-        after = settle(found, self.failures.keys(), taken, self.bulk.keys())
+        after = settle(found, self.failures.keys(), taken, self.grafted.keys())
         for side, paths in self.touched.items():
             for path in paths:
                 self._remember_listing(side, path)
@@ -406,8 +425,8 @@ class _Run:
 
     def _remember_base(self, path: str, before: Node, after: Node, forest: Forest) -> None:
         """The rows that differ between the base before and after."""
-        if path in self.bulk:
-            self._remember_bulk(path, after, forest)
+        if path in self.grafted:
+            self._remember_grafted(path)
             return
         if after is before or known_equal(before, after):
             return
@@ -424,14 +443,13 @@ class _Run:
         for name in sorted(olds.keys() | after.children.keys()):
             self._remember_base(joined(path, name), olds.get(name), after.children.get(name), forest)
 
-    def _remember_bulk(self, path: str, after: Node, forest: Forest) -> None:
-        """The base of a directory that was carried over as listed is what arrived."""
-        arrived = self.bulk[path].target
+    def _remember_grafted(self, path: str) -> None:
+        """The base of a directory that came with a whole subtree is what arrived."""
+        arrived = self.ends[self.grafted[path]].listing(path) or Listing()
         self.changes.base[path] = BaseRow.listed(arrived)
         for name in arrived.subdirectories():
-            inner = joined(path, name)
-            child = None if inner in self.bulk else children_of(after).get(name)
-            self._remember_base(inner, None, child, forest)
+            if joined(path, name) in self.grafted:
+                self._remember_grafted(joined(path, name))
 
     def _hidden_base(self, path: str, forest: Forest) -> dict[str, Node]:
         """Base entries of names that could not be shown this time: they stay, unless they left the scope (K6)."""

@@ -39,7 +39,8 @@ class Outcome:
 
     ``entries`` are the new entries of the side's listings by directory, ``made`` the directories that are new,
     ``gone`` the paths that are not there any more, ``taken`` the leaves that were placed, ``given`` what the source
-    should note, ``failed`` why a path was left as it was. ``bulk`` are directories that were carried over whole.
+    should note, ``failed`` why a path was left as it was. ``bulk`` are directories that were carried over as
+    listed, ``grafted`` all that came with a whole subtree.
     """
 
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Outcome:
     given: dict[str, Entry] = field(default_factory=dict)
     failed: dict[str, StorageError] = field(default_factory=dict)
     bulk: dict[str, Copied] = field(default_factory=dict)
+    grafted: set[str] = field(default_factory=set)
     bytes: int = 0
 
     @property
@@ -204,7 +206,7 @@ class _Placer:
         for action in actions:
             yield from steps_of(action, moved_into)
 
-    # Building --------------------------------------------------------------------------------------------------------
+    # Building -------------------------------------------------------------------------------------
 
     def build(self, steps: Sequence[Step]) -> None:
         """Stage one batch, make it durable, give the names."""
@@ -354,7 +356,7 @@ class _Placer:
                     name = path.rpartition("/")[2]
                     self._attempt(path, partial(self._discard, batch.directories[parent], name), quietly=True)
 
-    # Giving names ----------------------------------------------------------------------------------------------------
+    # Giving names ---------------------------------------------------------------------------------
 
     def _publish(self, batch: _Batch, step: Step, temporary: str) -> None:
         if step.path in self.outcome.failed:
@@ -406,6 +408,10 @@ class _Placer:
         for path in inner:
             if path in self.outcome.failed:
                 continue
+            if batch.steps[path].leaf is None:
+                self.outcome.gone.discard(path)  # a leaf went from there to make room
+            if batch.steps[path].leaf is None and batch.steps[path].action.verb is Verb.GRAFT:
+                self.outcome.grafted.add(path)
             if batch.steps[path].leaf is not None:
                 self.outcome.taken[path] = batch.leaves[path]
             elif path in batch.bulk:
@@ -434,7 +440,7 @@ class _Placer:
     def _discard(self, parent: str, name: str) -> None:
         self.mount.discard(self.mount.directory(parent), name)
 
-    # Permitting and removing -----------------------------------------------------------------------------------------
+    # Permitting and removing ----------------------------------------------------------------------
 
     def permit(self, action: Action) -> None:
         """Change the permission bits of a file that is still what was noted."""
@@ -498,7 +504,7 @@ class _Placer:
             raise TargetChanged(f"[TargetChanged] {path!r} holds something new") from None
         self.outcome.gone.add(path)
 
-    # What everything needs -------------------------------------------------------------------------------------------
+    # What everything needs ------------------------------------------------------------------------
 
     def _noted(self, path: str) -> Entry | None:
         parent, _, name = path.rpartition("/")

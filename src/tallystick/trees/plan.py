@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
+from tallystick.trees.conflict_names import is_conflict_name
 from tallystick.trees.merging import Conflict, Merge, Origin, Reconcile, Result, Side, merge
 from tallystick.trees.nodes import (
     EXPIRED,
@@ -203,7 +204,7 @@ def count(node: Node) -> int:
     return sum(1 for _ in leaves(node))
 
 
-# Holding back ----------------------------------------------------------------------------------------------------
+# Holding back -------------------------------------------------------------------------------------
 
 
 def held_back(found: Plan, held: Collection[Action], why: str) -> Plan:
@@ -223,7 +224,7 @@ def _upward(path: str) -> Iterator[str]:
         path = path.rpartition("/")[0]
 
 
-# Moves -----------------------------------------------------------------------------------------------------------
+# Moves --------------------------------------------------------------------------------------------
 
 
 def moves(found: Plan, side: Side) -> dict[str, str]:
@@ -258,7 +259,7 @@ def arriving(found: Plan, side: Side) -> Iterator[tuple[str, Leaf]]:
             yield from leaves(action.node, action.path)
 
 
-# What has to be read first ---------------------------------------------------------------------------------------
+# What has to be read first ------------------------------------------------------------------------
 
 
 def undetermined(base: Node, local: Node, remote: Node, path: str = "") -> Iterator[tuple[Side, str]]:
@@ -267,13 +268,18 @@ def undetermined(base: Node, local: Node, remote: Node, path: str = "") -> Itera
         return
     alone = base is None and (local is None or remote is None)  # then it is read while it is carried over ...
     for side, node in ((Side.LOCAL, local), (Side.REMOTE, remote)):
-        if isinstance(node, Leaf) and node.digest is None and (node.group or not alone):  # ... unless in company
+        unread = isinstance(node, Leaf) and node.digest is None
+        if unread and (not alone or _decides_others(node, path)):  # ... unless others depend on it
             yield side, path
     if alone:
         return
     olds, heres, theres = children_of(base), children_of(local), children_of(remote)
     for name in sorted(olds.keys() | heres.keys() | theres.keys()):
         yield from undetermined(olds.get(name), heres.get(name), theres.get(name), joined(path, name))
+
+
+def _decides_others(node: Node, path: str) -> bool:
+    return isinstance(node, Leaf) and (node.group != "" or is_conflict_name(path))
 
 
 def possible_moves(base: Node, local: Node, remote: Node) -> Iterator[tuple[Side, str]]:

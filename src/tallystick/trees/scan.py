@@ -151,7 +151,7 @@ class _Scanner:
             self.found.unknown.add(joined(path, name))
             self.found.warnings.append(("unreadable", joined(path, name), why))
 
-    # A directory that differs ------------------------------------------------------------------------------------
+    # A directory that differs ---------------------------------------------------------------------
 
     def _compare(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> Listing:
         """The new listing of a directory: values are carried over where the stats are as noted."""

@@ -26,23 +26,25 @@ def settle(
     found: Plan,
     failed: Collection[str] = (),
     taken: Mapping[str, Leaf] | None = None,
-    bulk: Collection[str] = frozenset(),
+    grafted: Collection[str] = frozenset(),
 ) -> Directory:
     """The base after ``found`` has been carried out except at or below the ``failed`` paths.
 
     ``taken`` gives the values of leaves that were read only while they were carried over, by path. Directories in
-    ``bulk`` were carried over as they are listed: the caller knows their base, failures included.
+    ``grafted`` came with a whole subtree: the caller knows their base, failures included.
     """
-    settler = _Settler(found, frozenset(failed) | {action.path for action, _ in found.held}, taken or {}, bulk)
+    settler = _Settler(found, frozenset(failed) | {action.path for action, _ in found.held}, taken or {}, grafted)
     root = settler.at("", found.base, found.local, found.remote, found.merged.result)
     assert isinstance(root, Directory)
     return root
 
 
 class _Settler:
-    def __init__(self, found: Plan, frozen: frozenset[str], taken: Mapping[str, Leaf], bulk: Collection[str]) -> None:
+    def __init__(
+        self, found: Plan, frozen: frozenset[str], taken: Mapping[str, Leaf], grafted: Collection[str]
+    ) -> None:
         self.plan = found
-        self.bulk = bulk
+        self.grafted = grafted
         self.frozen = frozen | frozenset(found.unknown)
         self.blocked = frozenset(found.blocked)
         self.taken = taken
@@ -105,7 +107,7 @@ class _Settler:
             return self._value(path, tree)
         if not isinstance(tree, Directory):
             return base if tree is UNKNOWN else None
-        if path in self.bulk or (tree.mark is not None and path not in self.ways):
+        if path in self.grafted or (tree.mark is not None and path not in self.ways):
             return tree
         olds = children_of(base)
         return _directory(
@@ -115,7 +117,7 @@ class _Settler:
     def _value(self, path: str, leaf: Leaf) -> Leaf:
         return self.taken.get(path, leaf)._replace(materialised=True)
 
-    # Halves and one-way modes ------------------------------------------------------------------------------------
+    # Halves and one-way modes ---------------------------------------------------------------------
 
     def _as_read(self, path: str, base: Node, tree: Node, result: Result | None) -> Node:
         """The base is the tree as it was read, not as it becomes."""
@@ -125,7 +127,7 @@ class _Settler:
             return base if isinstance(base, Leaf | Directory) and not base.materialised else self._emptied(path, base)
         if isinstance(tree, Leaf):
             return self._value(path, tree)
-        if path in self.bulk:
+        if path in self.grafted:
             return tree
         olds = children_of(base)
         found = {}
@@ -150,7 +152,7 @@ class _Settler:
             return None if remote is None and path not in self.ways else base
         if isinstance(local, Leaf):
             return self._value(path, local)
-        if path in self.bulk:
+        if path in self.grafted:
             return local
         olds, theirs = children_of(base), children_of(remote)
         found = {}

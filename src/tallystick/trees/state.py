@@ -102,7 +102,7 @@ class State:
         self._owner = 0
         self._lock: IO[bytes] | None = None
 
-    # Opening ---------------------------------------------------------------------------------------------------------
+    # Opening --------------------------------------------------------------------------------------
 
     @contextmanager
     def held(self) -> Iterator[State]:
@@ -182,7 +182,7 @@ class State:
             raise
         self.connection.execute("COMMIT")
 
-    # Reading ---------------------------------------------------------------------------------------------------------
+    # Reading --------------------------------------------------------------------------------------
 
     def meta(self, name: str) -> str | None:
         """A remembered setting."""
@@ -212,7 +212,7 @@ class State:
         """What was noted of one side."""
         return NotedSide(self, side)
 
-    # Writing ---------------------------------------------------------------------------------------------------------
+    # Writing --------------------------------------------------------------------------------------
 
     def remember(self, changes: Changes) -> None:
         """Write everything in one durable transaction."""
