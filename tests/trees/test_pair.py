@@ -18,7 +18,7 @@ from tallystick.trees.plan import Half, Verb, plan
 from tallystick.trees.problems import RootChanged, RootMissing
 from tallystick.trees.settling import settle
 
-SAFE, NEWER, ADD, MIRROR = Reconcile
+SAFE, NEWER, ADD, MIRROR, LOCAL, REMOTE = Reconcile
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tallystick.trees.nodes import Directory, Leaf, leaves
 from tallystick.trees.plan import Half, Verb, held_back, moves, plan, possible_moves, undetermined
 from tallystick.trees.settling import settle
 
-SAFE, NEWER, ADD, MIRROR = Reconcile
+SAFE, NEWER, ADD, MIRROR, LOCAL, REMOTE = Reconcile
 
 
 def run(base, local, remote, mode=SAFE, half=Half.WHOLE):
@@ -74,11 +74,10 @@ TABLE = """
 40 | d | Y  | d*   | KD | KD | KD  | >
 41 | d | d* | Y    | KD | KD | KD1 | >
 """
-MODES = (SAFE, NEWER, ADD, MIRROR)
 ROWS = [
     (*(cell.strip() for cell in line.split("|")[:4]), mode, line.split("|")[4 + position].strip())
     for line in TABLE.strip().splitlines()
-    for position, mode in enumerate(MODES)
+    for mode, position in ((SAFE, 0), (NEWER, 1), (LOCAL, 1), (REMOTE, 1), (ADD, 2), (MIRROR, 3))
 ]
 LEAVES = {"files": ("X", "Y", "Z"), "links": ("@X", "@Y", "@Z"), "mixed": ("X", "@X", "@Y"), "other": ("@X", "X", "Y")}
 OLD = {"old": "X", "gone": "X", "sub": {"deep": "X"}}
@@ -114,7 +113,7 @@ def test_every_row_of_the_table(row, base, local, remote, mode, code, letters, l
     found, here, there, after = run(*trees.values(), mode)
     expected = EXPECTED[code](trees, mode, later)
     assert (shown(here), shown(there)) == (shown(expected[0]), shown(expected[1]))
-    if mode in (SAFE, NEWER):
+    if not mode.one_way:
         assert shown(after) == shown(here) == shown(there)
     if code in (".", "B"):
         assert found.actions == []
@@ -146,7 +145,8 @@ def _gone_there(trees, mode, later):
 
 
 def _newer(trees, mode, later):
-    winner = trees["local"] if later == "local" else trees["remote"]
+    takes_local = mode is LOCAL or (mode is NEWER and later == "local")
+    winner = trees["local"] if takes_local else trees["remote"]
     return winner, winner
 
 

@@ -9,6 +9,7 @@ import click
 
 from tallystick.cli.options import as_json, pairs, policies
 from tallystick.cli.output import Meter, print_json, report, table
+from tallystick.cli.tree_options import RECORDS_ONLY, TREES_ONLY, are_trees, refuse, tree_options
 from tallystick.core import filter_text, filters
 from tallystick.core.values import fold
 from tallystick.errors import UsageError
@@ -18,15 +19,20 @@ from tallystick.errors import UsageError
 @click.argument("a")
 @click.argument("b")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this resource (and those it refers to).")
-@click.option("--exclude", multiple=True, metavar="NAME", help="Not this resource.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="NAME",
+    help="Not this resource; directories: not these paths.",
+)
 @click.option("--direction", type=click.Choice(["both", "push", "pull"]), default="both", help="push is A to B.")
-@click.option("--strategy", metavar="LIST", help="Methods allowed: create,update,delete,merge; empty skips.")
+@click.option("--strategy", metavar="LIST", help="Methods allowed: create,update,delete,merge.")
 @click.option("--update", multiple=True, metavar="[NAME=]POLICY", help="For updates: this|other|newer|master.")
 @click.option(
     "--conflict",
     multiple=True,
     metavar="[NAME[.FIELD]=]POLICY",
-    help="For conflicts: this|other|newer|master|merge|keep-both|ask. THIS is A. Default: newer.",
+    help="For conflicts: this|other|newer|master|merge|keep-both|ask. THIS is A. Default: newer; trees: keep-both.",
 )
 @click.option("--where", multiple=True, metavar="'NAME: EXPR'", help="Only records that match, as in name eq 'x'.")
 @click.option("--leaving", type=click.Choice(["keep", "delete"]), default="keep", help="Records that leave the filter.")
@@ -37,26 +43,35 @@ from tallystick.errors import UsageError
 @click.option(
     "--map", "mapping", multiple=True, metavar="A.NAME=B.NAME", help="Tables or columns that are called differently."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be sent; change nothing but tracking.")
-@click.option("--allow-deletes", metavar="N|all", help="Let so many deletions per resource pass the guard.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing but tracking.")
+@click.option("--allow-deletes", metavar="N|all", help="Let so many deletions (per resource) pass the guard.")
 @click.option("--run-name", default="", help="Name of the run in the log.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end ('-' is stdin).")
 @click.option("--trust", multiple=True, metavar="FINGERPRINT", help="Take bundles of the site with this fingerprint.")
+@tree_options
 @as_json
 def command(a: str, b: str, **given: Any) -> int:
     """Bring A and B into agreement.
 
     A and B are SQLite files, postgresql:// databases, or served sites (http://, https://); one of them may be a
-    directory that other sites visit, too (files+dir:PATH). Tables are tracked on first use. THIS in policies is A,
-    in both directions.
+    directory that other sites visit, too (files+dir:PATH). Tables are tracked on first use. Or both are directories,
+    whose files are synchronized. THIS in policies is A, in both directions.
 
     \b
     Examples:
+      tallystick sync ./work /media/stick/work
+      tallystick sync ./site /srv/www --direction push --mirror --dry-run
       tallystick sync clinic.db https://hub.example.org/
       tallystick sync a.db b.db --conflict merge --conflict patients.phone=this
       tallystick sync a.db postgresql://db/hub --only orders --where "orders: total gt 10"
       tallystick sync files+dir:/media/stick clinic.db
     """
+    if are_trees(a, b):
+        refuse(RECORDS_ONLY, "directories")
+        from tallystick.cli.tree_sync import synchronize
+
+        return synchronize(a, b, given)
+    refuse(TREES_ONLY, "databases and sites")
     from tallystick.api import as_plain, end, logged_agree
     from tallystick.cli.credentials import password
 

@@ -9,6 +9,7 @@ import click
 from tallystick.cli.credentials import password
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json
+from tallystick.cli.tree_options import are_trees, refuse
 
 
 @click.command("verify")
@@ -17,15 +18,32 @@ from tallystick.cli.output import print_json
 @click.option("--deep", is_flag=True, help="Recompute everything from the data first.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this resource.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Directories: not these paths (as in gitignore).")
 @as_json
-def command(a: str, b: str, deep: bool, only: tuple[str, ...], password_file: str | None, as_json: bool) -> int:
+def command(
+    a: str,
+    b: str,
+    deep: bool,
+    only: tuple[str, ...],
+    password_file: str | None,
+    exclude: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Prove that A and B agree: exit 0 only if they do; otherwise print what differs and exit 1.
+
+    Of two directories every file is read, .tallyignore rules hold.
 
     \b
     Examples:
       tallystick verify clinic.db https://hub.example.org/
       tallystick verify a.db b.db --deep --json
     """
+    if are_trees(a, b):
+        refuse(("only", "password_file"), "directories")
+        from tallystick.cli.tree_sync import verify as verify_trees
+
+        return verify_trees(a, b, {"exclude": exclude, "as_json": as_json})
+    refuse(("exclude",), "databases and sites")
     from tallystick.api import replica
     from tallystick.core.values import fold
     from tallystick.sync.verification import verify

@@ -8,15 +8,16 @@ database, what fails is named and left out.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from blake3 import blake3
 
 from tallystick.errors import StorageError
+from tallystick.trees.contents import NO_XATTRS
 from tallystick.trees.copying import SPARSE_FROM, Writer, storage_error
-from tallystick.trees.files import Files, Handle
+from tallystick.trees.files import Files, Handle, opened
 from tallystick.trees.listing import (
     NO_DIGEST,
     WIDTH,
@@ -29,6 +30,7 @@ from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import PERMISSIONS, joined
 from tallystick.trees.problems import FileBusy, NoSpace, SourceChanged
 from tallystick.trees.processes import in_processes
+from tallystick.trees.progress import Progress
 from tallystick.trees.reading import Stats, link_digest, read_stable
 
 SHARE_FILES = 400
@@ -63,12 +65,27 @@ class Copied:
     failed: list[tuple[str, StorageError]] = field(default_factory=list)
 
 
-def copy_directories(source: Mount, target: Mount, wishes: Sequence[Wish], clock: Callable[[], int]) -> list[Copied]:
+def copy_directories(
+    source: Mount,
+    target: Mount,
+    wishes: Sequence[Wish],
+    clock: Callable[[], int],
+    progress: Progress | None = None,
+) -> list[Copied]:
     """Copy the leaves of all directories; the staged directories exist already. Never raises for a leaf."""
     shares = [list(wishes)]
     if type(source.files) is Files and type(target.files) is Files:
         shares = _shares(wishes)
-    answers = in_processes(lambda share: [_copy(source, target, wish, clock) for wish in share], shares)
+
+    def copy_share(share: Sequence[Wish]) -> list[Copied]:
+        done = []
+        for wish in share:
+            done.append(_copy(source, target, wish, clock))
+            if progress is not None:
+                progress.advance(done[-1].files, done[-1].bytes)
+        return done
+
+    answers = in_processes(copy_share, shares)
     return [copied for answer in answers for copied in answer]
 
 
@@ -106,6 +123,7 @@ class _Copier:
         self.wish = wish
         self.copied = copied
         self.clock = clock
+        self.xattrs = source.xattrs
         self.at = source.directory(wish.source)
         self.to = target.directory(wish.staged)
         self.found: dict[str, tuple[Stats, bytes, int]] = {}
@@ -162,15 +180,18 @@ class _Copier:
         try:
             data = files.read(handle, size + 1)
             after = stats_of(files.status_of(handle))
+            xattrs = files.read_xattrs(handle) if self.xattrs else NO_XATTRS
         finally:
             files.close(handle)
         if tuple(noted) != after or len(data) != size:
             self._copy_large(name, noted)  # it moved since it was listed: read it until it holds still
             return
-        self._create(name, after, data)
+        self._create(name, after, data, xattrs)
         self.found[name] = (self.found[name][0], blake3(data).digest(), Mark.FILE)
 
-    def _create(self, name: str, stats: Stats, data: bytes | None) -> Writer | None:
+    def _create(
+        self, name: str, stats: Stats, data: bytes | None, xattrs: Mapping[str, bytes] = NO_XATTRS
+    ) -> Writer | None:
         """The new file with its content, or open for it when there is no ``data``."""
         files = self.to_files
         permissions = stats[0] & PERMISSIONS
@@ -179,6 +200,8 @@ class _Copier:
             if data is not None:
                 if data:
                     files.write(handle, data)
+                if xattrs:
+                    files.set_xattrs(handle, xattrs)
                 self._dress(handle, name, stats)
                 return None
             return Writer(files, handle, stats[2] >= SPARSE_FROM)
@@ -204,6 +227,9 @@ class _Copier:
         try:
             read = read_stable(self.from_files, self.at, name, writer.write, writer.restart)
             writer.finish()
+            if self.xattrs:
+                with opened(self.from_files, self.from_files.open_read(name, self.at)) as handle:
+                    self.to_files.set_xattrs(writer.handle, self.from_files.read_xattrs(handle))
             self._dress(writer.handle, name, read.stats)
             if noted[0] & PERMISSIONS != read.stats[0] & PERMISSIONS:
                 self.to_files.permit(writer.handle, read.stats[0] & PERMISSIONS)

@@ -6,11 +6,13 @@ writes asks for one file at a time, grouped by directory, after saying which one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from tallystick.trees.listing import Entry
 from tallystick.trees.nodes import Leaf
+
+NO_XATTRS: Mapping[str, bytes] = {}
 
 Sink = Callable[[bytes], None]
 
@@ -26,6 +28,7 @@ class Given(NamedTuple):
     """What was handed over: the digest of exactly these bytes, and what goes with them.
 
     ``entry`` is what the source's listing should note; None where the source keeps no listing of its own.
+    ``xattrs`` are extended attributes, where they were asked for.
     """
 
     digest: bytes
@@ -33,6 +36,7 @@ class Given(NamedTuple):
     permissions: int
     size: int
     entry: Entry | None = None
+    xattrs: Mapping[str, bytes] = NO_XATTRS
 
 
 class Contents(Protocol):

@@ -17,6 +17,7 @@ from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import Kind
 from tallystick.trees.problems import NoSpace, SourceChanged, Unreadable
 from tallystick.trees.processes import in_processes
+from tallystick.trees.progress import Progress
 from tallystick.trees.reading import link_digest
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -53,11 +54,17 @@ class Staged(NamedTuple):
     problem: StorageError | None = None
 
 
-def stage(mount: Mount, source: Contents, jobs: Sequence[Job], clock: Callable[[], int]) -> list[Staged]:
+def stage(
+    mount: Mount,
+    source: Contents,
+    jobs: Sequence[Job],
+    clock: Callable[[], int],
+    progress: Progress | None = None,
+) -> list[Staged]:
     """Copy the content of all jobs; one answer for every copy, in no particular order."""
     source.prepare([copy.wanted for job in jobs for copy in job.copies])
     shares = _shares(jobs) if source.parallel and type(mount.files) is Files else [list(jobs)]
-    answers = in_processes(lambda share: _stage_share(mount, source, share, clock), shares)
+    answers = in_processes(lambda share: _stage_share(mount, source, share, clock, progress), shares)
     return [staged for answer in answers for staged in answer]
 
 
@@ -76,7 +83,13 @@ def _shares(jobs: Sequence[Job]) -> list[list[Job]]:
     return [share for share in shares if share]
 
 
-def _stage_share(mount: Mount, source: Contents, jobs: Sequence[Job], clock: Callable[[], int]) -> list[Staged]:
+def _stage_share(
+    mount: Mount,
+    source: Contents,
+    jobs: Sequence[Job],
+    clock: Callable[[], int],
+    progress: Progress | None,
+) -> list[Staged]:
     answers: list[Staged] = []
     full: NoSpace | None = None
     for job in jobs:
@@ -85,6 +98,8 @@ def _stage_share(mount: Mount, source: Contents, jobs: Sequence[Job], clock: Cal
                 answers.append(Staged(copy.target, None, None, full))
                 continue
             staged = _stage_one(mount, source, job.directory, copy, clock)
+            if progress is not None and staged.given is not None:
+                progress.advance(1, staged.given.size)
             if isinstance(staged.problem, NoSpace):
                 full = staged.problem
             answers.append(staged)
@@ -127,6 +142,8 @@ def _stage_file(mount: Mount, source: Contents, at: Handle, copy: Copy, clock: C
         files.set_time(handle, given.mtime_ns)
         if given.permissions & mount.mask or not given.permissions & 0o200 or given.permissions != permissions:
             files.permit(handle, given.permissions)
+        if given.xattrs:
+            files.set_xattrs(handle, given.xattrs)
         stats = stats_of(files.status_of(handle))
     except BaseException:
         files.close(handle)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.errors import StorageError
-from tallystick.trees.contents import Given, Sink, Wanted
+from tallystick.trees.contents import NO_XATTRS, Given, Sink, Wanted
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
-from tallystick.trees.files import REAL, Files
+from tallystick.trees.files import REAL, Files, Handle, opened
 from tallystick.trees.listing import Entry, Listing, Mark, settled_stats, stats_of
 from tallystick.trees.mount import Mount, is_swap
 from tallystick.trees.names import POSIX, Volume
@@ -177,7 +177,13 @@ class DirectoryEnd:
             entry = Entry(name, settled_stats(read.stats, self.clock()), Mark.FILE, read.digest)
         # A digest that was planned with its permissions stands; an unread leaf comes with those it has now.
         permissions = wanted.leaf.permissions if wanted.leaf.digest is not None else read.stats[0] & PERMISSIONS
-        return Given(read.digest, read.stats[3], permissions, read.stats[2], entry)
+        return Given(read.digest, read.stats[3], permissions, read.stats[2], entry, self._xattrs(at, name))
+
+    def _xattrs(self, at: Handle, name: str) -> Mapping[str, bytes]:
+        if not self.mount.xattrs:
+            return NO_XATTRS
+        with opened(self.mount.files, self.mount.files.open_read(name, at)) as handle:
+            return self.mount.files.read_xattrs(handle)
 
     def link_target(self, wanted: Wanted) -> str:
         """Read one link."""

@@ -11,12 +11,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 WALK_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
+USER_XATTR = "user."
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Handle = int
@@ -69,6 +70,14 @@ class Files:
         """Give the handle back."""
         os.close(handle)
 
+    def read_xattrs(self, handle: Handle) -> dict[str, bytes]:
+        """The extended attributes of an open file that belong to its user; none where the volume keeps none."""
+        try:
+            names = [name for name in os.listxattr(handle) if name.startswith(USER_XATTR)]
+            return {name: os.getxattr(handle, name) for name in names}
+        except (AttributeError, OSError):
+            return {}
+
     # Changing -------------------------------------------------------------------------------------
 
     def create(self, name: str, at: Handle, permissions: int) -> Handle:
@@ -102,6 +111,15 @@ class Files:
     def permit(self, handle: Handle, permissions: int) -> None:
         """Set the permission bits of an open file or directory, whatever the process's mask."""
         os.fchmod(handle, permissions)
+
+    def set_xattrs(self, handle: Handle, attributes: Mapping[str, bytes]) -> None:
+        """Give an open file these extended attributes; a volume that keeps none is left as it is."""
+        for name, value in attributes.items():
+            try:
+                os.setxattr(handle, name, value)
+            except OSError as problem:
+                if problem.errno not in _UNSUPPORTED:
+                    raise
 
     def make_directory(self, name: str, at: Handle) -> None:
         """A new, empty directory."""

@@ -26,6 +26,8 @@ class Limits:
     """or when more than this many files go."""
     emptied: int = 2
     """Held when a side that held at least this many files is empty."""
+    allowed: int = 0
+    """So many deletions pass whatever the other limits say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ def guarded(found: Plan, facts: Facts, limits: Limits = Limits()) -> Plan:
 def _objection(found: Plan, side: Side, facts: Facts, limits: Limits) -> str | None:
     deleting = [action for action in found.of(side) if action.deletes]
     if not deleting:
+        return None
+    if 0 < deletions(found, side, deleting) <= limits.allowed:
         return None
     emptied = found.local if side is Side.REMOTE else found.remote
     if not emptied.children and facts.base_files >= limits.emptied:

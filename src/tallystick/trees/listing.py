@@ -142,6 +142,11 @@ class Listing:
         """Bytes of all leaves together."""
         return sum(self.stats[2::WIDTH])
 
+    @property
+    def leaves(self) -> int:
+        """How many files and links are listed."""
+        return sum(mark != Mark.DIRECTORY for mark in self.values[::VALUE_BYTES])
+
     def subdirectories(self) -> list[str]:
         """The names of visible directories."""
         marks = self.values[::VALUE_BYTES]

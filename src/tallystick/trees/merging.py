@@ -49,6 +49,10 @@ class Reconcile(Enum):
     NEWER = "newer"
     ADD = "add"
     MIRROR = "mirror"
+    LOCAL = "local"
+    """As newer, but of two changed leaves the local one takes the name."""
+    REMOTE = "remote"
+    """As newer, but of two changed leaves the remote one takes the name."""
 
     @property
     def one_way(self) -> bool:
@@ -357,9 +361,14 @@ def decide(mode: Reconcile, base: Value, local: Value, remote: Value) -> Choice:
         return Choice.LOCAL
     if absent_here:
         return Choice.REMOTE
+    return _preferred(mode, local, remote)
+
+
+def _preferred(mode: Reconcile, local: Value, remote: Value) -> Choice:
+    """Which of two values wins that both sides changed."""
     if mode is Reconcile.NEWER:
         return Choice.LOCAL if _latest(local) > _latest(remote) else Choice.REMOTE
-    return Choice.BOTH
+    return {Reconcile.LOCAL: Choice.LOCAL, Reconcile.REMOTE: Choice.REMOTE}.get(mode, Choice.BOTH)
 
 
 def _readable(triple: tuple[Node, Node, Node]) -> tuple[Node, Node, Node]:

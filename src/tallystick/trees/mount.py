@@ -35,6 +35,8 @@ class Mount:
         self._handles: OrderedDict[str, Handle] = OrderedDict()
         self._root: Handle | None = None
         self.mask = umask()
+        self.xattrs = False
+        """True when the extended attributes of files go along with their content."""
 
     def __enter__(self) -> Self:
         return self

@@ -13,12 +13,14 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.guards import Facts, Limits, guarded
+from tallystick.trees.history import History, purge
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Conflict, Reconcile, Side
 from tallystick.trees.mount import is_swap
@@ -38,6 +40,7 @@ from tallystick.trees.placing import Orders, Outcome
 from tallystick.trees.plan import Action, Half, Plan, moves, plan, possible_moves, undetermined
 from tallystick.trees.problems import NoSpace, RootChanged
 from tallystick.trees.processes import in_processes
+from tallystick.trees.progress import Progress
 from tallystick.trees.scan import Scan
 from tallystick.trees.scope import Both, Everything, Scope
 from tallystick.trees.settling import settle
@@ -51,7 +54,8 @@ class Options:
     """What one run is asked for.
 
     ``pull`` turns one-way modes round: the remote tree is the source. ``durable`` makes what was written survive a
-    power cut before the base moves; without it a power cut makes the next run start with an empty base.
+    power cut before the base moves; without it a power cut makes the next run start with an empty base. ``history``
+    is the directory that takes what loses its name and stands nowhere else; without one it is lost.
     """
 
     mode: Reconcile = Reconcile.SAFE
@@ -66,7 +70,8 @@ class Options:
     accept_root: bool = False
     durable: bool = True
     dry_run: bool = False
-    progress: Callable[[int, int], None] | None = None
+    progress: Progress | None = None
+    history: Path | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +85,7 @@ class Report:
     failed: dict[str, StorageError] = field(default_factory=dict)
     warnings: list[tuple[str, str, str]] = field(default_factory=list)
     rescued: list[str] = field(default_factory=list)
+    kept: dict[str, Path] = field(default_factory=dict)
     entries: int = 0
 
     @property
@@ -182,6 +188,8 @@ class _Run:
         report.entries = sum(end_scan.entries for end_scan in self.scans.values())
         if not self.options.dry_run:
             self._carry_out(found, forest, report)
+            if self.options.history is not None:
+                purge(self.options.history, self.clock())
         return report
 
     # Before the plan ------------------------------------------------------------------------------
@@ -342,7 +350,7 @@ class _Run:
             actions = found.of(side)
             if not actions:
                 continue
-            outcome = self._place(found, side, actions, relocated)
+            outcome = self._place(found, side, actions, relocated, report)
             relocated = {
                 conflict.path: conflict.copy
                 for conflict in found.conflicts
@@ -356,12 +364,15 @@ class _Run:
             report.bytes += outcome.bytes
         self._remember(found, forest, taken)
 
-    def _place(self, found: Plan, side: Side, actions: list[Action], relocated: Mapping[str, str]) -> Outcome:
+    def _place(
+        self, found: Plan, side: Side, actions: list[Action], relocated: Mapping[str, str], report: Report
+    ) -> Outcome:
         orders = Orders(
             clock=self.clock,
             durable=self.options.durable,
             moves=moves(found, side),
             relocated=relocated,
+            keep=self._keeper(found, side, report),
             progress=self.options.progress,
         )
         try:
@@ -372,6 +383,22 @@ class _Run:
             # What was placed before it is found by the next scan; nothing of it is agreed on until then.
             error = storage_error(self.ends[side].title, problem)
             return Outcome(failed={action.path: error for action in actions})
+
+    def _keeper(self, found: Plan, side: Side, report: Report) -> Callable[[str], None] | None:
+        """What puts the losers of a side into history before they are replaced or removed."""
+        losers = {loser.path for loser in found.conflicts if loser.copy is None and loser.origin.side is side}
+        if not losers or self.options.history is None:
+            return None
+        history = History(self.options.history, self.clock())
+        report.kept = history.kept
+
+        def keep(path: str) -> None:
+            for loser in sorted(loser for loser in losers if _is_below(loser, path)):
+                leaf = find(found.local if side is Side.LOCAL else found.remote, loser)
+                assert isinstance(leaf, Leaf)
+                history.keep(self.ends[side], loser, leaf)
+
+        return keep
 
     def _note_outcome(self, side: Side, outcome: Outcome) -> None:
         """Bring the listings of both sides up to date with what was done."""

@@ -23,6 +23,7 @@ from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
+from tallystick.trees.progress import Progress
 
 if TYPE_CHECKING:
     from tallystick.trees.ends import TreeEnd
@@ -78,7 +79,7 @@ class Step(NamedTuple):
 @dataclass(slots=True)
 class Orders:
     """How to carry out: ``moves`` maps new paths to old ones on this side, ``relocated`` paths of the other side to
-    where their content stands by now; ``keep`` puts what will be lost into history; ``progress`` gets (files, bytes).
+    where their content stands by now; ``keep`` puts what will be lost into history; ``progress`` counts.
     """
 
     clock: Callable[[], int]
@@ -86,7 +87,7 @@ class Orders:
     moves: Mapping[str, str] = field(default_factory=dict)
     relocated: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[str], None] | None = None
-    progress: Callable[[int, int], None] | None = None
+    progress: Progress | None = None
 
 
 def place(
@@ -194,7 +195,13 @@ class _Placer:
 
     def check_space(self, actions: Sequence[Action]) -> None:
         """Raise NoSpace unless everything fits (G7); also remember which conflict copies are on their way."""
-        needed = sum(_size(step) for step in self.steps(actions) if step.path not in self.orders.moves)
+        files = needed = 0
+        for step in self.steps(actions):
+            if step.path not in self.orders.moves:
+                files += step.leaf is not None if step.listing is None else step.listing.leaves
+                needed += _size(step)
+        if self.orders.progress is not None:
+            self.orders.progress.expect(files, needed)
         self.expected_copies = {action.path for action in actions if action.verb is Verb.PUT}
         free = self.files.free_space(self.mount.handle)
         if needed and needed + SPARE_BYTES > free:
@@ -306,7 +313,9 @@ class _Placer:
 
     def _copied(self, batch: _Batch) -> Iterator[Staged]:
         for source, jobs in batch.jobs.values():
-            yield from stage(self.mount, source, [Job(*job) for job in jobs.items()], self.orders.clock)
+            yield from stage(
+                self.mount, source, [Job(*job) for job in jobs.items()], self.orders.clock, self.orders.progress
+            )
 
     def _copy_bulk(self, batch: _Batch) -> None:
         """Fill the staged directories that are carried over as they are listed."""
@@ -319,7 +328,7 @@ class _Placer:
             return
         source = self.other.mount
         assert source is not None, "only a directory on this machine offers its listings"
-        for copied in copy_directories(source, self.mount, wishes, self.orders.clock):
+        for copied in copy_directories(source, self.mount, wishes, self.orders.clock, self.orders.progress):
             batch.bulk[copied.path] = copied
             for name, problem in copied.failed:
                 self.outcome.failed[joined(copied.path, name)] = problem
@@ -422,8 +431,6 @@ class _Placer:
                 self.outcome.entries.setdefault(path, {})
             if path.rpartition("/")[0] not in batch.bulk:
                 self.outcome.note(path, batch.entries[path])
-        if self.orders.progress is not None:
-            self.orders.progress(self.outcome.files, self.outcome.bytes)
 
     def _discard_rest(self, batch: _Batch) -> None:
         """Remove what was staged and got no name; everything inside it has failed with it."""

@@ -25,7 +25,7 @@ class DeletionsHeld(GuardStopped):
     """More would be deleted than the guards let through; everything else was done (G1, G2, G5)."""
 
     code = "DeletionsHeld"
-    default_hint = "look at what would be deleted, then let it through with --confirm-deletions"
+    default_hint = "look at what would be deleted, then let it through with --allow-deletes"
 
     def __init__(self, message: str, paths: Sequence[str]) -> None:
         super().__init__(message)

@@ -16,6 +16,14 @@ Share = TypeVar("Share")
 Answer = TypeVar("Answer")
 
 
+_number = 0
+
+
+def share_number() -> int:
+    """Which share of the work this process does: 0 for the first process, 1, 2, ... in its children."""
+    return _number
+
+
 def may_fork() -> bool:
     """True when a child process may be forked: there is a second processor and no other thread."""
     return hasattr(os, "fork") and (os.cpu_count() or 1) > 1 and threading.active_count() == 1
@@ -28,7 +36,7 @@ def in_processes(work: Callable[[Share], Answer], shares: Sequence[Share]) -> li
     """
     if len(shares) < 2 or not may_fork():
         return [work(share) for share in shares]
-    children = [_start(work, share) for share in shares[1:]]
+    children = [_start(work, share, number) for number, share in enumerate(shares[1:], 1)]
     try:
         first = work(shares[0])
     except BaseException:
@@ -71,12 +79,14 @@ class _Child:
         os.waitpid(self.identifier, 0)
 
 
-def _start(work: Callable[[Share], Answer], share: Share) -> _Child:
+def _start(work: Callable[[Share], Answer], share: Share, number: int) -> _Child:
     reading, writing = os.pipe()
     identifier = os.fork()
     if identifier:
         os.close(writing)
         return _Child(identifier, reading)
+    global _number
+    _number = number
     try:
         os.close(reading)
         try:

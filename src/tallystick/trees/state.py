@@ -11,10 +11,11 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
+from urllib.parse import quote
 
 from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
 from tallystick.trees.listing import DIGEST_BYTES, VALUE_BYTES, WIDTH, Listing, Mark, packed_names, unpacked_names
@@ -188,6 +189,17 @@ class State:
         """A remembered setting."""
         found = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if found is None else str(found[0])
+
+    def has_roots(self) -> bool:
+        """True when a run has remembered its roots here; looks without changing or making anything."""
+        if not self.path.exists():
+            return False
+        try:
+            with closing(sqlite3.connect(f"file:{quote(os.fspath(self.path))}?mode=ro", uri=True)) as database:
+                found = database.execute("SELECT count(*) FROM meta WHERE name LIKE 'root:%'").fetchone()
+                return bool(found[0])
+        except sqlite3.DatabaseError:
+            return True  # it is there, and damaged: that is for a run to find out
 
     def base_files(self) -> int:
         """How many materialised leaves the base holds."""

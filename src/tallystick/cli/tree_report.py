@@ -1,0 +1,199 @@
+"""What a run of two directories did or would do: for people, for programs, and while it goes on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from tallystick.trees.merging import Side
+from tallystick.trees.nodes import leaves
+from tallystick.trees.pair import Report
+from tallystick.trees.plan import Action, Verb
+from tallystick.trees.progress import Progress
+
+WORDS = {Verb.PUT: "write", Verb.MAKE: "make", Verb.GRAFT: "copy", Verb.PERMIT: "permit", Verb.REMOVE: "remove"}
+MAX_WARNINGS = 20
+
+
+def arrow(side: Side, turned: bool) -> str:
+    """``->`` for what is done at B, ``<-`` for what is done at A."""
+    return "->" if (side is Side.REMOTE) is not turned else "<-"
+
+
+def reason(text: str, turned: bool) -> str:
+    """A reason of the plan in terms of A and B."""
+    one, comma, other = text.removeprefix("local ").partition(", remote ")
+    if comma:
+        return f"A {other}, B {one}" if turned else f"A {one}, B {other}"
+    names = ("B", "A") if turned else ("A", "B")
+    return text.replace("local", names[0]).replace("remote", names[1])
+
+
+def exit_code(report: Report) -> int:
+    """0 done; 1 done, but conflicts or busy files wait; 3 something cannot be read or written; 4 deletions held."""
+    if report.held:
+        return 4
+    if any(not problem.transient for problem in report.failed.values()) or report.plan.unknown:
+        return 3
+    return 1 if report.failed or report.conflicts else 0
+
+
+# For people --------------------------------------------------------------------------------------
+
+
+def show_plan(report: Report, turned: bool) -> None:
+    """Every action with its reason, then what is held, blocked or in conflict."""
+    for line in _lines(report.actions, turned):
+        click.echo(line)
+    _show_rest(report, turned)
+    files, size = total(report.actions)
+    if not report.actions and not report.held:
+        click.echo("in agreement; nothing to do")
+    else:
+        click.echo(f"{len(report.actions):,} actions; {files:,} files, {amount(size)} to write")
+
+
+def _lines(actions: list[Action], turned: bool) -> Iterator[str]:
+    for action in actions:
+        what = WORDS[action.verb]
+        inner = (
+            f" ({_count(action):,} files)" if action.verb in (Verb.GRAFT, Verb.REMOVE) and _count(action) > 1 else ""
+        )
+        yield f"{arrow(action.side, turned)} {what:<6} {shown(action.path)}{inner}  [{reason(action.reason, turned)}]"
+
+
+def _count(action: Action) -> int:
+    return sum(1 for _ in leaves(action.node))
+
+
+def show_report(report: Report, turned: bool, seconds: float) -> None:
+    """What was done, in a few lines."""
+    _show_rest(report, turned)
+    for path, problem in sorted(report.failed.items()):
+        click.echo(f"failed: {shown(path)}: {problem}", err=True)
+    for path in report.rescued:
+        click.echo(f"rescued after an interrupted run: {shown(path)}")
+    for path, place in sorted(report.kept.items()):
+        click.echo(f"kept in history: {shown(path)} as {place}")
+    removed = sum(1 for action in report.actions if action.verb is Verb.REMOVE)
+    if not report.actions and not report.held and not report.failed:
+        click.echo(f"in agreement; {report.entries:,} entries looked at in {seconds:.2f} s")
+        return
+    rate = f", {amount(report.bytes / seconds)}/s" if report.bytes and seconds else ""
+    click.echo(f"{report.files:,} files, {amount(report.bytes)} written; {removed:,} removals; {seconds:.2f} s{rate}")
+
+
+def _show_rest(report: Report, turned: bool) -> None:
+    for conflict in report.conflicts:
+        where = "history" if conflict.copy is None else shown(conflict.copy)
+        click.echo(f"conflict: {shown(conflict.path)}; the other version is in {where}")
+    for action, _ in report.held:
+        click.echo(f"held: {arrow(action.side, turned)} {WORDS[action.verb]} {shown(action.path)}", err=True)
+    if report.held:
+        why = reason(report.held[0][1], turned)
+        click.echo(f"tallystick: {why}; look at them, then run again with --allow-deletes all or a number", err=True)
+    for path in report.blocked:
+        click.echo(f"blocked: {shown(path)} stays: it holds something that is ignored or cannot be read")
+    for path in report.plan.unknown:
+        click.echo(f"unreadable: {shown(path) or '.'}: nothing was done there", err=True)
+    for code, path, why in report.warnings[:MAX_WARNINGS]:
+        click.echo(f"warning: {shown(path)}: {why} ({code})", err=True)
+    if len(report.warnings) > MAX_WARNINGS:
+        click.echo(f"warning: {len(report.warnings) - MAX_WARNINGS:,} more; --json has them all", err=True)
+
+
+def shown(path: str) -> str:
+    """A path that cannot confuse a terminal: control characters and undecodable bytes are escaped."""
+    if path.isprintable():
+        return path
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+
+
+def amount(size: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"
+
+
+def total(actions: list[Action]) -> tuple[int, int]:
+    """(files, bytes) that the actions write."""
+    sizes = [
+        leaf.size for action in actions if action.verb in (Verb.PUT, Verb.GRAFT) for _, leaf in leaves(action.node)
+    ]
+    return len(sizes), sum(sizes)
+
+
+# For programs ------------------------------------------------------------------------------------
+
+
+def plain(report: Report, turned: bool, seconds: float) -> dict[str, Any]:
+    """The report as plain data; paths are relative to the roots, sides are ``a`` and ``b``."""
+    return {
+        "dry_run": report.dry_run,
+        "succeeded": report.succeeded,
+        "files": report.files,
+        "bytes": report.bytes,
+        "entries": report.entries,
+        "seconds": round(seconds, 3),
+        "actions": [_plain_action(action, turned) for action in report.actions],
+        "conflicts": [{"path": text(item.path), "copy": item.copy and text(item.copy)} for item in report.conflicts],
+        "held": [{**_plain_action(action, turned), "why": reason(why, turned)} for action, why in report.held],
+        "blocked": [text(path) for path in report.blocked],
+        "unreadable": [text(path) for path in report.plan.unknown],
+        "failed": {text(path): {"code": why.code, "message": why.message} for path, why in report.failed.items()},
+        "warnings": [{"code": code, "path": text(path), "why": why} for code, path, why in report.warnings],
+        "rescued": [text(path) for path in report.rescued],
+        "history": {text(path): str(place) for path, place in report.kept.items()},
+    }
+
+
+def _plain_action(action: Action, turned: bool) -> dict[str, Any]:
+    return {
+        "verb": WORDS[action.verb],
+        "at": "b" if arrow(action.side, turned) == "->" else "a",
+        "path": text(action.path),
+        "files": _count(action),
+        "reason": reason(action.reason, turned),
+    }
+
+
+def text(path: str) -> str:
+    """A path as it can stand in JSON: undecodable bytes are escaped with a backslash."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+# While it goes on ----------------------------------------------------------------------------------
+
+
+class Gauge:
+    """Progress on a terminal: files, bytes, rate and time left; silent elsewhere."""
+
+    def __init__(self, silent: bool) -> None:
+        self.progress = None if silent or not sys.stderr.isatty() else Progress(draw)
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self.progress is not None:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def draw(progress: Progress) -> None:
+    """One line that replaces the one before."""
+    click.echo(f"\r\x1b[K{line(progress)}", nl=False, err=True)
+
+
+def line(progress: Progress) -> str:
+    """How far a run is."""
+    files, size = progress.done
+    left = progress.seconds_left
+    rest = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02d} left"
+    return (
+        f"{files:,} of {progress.total_files:,} files, {amount(size)} of {amount(progress.total_bytes)}, "
+        f"{amount(progress.rate)}/s{rest}"
+    )

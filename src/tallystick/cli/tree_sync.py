@@ -1,0 +1,147 @@
+"""``tallystick sync`` and ``verify`` where the ends are directories."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tallystick.cli.output import print_json
+from tallystick.cli.tree_options import wishes_of
+from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
+from tallystick.errors import StorageError
+from tallystick.trees.opening import OpenedPair, Wishes, open_directories
+from tallystick.trees.pair import Report
+
+RETRY_SECONDS = 2.0
+
+
+def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
+    """Bring two directories into agreement as the options say. Returns the exit code."""
+    if given["explain"] is not None:
+        return explain(a, b, given)
+    wishes = wishes_of(given)
+    state = Path(given["state"]) if given["state"] else None
+    opened = open_directories(a, b, state, create=not given["dry_run"])
+    try:
+        if given["watch"]:
+            return _watch(opened, wishes, given["as_json"])
+        report, seconds = _run(opened, wishes, given["as_json"])
+        _show(opened, report, seconds, given["as_json"])
+        return exit_code(report)
+    finally:
+        opened.close()
+
+
+def _run(opened: OpenedPair, wishes: Wishes, quiet: bool) -> tuple[Report, float]:
+    gauge = Gauge(quiet or wishes.dry_run)
+    started = time.monotonic()
+    try:
+        return opened.run(replace(wishes, progress=gauge.progress)), time.monotonic() - started
+    finally:
+        gauge.close()
+
+
+def _show(opened: OpenedPair, report: Report, seconds: float, as_json: bool) -> None:
+    if as_json:
+        print_json(plain(report, opened.turned, seconds))
+    elif report.dry_run:
+        show_plan(report, opened.turned)
+    else:
+        show_report(report, opened.turned, seconds)
+
+
+def _watch(opened: OpenedPair, wishes: Wishes, as_json: bool) -> int:
+    """Run whenever something changes, until the user stops it. A guard that holds something back only says so."""
+    from tallystick.trees.watching import changes
+
+    roots = [end.mount.root for end in (opened.pair.local, opened.pair.remote) if end.mount is not None]
+    if not as_json:
+        click.echo(f"watching {' and '.join(roots)}; stop with Ctrl-C", err=True)
+    first = True
+    for _ in changes(roots):
+        report = _attempt(opened, wishes, as_json)
+        if report is not None and (first or _is_news(report[0])):
+            _show(opened, *report, as_json)
+        first = False
+    return 0
+
+
+def _attempt(opened: OpenedPair, wishes: Wishes, as_json: bool) -> tuple[Report, float] | None:
+    """One run while watching; what may pass by itself is said and tried again with the next change."""
+    try:
+        found = _run(opened, wishes, as_json)
+    except StorageError as problem:
+        click.echo(f"tallystick: {problem}", err=True)
+        time.sleep(RETRY_SECONDS)
+        return None
+    finally:
+        opened.close()  # handles of directories that may be replaced until the next run
+    return found
+
+
+def _is_news(report: Report) -> bool:
+    return bool(report.actions or report.failed or report.held or report.conflicts)
+
+
+# Questions ---------------------------------------------------------------------------------------
+
+
+def explain(a: str, b: str, given: Mapping[str, Any]) -> int:
+    """Say whether a path is synchronized, and which rule of which side leaves it out."""
+    from tallystick.cli.tree_options import patterns_of
+    from tallystick.trees.ignoring import explain_path
+
+    path = given["explain"].strip("/")
+    answers = [
+        (name, explain_path(root, path, patterns_of(given), given["ignore_files"]))
+        for name, root in (("A", a), ("B", b))
+    ]
+    ignored = [(name, verdict) for name, verdict in answers if verdict.ignored]
+    if given["as_json"]:
+        print_json({"path": path, "ignored": bool(ignored), **{name: verdict._asdict() for name, verdict in answers}})
+        return 0
+    for name, verdict in ignored:
+        click.echo(f"{path}: left out by the pattern {verdict.pattern!r} of {verdict.file} at {name}")
+    if not ignored:
+        taken = next((verdict for _, verdict in answers if verdict.pattern), None)
+        why = f"taken in by the pattern {taken.pattern!r} of {taken.file}" if taken else "no pattern matches"
+        click.echo(f"{path}: synchronized; {why}")
+    return 0
+
+
+def verify(a: str, b: str, given: Mapping[str, Any]) -> int:
+    """Compare two directories by reading every file; exit 0 only if they agree."""
+    from tallystick.trees.directory import DirectoryEnd
+    from tallystick.trees.ignoring import IgnoreRules, rule_files
+    from tallystick.trees.scope import Both
+    from tallystick.trees.verifying import SAMPLE, compare
+
+    ends = [DirectoryEnd(root, time.time_ns) for root in (a, b)]
+    try:
+        scope = Both([IgnoreRules(rule_files(root), given["exclude"]) for root in (a, b)])
+        verdict = compare(ends[0], ends[1], scope)
+    finally:
+        for end in ends:
+            end.close()
+    if given["as_json"]:
+        print_json({**asdict(verdict), "agree": verdict.agree})
+        return 0 if verdict.agree else 1
+    for label, paths in (
+        ("only at A", verdict.only_a),
+        ("only at B", verdict.only_b),
+        ("different", verdict.different),
+        ("permissions differ", verdict.permissions),
+        ("cannot be read", verdict.unreadable),
+    ):
+        for path in paths[:SAMPLE]:
+            click.echo(f"{label}: {path}")
+        if len(paths) > SAMPLE:
+            click.echo(f"{label}: {len(paths) - SAMPLE:,} more")
+    if verdict.agree:
+        click.echo(f"agree: {verdict.files:,} files, {verdict.bytes:,} bytes")
+    return 0 if verdict.agree else 1
