@@ -42,10 +42,10 @@ class Wishes:
     """What a synchronization of two trees is asked for, in terms of the first-named and the second-named tree.
 
     ``direction`` push writes the second tree only, pull the first. ``mirror`` makes the written tree equal to the
-    other, the second one unless ``direction`` says pull. ``delete`` False lets a one-way run only add and replace. ``conflict`` is one of CONFLICTS. ``patterns`` are
-    ignore patterns that hold from both roots, after those of ``.tallyignore`` files. ``allowed`` deletions pass the
-    guards, None: any number. ``xattrs`` makes the extended attributes
-    of users travel with content. The rest is as in ``Options``.
+    other: the second one unless ``direction`` says pull. ``delete`` False lets a one-way run only add and replace.
+    ``conflict`` is one of CONFLICTS. ``patterns`` are ignore patterns that hold from both roots, after those of
+    ``.tallyignore`` files. ``allowed`` deletions pass the guards, None: any number. ``xattrs`` makes the extended
+    attributes of users travel with content. The rest is as in ``Options``.
     """
 
     direction: str = "both"
