@@ -13,6 +13,8 @@ STEP_MS = 5
 """Silence after which a burst of changes counts as over ..."""
 DEBOUNCE_MS = 400
 """... and how long one may go on before it is answered all the same."""
+PATIENCE_MS = 100
+"""How long one look for notifications waits."""
 QUIET_SECONDS = 60.0
 """After so long without a notification a run comes anyway."""
 
@@ -25,16 +27,20 @@ def changes(roots: Sequence[str | Path], quiet_seconds: float = QUIET_SECONDS) -
     """
     from watchfiles import watch
 
-    timeout = max(1, int(quiet_seconds * 1000))
     heard = watch(
         *roots,
         watch_filter=None,
         step=STEP_MS,
         debounce=DEBOUNCE_MS,
-        rust_timeout=timeout,
+        rust_timeout=PATIENCE_MS,
         yield_on_timeout=True,
         ignore_permission_denied=True,
     )
+    next(heard)  # only now somebody listens
     yield False
+    silence = 0.0
     for changed in heard:
-        yield bool(changed)
+        silence = 0.0 if changed else silence + PATIENCE_MS / 1000
+        if changed or silence >= quiet_seconds:
+            silence = 0.0
+            yield bool(changed)
