@@ -33,8 +33,9 @@ from tallystick.site.holding import (
 from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
-from tallystick.site.projection import Projector, Rendered, Writing, compare_row, exact, local_after, rows_with_children
+from tallystick.site.projection import Projector, Rendered, Writing, compare_row, exact, local_after
 from tallystick.site.reading import LEFT_SCOPE
+from tallystick.site.referring import rows_with_children
 from tallystick.site.schema import Identity
 
 
@@ -380,7 +381,7 @@ class _Step:
             if one.writing is not None and one.writing.content is None and one.entry is not None
         }
         if removed and self.tracked.definition.referrers:
-            for address in rows_with_children(self.ledger, self.tracked, list(removed)):
+            for address in rows_with_children(self.ledger, self.tracked.definition, list(removed)):
                 one = removed[address]
                 one.writing = None
                 one.outcome = self._reissued(one)

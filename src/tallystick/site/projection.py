@@ -345,32 +345,6 @@ def _missing(target: Field, key: Value) -> str:
     return f"{MISSING_REFERENCE}: {target.column} refers to {target.refers_to} {key!r}, which is not here"
 
 
-def rows_with_children(ledger: Ledger, tracked: Tracked, addresses: Sequence[Address]) -> set[Address]:
-    """Those rows that other rows refer to: deleting them would remove or change what the deleter had not seen."""
-    found: set[Address] = set()
-    for child, reference in tracked.definition.referrers:
-        if len(reference.columns) != 1:
-            found |= _composite_children(ledger, child, reference.columns, addresses)
-            continue
-        column, name = reference.columns[0].replace('"', '""'), child.replace('"', '""')
-        sql = f'SELECT DISTINCT "{column}" FROM "{name}" WHERE "{column}" IN (*)'
-        rows = ledger.engine.query_in(sql, (), [address[0] for address in addresses])
-        found |= {(row[0],) for row in rows}
-    return found & set(addresses)
-
-
-def _composite_children(
-    ledger: Ledger, child: str, columns: Sequence[str], addresses: Sequence[Address]
-) -> set[Address]:
-    names = ['"' + name.replace('"', '""') + '"' for name in (*columns, child)]
-    where = " AND ".join(f"{name}=?" for name in names[:-1])
-    return {
-        address
-        for address in addresses
-        if ledger.engine.query(f"SELECT 1 FROM {names[-1]} WHERE {where} LIMIT 1", address)
-    }
-
-
 def exact(tracked: Tracked, fields: Mapping[str, tuple[str, str]]) -> bool:
     """True when the database keeps values of the sender's fields (name to logical type and detail) unaltered."""
     definition = tracked.definition

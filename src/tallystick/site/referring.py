@@ -1,4 +1,4 @@
-"""Which rows can be deleted by the application's own rules: rows that nothing holds on to (DESIGN.md 4.3)."""
+"""Which rows other rows hold on to, and which can be deleted by the application's own rules (DESIGN.md 4.3)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def removable(ledger: Ledger, definition: Definition, addresses: Sequence[Addres
     inner: list[tuple[Address, Address]] = []
     for child, reference in definition.referrers:
         if reference.declared and reference.on_delete.upper() not in _FOLLOWING:
-            if child == definition.name and len(definition.key_columns) == 1:
+            if child == definition.name and reference.parent_columns == definition.key_columns[:1]:
                 inner.extend(_inner(ledger, definition, reference, free))
             else:
-                free -= _held(ledger, child, reference.columns, free)
+                free -= referred(ledger, definition, child, reference, list(free))
     while blocked := {parent for parent, row in inner if parent in free and row not in free}:
         free -= blocked
     return free
@@ -39,15 +39,40 @@ def _inner(
         yield (parent,), (row,)
 
 
-def _held(ledger: Ledger, child: str, columns: Sequence[str], addresses: Collection[Address]) -> set[Address]:
-    """Those addresses that rows of another table refer to."""
-    if len(columns) > 1:
-        where = " AND ".join(f"{_quoted(name)}=?" for name in columns)
-        sql = f"SELECT 1 FROM {_quoted(child)} WHERE {where} LIMIT 1"
-        return {address for address in addresses if ledger.engine.query(sql, address)}
-    column = _quoted(columns[0])
-    sql = f"SELECT DISTINCT {column} FROM {_quoted(child)} WHERE {column} IN (*)"
+def rows_with_children(ledger: Ledger, definition: Definition, addresses: Sequence[Address]) -> set[Address]:
+    """Those rows that other rows refer to: deleting them would remove or change what the deleter had not seen."""
+    found: set[Address] = set()
+    for child, reference in definition.referrers:
+        found |= referred(ledger, definition, child, reference, addresses)
+    return found & set(addresses)
+
+
+def referred(
+    ledger: Ledger, definition: Definition, child: str, reference: Reference, addresses: Sequence[Address]
+) -> set[Address]:
+    """Those of the rows at ``addresses`` that rows of the table ``child`` refer to, by key or by another unique one."""
+    if len(definition.key_columns) > 1:
+        return {address for address in addresses if _refers(ledger, definition, child, reference, address)}
+    if reference.parent_columns == definition.key_columns:
+        column = _quoted(reference.columns[0])
+        sql = f"SELECT DISTINCT {column} FROM {_quoted(child)} WHERE {column} IN (*)"
+    else:
+        key = _quoted(definition.key_columns[0])
+        sql = f"SELECT p.{key} FROM {_quoted(definition.name)} p WHERE {_joined(child, reference)} AND p.{key} IN (*)"
     return {(row[0],) for row in ledger.engine.query_in(sql, (), [address[0] for address in addresses])}
+
+
+def _refers(ledger: Ledger, definition: Definition, child: str, reference: Reference, address: Address) -> bool:
+    where = " AND ".join(f"p.{_quoted(name)}=?" for name in definition.key_columns)
+    sql = f"SELECT 1 FROM {_quoted(definition.name)} p WHERE {where} AND {_joined(child, reference)}"
+    return bool(ledger.engine.query(sql, address))
+
+
+def _joined(child: str, reference: Reference) -> str:
+    """The condition that some row of ``child`` refers to the row ``p``."""
+    pairs = zip(reference.columns, reference.parent_columns, strict=True)
+    same = " AND ".join(f"c.{_quoted(column)}=p.{_quoted(parent)}" for column, parent in pairs)
+    return f"EXISTS (SELECT 1 FROM {_quoted(child)} c WHERE {same})"
 
 
 def _quoted(name: str) -> str:

@@ -100,7 +100,7 @@ class Definition:
     triggers: tuple[str, ...] = ()
     acted_on: bool = False
     referrers: tuple[tuple[str, Reference], ...] = ()
-    """Tables whose rows refer to this one's primary key, with the reference."""
+    """Tables whose rows refer to this one, by its primary key or by other unique columns, with the reference."""
     suspects: tuple[str, ...] = ()
     """``child.column`` names that look like undeclared references to this mapped resource."""
 
@@ -279,7 +279,7 @@ def _refers_to(table: Table, tables: Mapping[str, Table], wires: Mapping[str, st
 def _referrers(table: Table, tables: Mapping[str, Table]) -> Iterable[tuple[str, Reference]]:
     for other in tables.values():
         for reference in other.references:
-            if reference.parent == table.name and reference.parent_columns == table.primary_key:
+            if reference.parent == table.name:
                 yield other.name, reference
 
 

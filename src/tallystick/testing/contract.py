@@ -500,6 +500,47 @@ class AgreementContract:
         assert people(a)[0][3] == 7
         assert sync(a, b, where=later).records == 0
 
+    @pytest.mark.parametrize(
+        ("parent", "child", "row", "unseen"),
+        (
+            (
+                "CREATE TABLE owner (id TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE)",
+                "CREATE TABLE pet (id TEXT PRIMARY KEY, code TEXT REFERENCES owner (code) ON DELETE CASCADE)",
+                "INSERT INTO owner VALUES ('x', 'c')",
+                "INSERT INTO pet VALUES ('p', 'c')",
+            ),
+            (
+                "CREATE TABLE owner (a TEXT, b TEXT, PRIMARY KEY (a, b))",
+                "CREATE TABLE pet (id TEXT PRIMARY KEY, a TEXT, b TEXT, "
+                "FOREIGN KEY (a, b) REFERENCES owner (a, b) ON DELETE CASCADE)",
+                "INSERT INTO owner VALUES ('x', 'y')",
+                "INSERT INTO pet VALUES ('p', 'x', 'y')",
+            ),
+            (
+                "CREATE TABLE owner (a TEXT, b TEXT, c TEXT NOT NULL, d TEXT NOT NULL, PRIMARY KEY (a, b), "
+                "UNIQUE (c, d))",
+                "CREATE TABLE pet (id TEXT PRIMARY KEY, c TEXT, d TEXT, "
+                "FOREIGN KEY (c, d) REFERENCES owner (c, d) ON DELETE CASCADE)",
+                "INSERT INTO owner VALUES ('x', 'y', 'z', 'w')",
+                "INSERT INTO pet VALUES ('p', 'z', 'w')",
+            ),
+        ),
+        ids=("unique-column", "composite-key", "composite-unique"),
+    )
+    def test_a_deletion_spares_unseen_rows_whatever_they_refer_by(
+        self, workshop: Workshop, parent: str, child: str, row: str, unseen: str
+    ) -> None:
+        a, b = workshop.end("a", parent, child, row), workshop.end("b", parent, child)
+        sync(a, b)
+        b.execute(unseen)
+        a.execute("DELETE FROM owner")
+        assert sync(a, b).total().conflicts >= 1
+        settle(a, b)
+        for end in (a, b):
+            assert end.rows("SELECT count(*) FROM owner") == [(1,)]
+            assert end.rows("SELECT id FROM pet") == [("p",)]
+        assert verify(a.replica, b.replica, deep=True).agree
+
     def test_a_renamed_table_keeps_its_records_and_its_name_on_the_wire(self, workshop: Workshop) -> None:
         a = workshop.end("a", *NUMBERED, "INSERT INTO author VALUES (1, 'Ann')", "INSERT INTO book VALUES (1, 1, 'T')")
         b = workshop.end("b", *NUMBERED)
