@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import heapq
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack
 from urllib.parse import unquote, urlsplit
 
 from tallystick.core.pages import Tally
-from tallystick.core.states import State, check_state, parse_state, scope_of
 from tallystick.core.values import fold
 from tallystick.errors import ConfigurationError, TallystickError, UsageError
 from tallystick.site import conflicts as conflict_desk
@@ -24,15 +22,21 @@ from tallystick.site.applying import OnConflict
 from tallystick.site.capture import track, untrack
 from tallystick.site.engines.engine import Engine
 from tallystick.site.engines.sqlite import SQLiteEngine
-from tallystick.site.holding import aside_of, content_of_row
-from tallystick.site.ledger import DELETED, Ledger, Tracked
+from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.managed import contents
-from tallystick.site.reading import Reader
 from tallystick.site.retention import Purged, purge
 from tallystick.site.retrying import retry
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import Finding, heal, inspect
+from tallystick.streams.changes import Change
+from tallystick.streams.delivery import Importer, Reached, deliver
+from tallystick.streams.hints import Hints
+from tallystick.streams.refused import Refused, refused
+from tallystick.streams.resuming import Held, Resync
+from tallystick.streams.retention import noting_gone
+from tallystick.streams.scopes import scope_for
+from tallystick.streams.stream import Changes, current_state
 from tallystick.sync.agreement import Plan, Report, agree
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Replica
@@ -44,23 +48,15 @@ if TYPE_CHECKING:
 __all__ = ["Change", "Resource", "Site", "end", "open"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One record of a site as it is now, delivered because it changed.
+class Reading(TypedDict, total=False):
+    """Options of ``Site.changes``."""
 
-    ``content`` maps field names on the wire to canonical values, None when the record is deleted or not shown.
-    ``state`` is where a reader stands after this change.
-    """
-
-    resource: str
-    key: str
-    deleted: bool
-    content: Mapping[str, Any] | None
-    stamp: int
-    origin: str
-    tick: int
-    seq: int
-    state: str
+    max_changes: int | None
+    follow: bool
+    where: str
+    resync: Resync
+    held: Held | None
+    hints: Hints | None
 
 
 def open(url: str | os.PathLike[str], *, create: bool = False) -> Site:
@@ -250,17 +246,36 @@ class Site:
 
     # Changes
 
-    def changes(self, state: str | None = None, *resources: str, max_changes: int | None = None) -> Iterator[Change]:
-        """Every change of the named resources (all when none) beyond ``state``, each with the state after it.
+    def changes(self, state: str | None = None, *resources: str, **options: Unpack[Reading]) -> Changes:
+        """Every change of the named resources (of all when none) beyond ``state``, each with the state after it.
 
-        Records come as they are now, each at most once, in the site's commit order; the state of the last one
-        continues from there. Raises StateError when the state cannot be continued from.
+        Records come as they are now, each at most once, in the site's commit order; ``change.state`` continues from
+        there. The result is iterated with ``for`` or ``async for`` and knows ``state`` and ``has_more``.
+
+        ``max_changes`` ends it early. ``where`` is a filter over one resource; records that leave it come as deleted.
+        ``follow`` goes on for ever. Raises StateScopeError, StateExpiredError or StateFutureError for a state that
+        cannot be continued from; ``resync="diff"`` delivers the difference instead, for which some need ``held``: a
+        function that says which keys of a resource the reader holds. See docs/streams.md.
         """
-        return changes(self, state, resources, max_changes)
+        scope = scope_for(self.ledger, resources, options.pop("where", ""))
+        return Changes(self.ledger, scope, state, **options)  # type: ignore[misc]  # where is taken out
 
-    def state(self, *resources: str) -> str:
-        """The state that stands for everything so far."""
-        return changes_state(self, resources)
+    def deliver(
+        self, importer: Importer, state: str | None = None, *resources: str, where: str = "", **options: Any
+    ) -> Reached:
+        """Tell an importer (``update``, ``delete``) what changed beyond ``state``; returns the state reached.
+
+        For options and errors see ``streams.delivery.deliver``.
+        """
+        return deliver(self.ledger, scope_for(self.ledger, resources, where), importer, state, **options)
+
+    def state(self, *resources: str, where: str = "") -> str:
+        """The state that stands for everything so far; identical as long as nothing in the scope changes."""
+        return current_state(self.ledger, scope_for(self.ledger, resources, where))
+
+    def refused(self, consumer: str | None = None, resource: str = "") -> list[Refused]:
+        """Deliveries that importers refused and that are parked: of one consumer, or (None) of all."""
+        return refused(self.ledger, consumer, resource)
 
     # Waiting
 
@@ -314,7 +329,10 @@ class Site:
         with self.ledger.write():
             stamp(self.ledger)
             before = self.ledger.now() - int(older_than_days * 86_400_000)
-            return [purge(self.ledger, self._of(item), before) for item in self.ledger.resources()]
+            return [self._purge(self._of(item), before) for item in self.ledger.resources()]
+
+    def _purge(self, tracked: Tracked, before: int) -> Purged:
+        return noting_gone(self.ledger, tracked, lambda: purge(self.ledger, tracked, before))
 
     def log(self, run: str = "", limit: int = 100) -> list[runs.Run]:
         """The run log, newest first."""
@@ -355,9 +373,18 @@ class Resource:
         """The state that stands for everything so far."""
         return self.site.state(self.wire)
 
-    def changes(self, state: str | None = None, *, max_changes: int | None = None) -> Iterator[Change]:
+    def changes(self, state: str | None = None, **options: Unpack[Reading]) -> Changes:
         """Changes of this resource beyond ``state``; see ``Site.changes``."""
-        return self.site.changes(state, self.wire, max_changes=max_changes)
+        return self.site.changes(state, self.wire, **options)
+
+    def deliver(self, importer: Importer, state: str | None = None, **options: Any) -> Reached:
+        """Tell an importer what changed in this resource beyond ``state``; see ``Site.deliver``."""
+        return self.site.deliver(importer, state, self.wire, **options)
+
+    @property
+    def parked(self) -> list[Refused]:
+        """Deliveries of this resource that importers refused, oldest first."""
+        return self.site.refused(resource=self.wire)
 
 
 def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
@@ -414,100 +441,6 @@ def _log(
         if isinstance(mine, LocalReplica):
             with mine.ledger.write():
                 runs.finish(mine.ledger, runs.begin(mine.ledger, run, other.name, "sync"), outcome, report)
-
-
-# Changes of a site for readers ---------------------------------------------------------------------------------
-
-
-def changes_state(site: Site, resources: Iterable[str]) -> str:
-    """The token for everything that is stamped in the resources."""
-    with site.ledger.write():
-        stamp(site.ledger)
-        wires = _wires(site, resources)
-        return State(site.ledger.site, site.ledger.incarnation, scope_of(wires), site.ledger.seq).text()
-
-
-def _wires(site: Site, resources: Iterable[str]) -> tuple[str, ...]:
-    named = tuple(sorted(site._tracked(name).wire for name in resources))
-    return named or tuple(sorted(item.wire for item in site.ledger.resources()))
-
-
-def changes(
-    site: Site, state: str | None, resources: Sequence[str], max_changes: int | None = None
-) -> Iterator[Change]:
-    """See ``Site.changes``."""
-    ledger = site.ledger
-    with ledger.write():
-        stamp(ledger)
-        until = ledger.seq
-    wires = _wires(site, resources)
-    start = State(ledger.site, ledger.incarnation, scope_of(wires), 0)
-    if state:
-        start = parse_state(state)
-        horizon = max((ledger.resource(wire).horizon for wire in wires), default=0)
-        check_state(
-            start,
-            site=ledger.site,
-            incarnation=ledger.incarnation,
-            scope=scope_of(wires),
-            seq=until,
-            horizon=horizon,
-        )
-    found = _Merged(site, wires, start.seq, until)
-    for delivered, change in enumerate(found):
-        if max_changes is not None and delivered >= max_changes:
-            return
-        yield change
-
-
-class _Merged:
-    """Changes of several resources in the site's commit order."""
-
-    def __init__(self, site: Site, wires: Sequence[str], seq: int, until: int) -> None:
-        self.site, self.wires, self.seq, self.until = site, wires, seq, until
-        self.scope = scope_of(wires)
-
-    def __iter__(self) -> Iterator[Change]:
-        streams = [self._one(wire) for wire in self.wires]
-        return heapq.merge(*streams, key=lambda change: change.seq)
-
-    def _one(self, wire: str) -> Iterator[Change]:
-        ledger, position = self.site.ledger, self.seq
-        tracked = ledger.resource(wire)
-        pending = Reader(ledger, tracked, {})
-        while tracked.seq > position:
-            with ledger.engine.read():
-                batch = tracked.rows.after(position, self.until, 500)
-                waiting = pending.waiting()
-                managed = (
-                    contents(ledger, tracked, [entry.key for entry, _ in batch])
-                    if tracked.definition.identity is Identity.MANAGED
-                    else {}
-                )
-            for entry, values in batch:
-                if entry.key not in waiting:
-                    yield self._change(tracked, entry, values, managed)
-            if len(batch) < 500:
-                return
-            position = batch[-1][0].seq
-
-    def _change(self, tracked: Tracked, entry: Any, values: Any, managed: Mapping[str, Any]) -> Change:
-        ledger = self.site.ledger
-        content = managed.get(entry.key)
-        if content is None:
-            content = content_of_row(tracked.definition, values, aside_of(entry))
-        token = State(ledger.site, ledger.incarnation, self.scope, entry.seq).text()
-        return Change(
-            tracked.wire,
-            entry.key,
-            bool(entry.flags & DELETED) or content is None,
-            content,
-            entry.stamp,
-            ledger.origin_name(entry.origin),
-            entry.tick,
-            entry.seq,
-            token,
-        )
 
 
 def as_plain(report: Report) -> dict[str, Any]:

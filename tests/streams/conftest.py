@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,11 +25,21 @@ class Place:
     def __init__(self, url: str, connection: Any) -> None:
         self.url = url
         self.connection = connection
-        for statement in TABLES:
-            self.execute(statement)
+        self._create()
         self.site: Site = tallystick.open(url)
         self.site.track()
         self._others: list[Site] = []
+
+    def _create(self) -> None:
+        if isinstance(self.connection, sqlite3.Connection):
+            for statement in TABLES:
+                self.execute(statement)
+            return
+        self.execute("DROP TABLE IF EXISTS pet")
+        for statement in TABLES:
+            self.execute(statement.replace("TABLE", "TABLE IF NOT EXISTS"))
+        for table in ("person", "town"):
+            self.execute(f"DELETE FROM {table}")
 
     def execute(self, sql: str, *parameters: Any) -> None:
         """Run a statement as the application does, in a transaction of its own."""
@@ -76,12 +88,33 @@ def sqlite_place(tmp_path):
     made.close()
 
 
+@pytest.fixture(scope="session")
+def stream_database(postgresql_server):
+    """One PostgreSQL database for all tests of streams: what one leaves is deleted before the next."""
+    import psycopg
+
+    name = f"tally_test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgresql_server, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        try:
+            yield urlsplit(postgresql_server)._replace(path="/" + name).geturl()
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 @pytest.fixture
-def postgresql_place(postgresql_database):
+def postgresql_place(stream_database):
     """A place in a PostgreSQL database."""
     import psycopg
 
-    made = Place(postgresql_database, psycopg.connect(postgresql_database, autocommit=True))
+    connection = psycopg.connect(stream_database, autocommit=True)
+    if connection.execute("SELECT to_regclass('tally.stream_parked')").fetchone() != (None,):
+        connection.execute("DELETE FROM tally.stream_parked; DELETE FROM tally.webhook; DELETE FROM tally.webhook_log")
+    if connection.execute("SELECT to_regclass('pet')").fetchone() != (None,):
+        with tallystick.open(stream_database) as site:
+            site.untrack("pet")
+    made = Place(stream_database, connection)
+    made.site.state()
     yield made
     made.close()
 
