@@ -96,7 +96,7 @@ class _Telling:
         self._stats = stats
         self._update = getattr(importer, "update", None)
         self._delete = getattr(importer, "delete", None)
-        self._parked = {(item.resource, item.key) for item in refused(ledger, consumer)}
+        self._parked = dict.fromkeys((item.resource, item.key) for item in refused(ledger, consumer))
 
     def again(self, scope: StreamScope) -> None:
         """Try what is parked once more, as it is now."""
@@ -120,7 +120,7 @@ class _Telling:
         if self._stats is not None:
             self._count("deletes" if change.deleted else "changes")
         if self._parked and (change.resource, change.key) in self._parked:
-            self._parked.discard((change.resource, change.key))
+            del self._parked[change.resource, change.key]
             settle(self._ledger, self._consumer, change.resource, change.key)
 
     def _failed(self, callback: Callable[..., Any], change: Change, error: Exception) -> None:
@@ -136,7 +136,7 @@ class _Telling:
         if self._on_error != "park":
             _log.error("%s of %s %r was refused and is parked", name, change.resource, change.key, exc_info=error)
         self._count("errors")
-        self._parked.add((change.resource, change.key))
+        self._parked[change.resource, change.key] = None
         park(self._ledger, self._consumer, change, name, error)
 
     def _count(self, name: str) -> None:
