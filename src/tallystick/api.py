@@ -364,6 +364,11 @@ class Resource:
         return self.tracked.definition.name
 
     @property
+    def columns(self) -> dict[str, str]:
+        """The table's columns by their field names on the wire, key columns left out; empty where there is no table."""
+        return {item.wire: item.column for item in self.tracked.definition.fields}
+
+    @property
     def count(self) -> int:
         """How many records it has."""
         return self.tracked.fingerprint.count

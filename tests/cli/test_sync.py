@@ -50,6 +50,23 @@ def test_conflicts_that_wait_are_exit_code_1_until_somebody_decides(run, people)
     assert people("a.db", "SELECT age FROM people WHERE id='p1'") == [(1,)]
 
 
+def test_conflicts_are_shown_and_decided_by_the_names_of_columns(run, database):
+    database(
+        "a.db", 'CREATE TABLE visit (id TEXT PRIMARY KEY, "First_Name" TEXT)', "INSERT INTO visit VALUES ('v', 'A')"
+    )
+    run("sync", "a.db", "b.db")
+    for name, value in (("a.db", "B"), ("b.db", "C")):
+        database(name, f"UPDATE visit SET \"First_Name\"='{value}'")
+    assert run("sync", "a.db", "b.db", "--conflict", "ask").code == 1
+    shown = run("conflicts", "show", "a.db", "visit", "v", "--json").json
+    assert {one["content"]["First_Name"] for one in shown} == {"B", "C"}
+    wrong = run("conflicts", "resolve", "a.db", "visit", "v", "--content", '{"frist_name": "D"}')
+    assert (wrong.code, "First_Name" in wrong.err) == (2, True)
+    assert run("conflicts", "resolve", "a.db", "visit", "v", "--content", '{"First_Name": "D"}').code == 0
+    assert run("sync", "a.db", "b.db", "--conflict", "ask").code == 0
+    assert database("b.db", 'SELECT "First_Name" FROM visit') == [("D",)]
+
+
 def test_a_field_policy_decides_for_that_field(run, people):
     run("sync", "a.db", "b.db")
     people("a.db", "UPDATE people SET age=1, full_name='A' WHERE id='p1'")

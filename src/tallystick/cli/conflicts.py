@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -80,8 +81,9 @@ def show(site: str, resource: str, key: str, as_json: bool) -> int:
     from tallystick.api import open as open_site
 
     with open_site(site) as opened:
-        wire = opened.resource(resource).wire
-        found = [one for one in opened.conflicts(None) if (one.resource, one.key) == (wire, key)]
+        named = opened.resource(resource)
+        columns = named.columns
+        found = [one for one in opened.conflicts(None) if (one.resource, one.key) == (named.wire, key)]
     if not found:
         raise UsageError(f"{resource} {key!r} has no conflict", hint=f"see: tallystick conflicts list {site}")
     versions = [
@@ -90,7 +92,7 @@ def show(site: str, resource: str, key: str, as_json: bool) -> int:
             "shown": index in found[0].shown,
             "at": moment(milliseconds_of(version.stamp)),
             "origin": version.origin,
-            "content": version.content,
+            "content": None if version.content is None else _by_column(version.content, columns),
         }
         for index, version in enumerate(found[0].versions)
     ]
@@ -110,7 +112,7 @@ def show(site: str, resource: str, key: str, as_json: bool) -> int:
 @click.argument("key")
 @click.option("--take", type=int, metavar="N", help="The version with this number (see show).")
 @click.option("--by", type=click.Choice(["this", "other", "newer", "master", "merge"]), help="A policy decides.")
-@click.option("--content", metavar="JSON", help="A content of your own, as a JSON object of field names.")
+@click.option("--content", metavar="JSON", help="A content of your own: a JSON object by column.")
 def resolve(site: str, resource: str, key: str, take: int | None, by: str | None, content: str | None) -> int:
     """Decide a conflict; the decision travels and ends it at every site.
 
@@ -126,9 +128,25 @@ def resolve(site: str, resource: str, key: str, take: int | None, by: str | None
         raise UsageError("say exactly one of --take, --by and --content", hint="see --help")
     choice: Any = take if take is not None else Resolution(by) if by else _content(content or "")
     with open_site(site) as opened:
+        if content is not None:
+            choice = _by_field(choice, opened.resource(resource).columns)
         opened.resolve(resource, key, choice)
     click.echo("decided")
     return 0
+
+
+def _by_column(content: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """A content under the names that the table's columns have here."""
+    return {columns.get(name, name): value for name, value in content.items()}
+
+
+def _by_field(content: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """The opposite; names on the wire are understood too. Raises UsageError for a field that is not there."""
+    fields = {column: name for name, column in columns.items()}
+    for name in content:
+        if columns and name not in fields and name not in columns:
+            raise UsageError(f"--content names {name!r}, which is no column", hint=f"columns: {', '.join(fields)}")
+    return {fields.get(name, name): value for name, value in content.items()}
 
 
 def _content(text: str) -> dict[str, Any]:

@@ -94,7 +94,9 @@ def _create(ledger: Ledger, missing: Sequence[Definition], by_wire: Mapping[str,
 
 def table_of(definition: Definition, names: Mapping[str, str]) -> Table:
     """The table that would hold a peer's resource. ``names`` are local names of referenced tables."""
-    columns = [_column(item) for item in (*definition.key_fields, *definition.fields)]
+    declared = {name: position for position, name in enumerate(definition.order)}
+    items = (*definition.key_fields, *definition.fields)
+    columns = [_column(item) for item in sorted(items, key=lambda item: declared.get(item.column, len(declared)))]
     references = tuple(
         Reference(item.columns, names.get(item.parent, item.parent), item.parent_columns, item.on_delete)
         for item in definition.references

@@ -103,6 +103,8 @@ class Definition:
     """Tables whose rows refer to this one, by its primary key or by other unique columns, with the reference."""
     suspects: tuple[str, ...] = ()
     """``child.column`` names that look like undeclared references to this mapped resource."""
+    order: tuple[str, ...] = ()
+    """Columns of the table as they were declared: where the table is created it looks the same."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -264,6 +266,7 @@ def _definition(
         table.acted_on,
         tuple(_referrers(table, tables)),
         tuple(_suspects(table, tables)) if identity is Identity.MAPPED else (),
+        tuple(column.name for column in table.columns if not column.generated),
     )
 
 

@@ -104,6 +104,14 @@ class AgreementContract:
         sync(a, b)
         assert people(b) == people(a)
 
+    def test_a_created_table_has_its_columns_in_the_declared_order(self, workshop: Workshop) -> None:
+        a = workshop.end(
+            "a", "CREATE TABLE z (zip TEXT, id TEXT PRIMARY KEY, alpha TEXT)", "INSERT INTO z VALUES ('1', 'k', 'b')"
+        )
+        b = workshop.end("b")
+        sync(a, b)
+        assert b.rows("SELECT * FROM z") == [("1", "k", "b")]
+
     def test_equal_copies_agree_with_nothing_sent(self, workshop: Workshop) -> None:
         rows = "INSERT INTO people VALUES " + ", ".join(f"('p{n}', 'n{n}', NULL, {n})" for n in range(200))
         a, b = workshop.end("a", PEOPLE, rows), workshop.end("b", PEOPLE, rows)

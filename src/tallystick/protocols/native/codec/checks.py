@@ -219,6 +219,8 @@ def _definition(definition: Definition, limits: Limits) -> None:
     known = {item.column for item in columns}
     for unique in definition.unique:
         _listed(unique, known, definition)
+    if definition.order:
+        _listed(definition.order, known, definition)
     for reference in definition.references:
         _reference(reference, known, definition, limits)
 
