@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+
+from tallystick.errors import UsageError
 
 
 @click.command("serve")
 @click.argument("site")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=5493, show_default=True, type=click.IntRange(0, 65535))
-def command(site: str, host: str, port: int) -> int:
+@click.option("--sdata", is_flag=True, help="Serve the site's tables as SData resource kinds too.")
+@click.option("--application", metavar="NAME", help="SData: first part of the address. Default: tallystick.")
+@click.option("--contract", metavar="NAME", help="SData: second part of the address. Default: site.")
+@click.option("--dataset", metavar="NAME", help="SData: third part of the address. Default: -.")
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="SData: the URL by which peers know this site for ever, as https://host:5493/sdata. Kept at the first time.",
+)
+@click.option("--priority", type=click.IntRange(1, 9), help="SData: conflict priority, 1 wins over 9. Default: 5.")
+def command(site: str, host: str, port: int, sdata: bool, **given: Any) -> int:
     """Serve SITE over HTTP. An address other than loopback needs users (tallystick users add).
 
     \b
     Examples:
       tallystick serve clinic.db
       tallystick serve postgresql://localhost/hub --host 0.0.0.0
+      tallystick serve erp.db --sdata --application erp --contract crm --base-url https://erp.example.org/sdata
     """
-    from tallystick.web import serve
+    from tallystick.web.app import PROVIDERS
+    from tallystick.web.server import serve
 
-    serve(site, host, port)
+    providers = PROVIDERS
+    if sdata:
+        providers = (*providers, _sdata(site, host, port, given))
+    elif any(value is not None for value in given.values()):
+        raise UsageError("these options belong to SData", hint="add --sdata")
+    serve(site, host, port, providers=providers)
     return 0
+
+
+def _sdata(site: str, host: str, port: int, given: dict[str, Any]) -> Any:
+    """The SData provider that the options ask for, named by the address it is first served at."""
+    from tallystick.web.sdata import Service, kept_base
+
+    base = given.pop("base_url") or kept_base(site)
+    if not base and not port:
+        raise UsageError("the endpoints of SData are named by an address that stays", hint="give --base-url or --port")
+    named = f"[{host}]" if ":" in host else host
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Service(base=base or f"http://{named}:{port}/sdata", **chosen)

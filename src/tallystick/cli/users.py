@@ -21,19 +21,21 @@ def command() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), default="sync", show_default=True)
 @click.option("--password-file", type=click.Path(), help="File with the password; '-' is standard input.")
-def add(site: str, name: str, role: str, password_file: str | None) -> int:
+@click.option("--digest", is_flag=True, help="Let the user come by HTTP Digest too (SData); keeps weaker hashes.")
+def add(site: str, name: str, role: str, password_file: str | None, digest: bool) -> int:
     """Add a user, or give one a new password and role.
 
     \b
-    Example:
+    Examples:
       tallystick users add clinic.db anna --role sync --password-file secret.txt
+      tallystick users add erp.db engine --role sync --digest
     """
     from tallystick.api import open as open_site
     from tallystick.site import users
 
     secret = password(password_file, prompt=True)
     with open_site(site) as opened:
-        users.add(opened.ledger, name, secret or "", role)
+        users.add(opened.ledger, name, secret or "", role, digest=digest)
     click.echo(f"{name} may {role}")
     return 0
 

@@ -7,7 +7,7 @@ referenced records. What is wrong with one edit is told in its outcome and delay
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -150,13 +150,13 @@ class _Item:
         return Done.CREATED if self.before is None else Done.UPDATED
 
 
-def lock(ledger: Ledger, tracked: Tracked, edits: Iterable[Edit]) -> None:
-    """Name the rows that a following ``ledger.write()`` will edit, so that it waits for the application's locks before
-    it takes the stamping lock (DESIGN.md 4.3). Needed where the application writes at the same time."""
+def lock_keys(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> None:
+    """Name the records that a following ``ledger.write()`` will edit, so that it waits for the application's locks on
+    their rows before it takes the stamping lock (DESIGN.md 4.3). Needed where the application writes at the same time.
+    """
     if ledger.engine.dialect == "sqlite" or tracked.definition.identity is Identity.MANAGED:
         return
-    entries = tracked.rows.by_keys([item.key for item in edits if item.key])
-    live = [entry for entry in entries.values() if entry.hash]
+    live = [entry for entry in tracked.rows.by_keys(keys).values() if entry.hash]
     tracked.rows.lock_rows([address_of(tracked.definition, entry.key, entry.local) for entry in live])
 
 

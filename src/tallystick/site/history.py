@@ -154,12 +154,21 @@ def meet_now(ledger: Ledger, theirs: Histories) -> bool:
 
 def _apply_fork(ledger: Ledger, fork: Fork) -> None:
     for tracked in [ledger.resource(item.wire) for item in ledger.resources()]:
-        for table in ("tally_digest", "tally_forgotten"):
-            vector = ledger.digest(tracked) if table == "tally_digest" else ledger.forgotten(tracked)
-            changed = renamed_vector(vector, tracked.wire, fork)
-            if changed is not vector:
-                _replace_vector(ledger, tracked, table, fork, dict(changed))
-        _rename_records(ledger, tracked, fork)
+        rename(ledger, tracked, fork)
+
+
+def rename(ledger: Ledger, tracked: Tracked, fork: Fork) -> None:
+    """Rename changes of one resource: an origin turned out to be known under another name. Inside ``write``."""
+    for table in ("tally_digest", "tally_forgotten"):
+        _rename_vector(ledger, tracked, table, fork)
+    _rename_records(ledger, tracked, fork)
+
+
+def _rename_vector(ledger: Ledger, tracked: Tracked, table: str, fork: Fork) -> None:
+    vector = ledger.digest(tracked) if table == "tally_digest" else ledger.forgotten(tracked)
+    changed = renamed_vector(vector, tracked.wire, fork)
+    if changed is not vector:
+        _replace_vector(ledger, tracked, table, fork, dict(changed))
 
 
 def _replace_vector(ledger: Ledger, tracked: Tracked, table: str, fork: Fork, changed: dict[str, int]) -> None:

@@ -5,6 +5,7 @@ Those that write have a transaction of their own.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from enum import StrEnum
 from functools import cache
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 1024
+DIGEST_REALM = "sdata"
+"""The realm that the hashes of HTTP Digest are bound to."""
+_STEPS = (
+    (
+        "CREATE TABLE tally_users_digest (name {text} NOT NULL, algorithm {text} NOT NULL, secret {text} NOT NULL, "
+        "PRIMARY KEY (name, algorithm))",
+    ),
+)
 _NAME = re.compile(r"[^\W_][\w.@+-]{0,127}")
 
 
@@ -52,8 +61,11 @@ class Caller(NamedTuple):
     role: Role
 
 
-def add(ledger: Ledger, name: str, password: str, role: Role | str) -> User:
+def add(ledger: Ledger, name: str, password: str, role: Role | str, *, digest: bool = False) -> User:
     """Add a user, or give an existing one another password and role.
+
+    With ``digest`` the hashes that HTTP Digest needs are kept too: whoever reads them can call as this user where
+    Digest is accepted.
 
     Raises UsageError for a name or role that cannot be, ValueRejected for a password that is too short or too long.
     """
@@ -71,6 +83,7 @@ def add(ledger: Ledger, name: str, password: str, role: Role | str) -> User:
     user = User(name, Role(role), hasher().hash(password))
     with ledger.engine.write():
         ledger.engine.execute("DELETE FROM tally_user WHERE name=?", (name,))
+        _keep_digest(ledger, name, password if digest else None)
         ledger.engine.execute("INSERT INTO tally_user(name, role, secret) VALUES (?, ?, ?)", user)
     return user
 
@@ -81,6 +94,39 @@ def remove(ledger: Ledger, name: str) -> None:
         raise UsageError(f"there is no user {name!r}", hint="see: tallystick users list SITE")
     with ledger.engine.write():
         ledger.engine.execute("DELETE FROM tally_user WHERE name=?", (name,))
+        _keep_digest(ledger, name, None)
+
+
+# HTTP Digest -----------------------------------------------------------------------------------------------------
+
+
+def _keep_digest(ledger: Ledger, name: str, password: str | None) -> None:
+    """Keep the hashes of ``name:realm:password``, or (None) none."""
+    if password is None and not ledger.meta("format.users"):
+        return
+    ledger.require("users", _STEPS)
+    ledger.engine.execute("DELETE FROM tally_users_digest WHERE name=?", (name,))
+    if password is not None:
+        text = f"{name}:{DIGEST_REALM}:{password}".encode()
+        rows = [
+            (name, algorithm, hashlib.new(function, text, usedforsecurity=False).hexdigest())
+            for algorithm, function in (("MD5", "md5"), ("SHA-256", "sha256"))
+        ]
+        ledger.engine.executemany("INSERT INTO tally_users_digest(name, algorithm, secret) VALUES (?, ?, ?)", rows)
+
+
+def digest_secret(ledger: Ledger, name: str, algorithm: str) -> str:
+    """The hash of ``name:realm:password`` by an algorithm (MD5, SHA-256); "" where none is kept."""
+    if not ledger.meta("format.users"):
+        return ""
+    sql = "SELECT secret FROM tally_users_digest WHERE name=? AND algorithm=?"
+    rows = ledger.engine.query(sql, (name, algorithm))
+    return str(rows[0][0]) if rows else ""
+
+
+def has_digest_secrets(ledger: Ledger) -> bool:
+    """True when some user can come by HTTP Digest."""
+    return bool(ledger.meta("format.users")) and bool(ledger.engine.query("SELECT 1 FROM tally_users_digest LIMIT 1"))
 
 
 def find(ledger: Ledger, name: str) -> User | None:

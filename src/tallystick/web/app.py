@@ -48,7 +48,12 @@ def create_app(
     pool = Pool(opening)
     pool.give(with_one)
     services = Services(pool, Authenticator(pool), limits, Metrics(), shown or with_one.name)
-    return Application(services, [mounting(services) for mounting in providers])
+    try:
+        return Application(services, [mounting(services) for mounting in providers])
+    except BaseException:
+        services.users.close()
+        pool.close()
+        raise
 
 
 class Application:

@@ -35,6 +35,7 @@ class Users:
     """Two users: one may do everything, the other may read."""
 
     keeps_secrets: bool = True
+    open: bool = False
     checked: int = 0
 
     def _user(self, name: str) -> User | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tallystick.core.filter_readings import SQLITE_FUNCTIONS
 from tallystick.errors import ConfigurationError, StorageError
 from tallystick.site.engines import sqlite_capture, sqlite_schema
 from tallystick.site.engines.engine import Address, Mark, Rejected
@@ -54,6 +55,8 @@ class SQLiteEngine:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-32768")
         connection.execute("PRAGMA temp_store=MEMORY")
+        for name, (arguments, function) in SQLITE_FUNCTIONS.items():
+            connection.create_function(name, arguments, function, deterministic=True)
 
     # Portable SQL
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
+
 import msgspec
 from lxml import etree
 
@@ -24,6 +26,7 @@ from tallystick.protocols.sdata.codec.names import (
     STRONGEST_PRIORITY,
     SYNC,
     SYNC_DIGEST,
+    TALLY,
     WEAKEST_PRIORITY,
 )
 from tallystick.protocols.sdata.codec.stamps import NO_STAMP, read_stamp
@@ -36,6 +39,9 @@ _ENDPOINT = f"{{{SYNC}}}endpoint"
 _TICK = f"{{{SYNC}}}tick"
 _STAMP = f"{{{SYNC}}}stamp"
 _USER = f"{{{SYNC}}}user"
+_ORIGINS = f"{{{TALLY}}}origins"
+_names = msgspec.json.Decoder(dict[str, tuple[str, int]])
+_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class DigestMessage(msgspec.Struct, frozen=True):
@@ -121,7 +127,27 @@ def read_digest_message(data: bytes) -> Digest:
     digest = one_digest(found)
     if digest is None:
         raise MalformedMessage("the message has no digest")
-    return digest
+    return digest._replace(names=read_names(root))
+
+
+def read_names(root: etree._Element) -> dict[str, tuple[str, int]]:
+    """The origins behind endpoints that another Tallystick site tells beside its digest; nothing where none or other
+    software's are there."""
+    element = root.find(_ORIGINS)
+    if element is None:
+        return {}
+    try:
+        return _names.decode(b64decode(element.text or ""))
+    except (ValueError, msgspec.MsgspecError):
+        return {}
+
+
+def write_names(digest: Digest, indent: str = " ") -> str:
+    """The element that `read_names` reads, with its line end; "" when there is nothing to tell."""
+    if not digest.names:
+        return ""
+    text = b64encode(_encoder.encode(dict(digest.names))).decode()
+    return f'{indent}<tally:origins xmlns:tally="{TALLY}">{text}</tally:origins>\n'
 
 
 def write_digest(digest: Digest, indent: str = " ") -> str:
@@ -169,7 +195,7 @@ def write_digest_message(message: DigestMessage) -> bytes:
     href="{escape_attribute(url)}"/>
  <sdata:payload>
 {write_digest(message.digest, "  ")} </sdata:payload>
-</entry>
+{write_names(message.digest)}</entry>
 """.encode()
 
 

@@ -48,10 +48,15 @@ class DigestEntry(NamedTuple):
 
 
 class Digest(NamedTuple):
-    """What one endpoint (``origin``, "" when it was not sent) knows of all; ``entries`` by `endpoint_key`."""
+    """What one endpoint (``origin``, "" when it was not sent) knows of all; ``entries`` by `endpoint_key`.
+
+    ``names`` is what Tallystick sites tell each other beside it: which origin of their ledgers an endpoint is, and by
+    how much its ticks are higher here than there.
+    """
 
     origin: str
     entries: Mapping[str, DigestEntry]
+    names: Mapping[str, tuple[str, int]] = {}
 
     def tick(self, endpoint: str) -> int:
         """The first tick of ``endpoint`` not accounted for; 0 for an unknown one."""

@@ -10,7 +10,7 @@ import msgspec
 from lxml import etree
 
 from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, read_diagnosis, write_diagnosis
-from tallystick.protocols.sdata.codec.digest_messages import EPOCH, one_digest, write_digest
+from tallystick.protocols.sdata.codec.digest_messages import EPOCH, one_digest, read_names, write_digest, write_names
 from tallystick.protocols.sdata.codec.digests import Digest
 from tallystick.protocols.sdata.codec.documents import (
     CHUNK,
@@ -207,6 +207,8 @@ def _read_head(root: etree._Element) -> FeedHead:
         elif namespace == SDATA and name == "diagnosis":
             diagnoses.append(read_diagnosis(child))
     digest = one_digest([*root.findall(_DIGEST), *root.findall(f"{_PAYLOAD}/{_DIGEST}")])
+    if digest is not None:
+        digest = digest._replace(names=read_names(root))
     return FeedHead(links=tuple(links), diagnoses=tuple(diagnoses), digest=digest, **found)  # type: ignore[arg-type]
 
 
@@ -270,6 +272,6 @@ def _write_head(head: FeedHead) -> str:
     if head.mode:
         parts.append(f" <sync:syncMode>{head.mode}</sync:syncMode>\n")
     if head.digest is not None:
-        parts.append(write_digest(head.digest))
+        parts += [write_digest(head.digest), write_names(head.digest)]
     parts += [f" {write_diagnosis(found)}\n" for found in head.diagnoses]
     return "".join(parts)

@@ -171,8 +171,9 @@ class Provider:
         return _response(answer)
 
     async def _admitted(self, request: Request, uri: str, headers: Mapping[str, str]) -> Principal:
-        if self._gate is not None:
-            return await run_in_threadpool(self._gate.admit, request.method, uri, headers)
+        gate = self._gate
+        if gate is not None and not await run_in_threadpool(lambda: gate.open):
+            return await run_in_threadpool(gate.admit, request.method, uri, headers)
         if request.client is not None and not _is_loopback(request.client.host):
             raise AccessDenied("this service has no users yet and serves its own machine only")
         return Anybody()

@@ -49,6 +49,10 @@ class Authenticator(Protocol):
     def keeps_secrets(self) -> bool:
         """True when `secret` may find something, so that Digest is worth offering."""
 
+    @property
+    def open(self) -> bool:
+        """True while there are no users: then callers on this machine are let in without a name, and nobody else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anybody:
@@ -71,6 +75,11 @@ class Gate:
         self._key = secrets.token_bytes(32)
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def open(self) -> bool:
+        """True while there are no users."""
+        return self._authenticator.open
 
     def admit(self, method: str, uri: str, headers: Mapping[str, str]) -> Principal:
         """The caller of a request; ``uri`` is path and query as sent, header names are in lower case.

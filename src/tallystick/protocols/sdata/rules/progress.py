@@ -7,6 +7,7 @@ endpoints and failures there are. The functions below it are single steps from o
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -129,6 +130,18 @@ class Progress:
             held = self._entries.get(key)
             if held is not None and entry.priority != MISSING_PRIORITY:
                 self._entries[key] = held._replace(priority=entry.priority)
+
+    def learn(self, entries: Iterable[DigestEntry]) -> None:
+        """Knowledge that came by other ways than a feed: ticks are raised, within the caps of failures."""
+        told = Digest("", {endpoint_key(entry.endpoint): entry for entry in entries})
+        for entry in told.entries.values():
+            self._raise(entry.endpoint, entry.tick, told)
+
+    def begin_restore(self, counter: int) -> None:
+        """The store was put back from a backup: ticks go on from ``counter``, what was restored stays published."""
+        self._restoring = True
+        self._counter = max(self._counter, counter)
+        self._publish()
 
     def end_restore(self) -> None:
         """The inbound passes after a restore are done: the counter is published again (9.9)."""

@@ -1,0 +1,273 @@
+"""Resource kinds made from tables: names, types, relations, and the way between content and payload (spec 12). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from tallystick.core.changes import Rank, parents_first
+from tallystick.core.values import Logical, Value, fold
+from tallystick.errors import ValueRejected
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind, Property, Relationship
+from tallystick.protocols.sdata.codec.payloads import Collection, Payload
+from tallystick.protocols.sdata.codec.payloads import Field as PayloadField
+from tallystick.protocols.sdata.codec.schema import xml_name
+from tallystick.protocols.sdata.codec.values import from_wire, to_wire
+from tallystick.site.identity import derived_key, key_parts, natural_key
+from tallystick.site.schema import Definition, Field, Identity
+
+OPAQUE = "\x00payload:"
+"""Begins a value that keeps a payload element which no column holds and which is more than a text (Q3)."""
+ORDER_STEP = 10
+_opaque = msgspec.json.Decoder(PayloadField)
+
+
+class Form:
+    """One resource as a resource kind.
+
+    ``fields`` are the ledger's fields by property name, ``keys`` the primary key columns that are properties because
+    the key is made of them.
+    """
+
+    def __init__(self, kind: Kind, definition: Definition, fields: Mapping[str, Field], keys: Mapping[str, Field]):
+        self.kind = kind
+        self.definition = definition
+        self.fields = dict(fields)
+        self.keys = dict(keys)
+        self.columns = [(name, field.wire, field.logical, field.refers_to) for name, field in self.fields.items()]
+        self._writers: dict[Logical, Callable[[Any], str | None] | None] = {
+            logical: None if logical in (Logical.TEXT, Logical.UUID) else partial(to_wire, logical)
+            for logical in Logical
+        }
+
+    @property
+    def wire(self) -> str:
+        """The resource's name on the wire of the house."""
+        return self.definition.wire
+
+    @property
+    def referred(self) -> dict[str, str]:
+        """Resources that properties refer to, by the field's wire name."""
+        return {wire: target for _, wire, _, target in self.columns if target}
+
+    # Content to payload -------------------------------------------------------------------------------------------
+
+    def payload(
+        self, namespace: str, content: Mapping[str, Any], uuid: str, uuids: Mapping[tuple[str, str], str]
+    ) -> Payload:
+        """The payload of a record; ``uuids`` by (resource, key) for what it refers to."""
+        made: dict[str, PayloadField] = {}
+        writers = self._writers
+        for name, wire, logical, target in self.columns:
+            value = content.get(wire)
+            if value is None:
+                made[name] = None
+            elif target:
+                made[name] = Payload(name, uuid=uuids.get((target, value), ""))
+            elif value.__class__ is str and writers[logical] is None:
+                made[name] = value
+            else:
+                made[name] = to_wire(logical, value)
+        if len(content) > len(made) or not content.keys() <= self.definition.wires:
+            made.update(_unknown(content, self.definition.wires, self.key_wires))
+        return Payload(self.kind.element, namespace, made, uuid)
+
+    def add_key(
+        self, payload: Payload, key: str, address: Sequence[Value], uuids: Mapping[tuple[str, str], str]
+    ) -> None:
+        """Put the primary key's own fields into a payload; references in it as uuids."""
+        parts = key_parts(self.definition, key)
+        for (name, field), part, local in zip(self.keys.items(), parts, address or parts, strict=True):
+            if field.refers_to:
+                payload.fields[name] = Payload(name, uuid=uuids.get((field.refers_to, str(part)), str(part)))
+            else:
+                payload.fields[name] = to_wire(field.logical, local)
+
+    @property
+    def key_wires(self) -> frozenset[str]:
+        """Wire names of the primary key's fields that are properties."""
+        return frozenset(field.wire for field in self.keys.values())
+
+    # Payload to content -------------------------------------------------------------------------------------------
+
+    def key(self, payload: Payload, keys: Mapping[tuple[str, str], str]) -> str:
+        """The record key that a payload's own fields make; "" where one of them is missing.
+
+        Raises ValueRejected for a value that is none of its type.
+        """
+        stated = self.content(payload, keys)
+        parts = [stated.get(field.wire) for field in self.keys.values()]
+        if any(part is None for part in parts):
+            return ""
+        made_of = self.definition.identity is Identity.DERIVED
+        return derived_key(self.definition, parts) if made_of else natural_key(self.definition, tuple(parts))
+
+    def content(self, payload: Payload, keys: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+        """The fields that a payload states, canonical, by wire name; None for null. Children are left out.
+
+        ``keys`` are record keys by (resource, uuid). Raises ValueRejected for a value that is none of its type.
+        """
+        made: dict[str, Any] = {}
+        for name, value in payload.fields.items():
+            field = self.fields.get(name) or self.keys.get(name)
+            if field is None:
+                if self.kind.find(name) is None:
+                    made[name] = _kept(value)
+            elif field.refers_to:
+                made[field.wire] = self._reference(name, field, value, keys)
+            elif isinstance(value, Payload | Collection):
+                raise ValueRejected(f"{name}: a plain value was expected")
+            else:
+                made[field.wire] = value if value.__class__ is str and _plain(field) else _read(name, field, value)
+        return made
+
+    def _reference(
+        self, name: str, field: Field, value: PayloadField, keys: Mapping[tuple[str, str], str]
+    ) -> str | None:
+        if value is None or value == "":
+            return None
+        if not isinstance(value, Payload) or not value.uuid:
+            if isinstance(value, Payload) and not (value.key or value.url or value.fields):
+                return None
+            raise ValueRejected(f"{name}: a reference names its resource by sdata:uuid")
+        return keys.get((field.refers_to, value.uuid), value.uuid)
+
+
+def _plain(field: Field) -> bool:
+    return field.logical in (Logical.TEXT, Logical.ANY)
+
+
+def _read(name: str, field: Field, value: str | None) -> Value:
+    try:
+        return from_wire(field.logical, value)
+    except ValueRejected as error:
+        raise ValueRejected(f"{name}: {error.message}", hint=error.hint) from error
+
+
+def _kept(value: PayloadField) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    return OPAQUE + msgspec.json.encode(value).decode()
+
+
+def _unknown(content: Mapping[str, Any], known: frozenset[str], keys: frozenset[str]) -> dict[str, PayloadField]:
+    found: dict[str, PayloadField] = {}
+    for name, value in content.items():
+        if name in known or name in keys:
+            continue
+        if isinstance(value, str) and value.startswith(OPAQUE):
+            found[name] = _opaque.decode(value[len(OPAQUE) :])
+        else:
+            found[xml_name(name)] = to_wire(Logical.ANY, value)
+    return found
+
+
+# Kinds -----------------------------------------------------------------------------------------------------------
+
+
+def forms(
+    definitions: Sequence[Definition], name: str, namespace: str, priority: int
+) -> tuple[Contract, dict[str, Form]]:
+    """The contract that a site's tables make, and the forms by resource name. Managed resources are no kinds."""
+    tables = [item for item in definitions if item.identity is not Identity.MANAGED]
+    names = _distinct({item.wire: _camel(item.name, item.wire) for item in tables}, _plural)
+    order = parents_first([Rank(item.wire, item.parents) for item in tables])
+    elements = _distinct(names, _singular)
+    made = {}
+    for position, wire in enumerate(order, 1):
+        definition = next(item for item in tables if item.wire == wire)
+        fields, keys = _properties(definition)
+        kind = Kind(
+            name=names[wire],
+            element=elements[wire],
+            properties=tuple(_property(prop, field, names) for prop, field in ({**keys, **fields}).items()),
+            label=definition.name,
+            priority=priority,
+            order=position * ORDER_STEP,
+        )
+        made[wire] = Form(kind, definition, fields, keys)
+    return Contract(name=name, namespace=namespace, kinds=tuple(form.kind for form in made.values())), made
+
+
+def _camel(name: str, wire: str) -> str:
+    """The name that SData shows: the table's or column's in camelCase, unless another was agreed (``--map``)."""
+    if fold(name) != wire:
+        return xml_name(wire)
+    words = [word for word in re.split(r"[_\s]+", name) if word]
+    if not words:
+        return xml_name(wire)
+    first = words[0].lower() if words[0].isupper() else words[0][:1].lower() + words[0][1:]
+    rest = (word.capitalize() if word.isupper() else word[:1].upper() + word[1:] for word in words[1:])
+    return xml_name(first + "".join(rest))
+
+
+def _distinct(names: Mapping[str, str], change: Callable[[str], str]) -> dict[str, str]:
+    """Names changed one by one, as far as that keeps them apart."""
+    changed = {wire: change(name) for wire, name in names.items()}
+    taken = [name.lower() for name in changed.values()]
+    return {wire: name if taken.count(name.lower()) == 1 else names[wire] for wire, name in changed.items()}
+
+
+def _plural(name: str) -> str:
+    if name.endswith("s"):
+        return name
+    if re.search(r"(ss|sh|ch|x)$", name):
+        return name + "es"
+    return name[:-1] + "ies" if re.search(r"[^aeiou]y$", name) else name + "s"
+
+
+def _singular(name: str) -> str:
+    if name.endswith("ies") and len(name) > 4:
+        return name[:-3] + "y"
+    if re.search(r"(ss|sh|ch|x)es$", name):
+        return name[:-2]
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") and len(name) > 2 else name
+
+
+def _properties(definition: Definition) -> tuple[dict[str, Field], dict[str, Field]]:
+    """Fields and key fields by property name."""
+    made_of = definition.identity in (Identity.NATURAL, Identity.DERIVED)
+    keys = {_camel(item.column, item.wire): item for item in (definition.key_fields if made_of else ())}
+    fields: dict[str, Field] = {}
+    for item in definition.fields:
+        name = _camel(item.column, item.wire)
+        short = name[:-2]
+        free = short and short not in keys and all(_camel(o.column, o.wire) != short for o in definition.fields)
+        fields[short if item.refers_to and name.endswith("Id") and free else name] = item
+    return fields, keys
+
+
+def _property(name: str, field: Field, kinds: Mapping[str, str]) -> Property:
+    if field.refers_to in kinds:
+        return Property(
+            name=name,
+            type=Logical.REFERENCE,
+            nullable=field.nullable,
+            label=field.column,
+            relationship=Relationship.REFERENCE,
+            kind=kinds[field.refers_to],
+        )
+    length = re.search(r"char(?:acter)?(?: varying)?\s*\(?(\d+)", field.detail)
+    return Property(
+        name=name,
+        type=Logical.TEXT if field.logical is Logical.REFERENCE else field.logical,
+        nullable=field.nullable,
+        label=field.column,
+        max_length=int(length.group(1)) if length else 0,
+    )
+
+
+def referred_uuids(payloads: Iterable[Payload], form: Form) -> dict[str, set[str]]:
+    """The uuids that payloads refer to, by resource."""
+    found: dict[str, set[str]] = {}
+    named = {name: field.refers_to for name, field in {**form.fields, **form.keys}.items() if field.refers_to}
+    for payload in payloads:
+        for name, target in named.items():
+            value = payload.fields.get(name)
+            if isinstance(value, Payload) and value.uuid:
+                found.setdefault(target, set()).add(value.uuid)
+    return found

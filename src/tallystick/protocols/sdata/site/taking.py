@@ -1,0 +1,386 @@
+"""A page of a sync feed taken into a site's ledger (spec 9.5, 9.6; DESIGN.md 4.3).
+
+The rules of SData decide each entry against the state that the record shows here, and move the digest. What they take
+goes as pages through the applying of the house: rows are written, siblings, laws and parking hold, and a version that
+lost is kept beside the one that won. What cannot be written now is parked here and counts as held; only what cannot
+even be read fails, caps the digest and is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tallystick.core.forms import Extra, decode_extra, encode_extra
+from tallystick.core.pages import FieldForm, Page, Row
+from tallystick.core.policies import FieldPolicy, Policy, Resolution
+from tallystick.core.values import Logical, mapping_hash
+from tallystick.errors import TallystickError, ValueRejected
+from tallystick.protocols.sdata.codec.digests import Digest, SyncState
+from tallystick.protocols.sdata.codec.entries import Entry as FeedEntry
+from tallystick.protocols.sdata.codec.feeds import Feed
+from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.rules.application import Decided, Incoming, apply_page
+from tallystick.protocols.sdata.rules.conflicts import Verdict
+from tallystick.protocols.sdata.rules.standing import Page as PageFacts
+from tallystick.protocols.sdata.site import standings
+from tallystick.protocols.sdata.site.forms import referred_uuids
+from tallystick.protocols.sdata.site.links import keys_of
+from tallystick.protocols.sdata.site.place import Place, Told, told
+from tallystick.protocols.sdata.store import Outcome, OutcomeKind
+from tallystick.site import applying
+from tallystick.site.editing import contents_of
+from tallystick.site.engines.engine import Entry
+from tallystick.site.ledger import DELETED, GENESIS, WHOLE
+from tallystick.site.parking import PARKED
+from tallystick.site.schema import Identity
+
+HELD = "held here and tried again, but it cannot be written now: "
+_TAKE = Policy(conflict=FieldPolicy(Resolution.OTHER))
+_KEEP = Policy(conflict=FieldPolicy(Resolution.THIS))
+
+
+@dataclass
+class _Incoming:
+    """One entry on its way into the ledger. ``row`` is None when there is nothing to hold of it."""
+
+    entry: FeedEntry
+    key: str
+    known: bool
+    state: SyncState
+    content: dict[str, Any] | None = None
+    problem: TallystickError | None = None
+
+
+@dataclass
+class Taking:
+    """The taking of one page. ``page`` and ``incoming`` are what `checked_page` found in the feed."""
+
+    place: Place
+    feed: Feed
+    page: PageFacts
+    incoming: Sequence[Incoming]
+    immediate: bool
+    priority: int
+    stamp: str
+    run: str = ""
+    refuse: str = ""
+    states: dict[str, SyncState] = field(default_factory=dict)
+    items: list[_Incoming] = field(default_factory=list)
+
+    def take(self) -> tuple[Digest, list[Outcome]]:
+        """The digest afterwards, and what became of each entry. Inside ``ledger.write()``, after stamping.
+
+        Raises TickGap before anything was changed when an immediate page skips ticks.
+        """
+        ledger, names = self.place.ledger, self.place.names
+        standings.begin(ledger, names, self.priority)
+        names.learn(self.page.digest)
+        kept = standings.stored(ledger, names, self.priority)
+        self._look_up()
+        standing, decided = apply_page(
+            kept.standing,
+            self.page,
+            self.incoming,
+            self.states.get,
+            self._attempt,
+            self.stamp,
+            immediate=self.immediate,
+        )
+        kept.standing = standing
+        self._write(decided)
+        if self.page.last and not self.immediate:
+            standings.passed(ledger, kept, self.page.digest.origin)
+        standings.save(ledger, names, kept)
+        return kept.standing.digest._replace(names=names.told()), self._outcomes(decided)
+
+    # What is here -------------------------------------------------------------------------------------------------
+
+    def _look_up(self) -> None:
+        """Find the records that the entries speak of, and the states they show."""
+        place = self.place
+        uuids = [entry.uuid for entry in self.incoming]
+        keys = place.links.keys(uuids)
+        self._find_natural(keys)
+        entries = place.tracked.rows.by_keys(sorted(set(keys.values()))) if place.tracked.seq else {}
+        for key, (dot, stamp) in place.dots(entries.values(), place.wholes(entries.values())).items():
+            self.states[key] = place.names.state(*dot, stamp)
+        by_uuid = {uuid: self.states[key] for uuid, key in keys.items() if key in self.states}
+        self.entries = entries
+        self.items = [
+            _Incoming(entry, keys.get(told_.uuid, told_.uuid), keys.get(told_.uuid) in entries, told_.state)
+            for entry, told_ in zip(self.feed.entries, self.incoming, strict=True)
+        ]
+        self.states = by_uuid
+        self.references = keys_of(place.ledger, referred_uuids(self._payloads(), place.form))
+        self.live = self._live(entries)
+
+    def _payloads(self) -> list[Payload]:
+        return [entry.payload for entry in self.feed.entries if entry.payload is not None and not entry.deleted]
+
+    def _live(self, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+        live = [entry for entry in entries.values() if entry.hash]
+        return contents_of(self.place.ledger, self.place.tracked, live)
+
+    def _find_natural(self, keys: dict[str, str]) -> None:
+        """Records whose key is made of the payload are found by it, and so are copies of rows older than tracking."""
+        place, made = self.place, {}
+        for entry in self.feed.entries:
+            if entry.uuid in keys or entry.payload is None or entry.deleted:
+                continue
+            key = self._natural(entry)
+            if key:
+                made[entry.uuid] = key
+        if made:
+            own = place.tracked.definition.identity is not Identity.MAPPED
+            if not own:
+                made = self._copies(made)
+            place.links.link({key: uuid for uuid, key in made.items()})
+            keys.update(made)
+
+    def _natural(self, entry: FeedEntry) -> str:
+        """The key that a payload or its extension names; "" when it names none."""
+        form = self.place.form
+        if form.definition.identity is Identity.MAPPED:
+            found = told(entry.extension)
+            return found.key if found is not None and found.flags & GENESIS else ""
+        if not form.keys or entry.payload is None:
+            return ""
+        try:
+            references = keys_of(self.place.ledger, referred_uuids([entry.payload], form))
+            return form.key(entry.payload, references)
+        except ValueRejected:
+            return ""
+
+    def _copies(self, proposed: Mapping[str, str]) -> dict[str, str]:
+        """Those proposals that hold: a row older than tracking with the same key and content is here, unlinked."""
+        place = self.place
+        entries = place.tracked.rows.by_keys(sorted(set(proposed.values())))
+        linked = place.links.uuids(sorted(entries))
+        found = {}
+        for entry in self.feed.entries:
+            key = proposed.get(entry.uuid)
+            held = entries.get(key) if key else None
+            if key is None or held is None or key in linked or not held.flags & GENESIS or entry.payload is None:
+                continue
+            try:
+                content = place.form.content(entry.payload, {})
+            except ValueRejected:
+                continue
+            if mapping_hash(key, _without_null(content)) == held.hash:
+                found[entry.uuid] = key
+        return found
+
+    # Deciding -----------------------------------------------------------------------------------------------------
+
+    def _attempt(self, index: int, verdict: Verdict) -> bool:
+        """Read what an entry brings; the ledger takes all of them afterwards at once."""
+        item = self.items[index]
+        if not self._read(item):
+            return False
+        self.states[self.incoming[index].uuid] = item.state
+        return True
+
+    def _read(self, item: _Incoming) -> bool:
+        if item.entry.deleted:
+            return True
+        try:
+            if item.entry.payload is None or not item.entry.payload.fields:
+                raise ValueRejected("the entry has no payload")
+            content = self.place.form.content(item.entry.payload, self.references)
+            if self.place.form.keys:
+                content = {name: content[name] for name in content if name not in self.place.form.key_wires}
+            elif self.place.tracked.definition.identity is Identity.COLUMN:
+                self._set_key_column(item, content)
+        except ValueRejected as error:
+            item.problem = error
+            return False
+        item.content = content
+        return True
+
+    def _set_key_column(self, item: _Incoming, content: dict[str, Any]) -> None:
+        definition = self.place.tracked.definition
+        (wire,) = [one.wire for one in definition.fields if one.column == definition.key_column]
+        content[wire] = item.key
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def _write(self, decided: Sequence[Decided]) -> None:
+        taken: list[tuple[_Incoming, Told | None]] = []
+        kept: list[tuple[_Incoming, Told | None]] = []
+        for item, (verdict, failed) in zip(self.items, decided, strict=True):
+            found = told(item.entry.extension)
+            if found is not None and found.key != item.key:
+                found = None
+            if failed:
+                continue
+            if verdict.applies:
+                taken.append((item, found))
+            elif (verdict is Verdict.CONFLICT_LOST or found is not None) and self._read_quietly(item):
+                kept.append((item, found))
+        self._apply(taken, _TAKE)
+        self._apply(kept, _KEEP)
+
+    def _read_quietly(self, item: _Incoming) -> bool:
+        done = item.content is not None or self._read(item)
+        item.problem = None
+        return done
+
+    def _apply(self, items: Sequence[tuple[_Incoming, Told | None]], policy: Policy) -> None:
+        """Take versions as pages; one page holds no record twice."""
+        rest = list(items)
+        while rest:
+            seen: set[str] = set()
+            now: list[tuple[_Incoming, Told | None]] = []
+            later: list[tuple[_Incoming, Told | None]] = []
+            for pair in rest:
+                (later if pair[0].key in seen else now).append(pair)
+                seen.add(pair[0].key)
+            page = _Rows(self).page(now)
+            settings = applying.Applying(policy, run=self.run, refuse=self.refuse)
+            applying.apply_page(self.place.ledger, page, settings)
+            rest = later
+
+    # Outcomes -----------------------------------------------------------------------------------------------------
+
+    def _outcomes(self, decided: Sequence[Decided]) -> list[Outcome]:
+        parked = self._parked([item.key for item, one in zip(self.items, decided, strict=True) if one.verdict.applies])
+        made = []
+        for item, (verdict, _) in zip(self.items, decided, strict=True):
+            problem = str(item.problem) if item.problem is not None else ""
+            if not problem and verdict.applies and item.key in parked:
+                problem = HELD + parked[item.key]
+            kind = OutcomeKind.FAILED if problem else _kind(verdict, item, item.key in self.live)
+            made.append(
+                Outcome(
+                    kind=kind,
+                    uuid=item.entry.uuid,
+                    title=item.entry.title,
+                    updated=item.entry.updated,
+                    deletion=item.entry.deleted,
+                    state=item.state,
+                    status=409,
+                    problem=problem,
+                )
+            )
+        return made
+
+    def _parked(self, keys: Sequence[str]) -> dict[str, str]:
+        rows = self.place.ledger.engine.query_in(
+            f"SELECT key, reason FROM tally_parked WHERE resource={self.place.tracked.number} AND kind='{PARKED}' "
+            "AND key IN (*)",
+            (),
+            keys,
+        )
+        return {str(key): str(reason) for key, reason in rows}
+
+
+class _Rows:
+    """Versions as rows of a page."""
+
+    def __init__(self, taking: Taking) -> None:
+        self.taking, self.place = taking, taking.place
+        self.definition = self.place.tracked.definition
+        self.origins: dict[str, int] = {}
+        self.vector = self.place.names.vector(taking.page.digest)
+        self.extras: dict[str, bytes | None] = {}
+        self.exact = True
+
+    def page(self, items: Sequence[tuple[_Incoming, Told | None]]) -> Page:
+        """The page of versions."""
+        fresh = self._fresh(items)
+        rows = [self._row(item, found, fresh) for item, found in items]
+        forms = [
+            FieldForm(one.wire, one.logical.value, one.detail if self.exact else "") for one in self.definition.fields
+        ]
+        return Page(self.place.tracked.wire, forms, list(self.origins), rows, "")
+
+    def _fresh(self, items: Sequence[tuple[_Incoming, Told | None]]) -> list[int]:
+        """Integers for rows that are new here, where integers are chosen here."""
+        if not self.definition.mapped:
+            return []
+        new = sum(not item.known and not item.entry.deleted for item, _ in items)
+        return self.place.tracked.rows.fresh(new)[::-1] if new else []
+
+    def _row(self, item: _Incoming, found: Told | None, fresh: list[int]) -> Row:
+        origin, tick = self.place.names.of_endpoint(item.state.endpoint, item.state.tick)
+        index = self.origins.setdefault(origin, len(self.origins))
+        stamp = standings.stamp_of_state(item.state)
+        local = fresh.pop() if fresh and not item.known and not item.entry.deleted else None
+        head = (item.key, local, index, tick, stamp)
+        if found is not None and found.flags & WHOLE and found.record is not None:
+            return (*head, WHOLE, found.record)
+        if item.entry.deleted or item.content is None:
+            return (*head, DELETED, self._extra(item, found, origin, tick, {}))
+        content = self._merged(item, item.content)
+        aside = {name: value for name, value in content.items() if name not in self.definition.wires}
+        self.exact = self.exact and self._fits(content)
+        flags = found.flags & GENESIS if found is not None else 0
+        values = [content.get(name) for name in self.definition.names]
+        return (*head, flags, self._extra(item, found, origin, tick, aside), *values)
+
+    def _merged(self, item: _Incoming, content: dict[str, Any]) -> dict[str, Any]:
+        """Fields that the payload does not name stay as they are (K 9)."""
+        held = self.taking.live.get(item.key)
+        if held is not None:
+            content = {**held, **content}
+        return _without_null(content) if None in content.values() else content
+
+    def _extra(
+        self, item: _Incoming, found: Told | None, origin: str, tick: int, aside: Mapping[str, Any]
+    ) -> bytes | None:
+        """What the version builds on: what its Tallystick sender says, else what the feed's digest covers."""
+        if found is not None:
+            extra = decode_extra(found.record)
+            return encode_extra(Extra(**{**_fields(extra), "aside": dict(aside)}))
+        if aside:
+            return encode_extra(Extra(seen=self._seen(item, origin, tick), aside=dict(aside)))
+        if not item.known and not self._others(origin):
+            return None
+        if origin not in self.extras:
+            self.extras[origin] = encode_extra(Extra(seen=self._seen(item, origin, tick)))
+        if self.vector.get(origin, 0) >= tick:
+            return self.extras[origin]
+        return encode_extra(Extra(seen=self._seen(item, origin, tick)))
+
+    def _others(self, origin: str) -> bool:
+        """True when versions of endpoints beyond the sender and us may have been replaced."""
+        return not self.vector.keys() <= {origin, self.place.ledger.origin}
+
+    def _seen(self, item: _Incoming, origin: str, tick: int) -> dict[str, int] | None:
+        if not item.known and not self._others(origin):
+            return None
+        return {**self.vector, origin: max(tick, self.vector.get(origin, 0))}
+
+    def _fits(self, content: Mapping[str, Any]) -> bool:
+        """True when the database keeps decimals and padded texts of a version as they are."""
+        for one in self.definition.fields:
+            value = content.get(one.wire)
+            if one.detail and value is not None:
+                if one.logical is not Logical.DECIMAL:
+                    return False
+                scale = one.detail.partition(",")[2] or "0"
+                if len(str(value).partition(".")[2]) > int(scale):
+                    return False
+        return True
+
+
+def _fields(extra: Extra) -> dict[str, Any]:
+    return {name: getattr(extra, name) for name in extra.__struct_fields__}
+
+
+def _without_null(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def _kind(verdict: Verdict, item: _Incoming, live: bool) -> OutcomeKind:
+    if verdict is Verdict.CONFLICT_LOST:
+        return OutcomeKind.CONFLICT_LOST
+    if not verdict.applies:
+        return OutcomeKind.IGNORED
+    if verdict is Verdict.CONFLICT_WON:
+        return OutcomeKind.CONFLICT_WON
+    if item.entry.deleted:
+        return OutcomeKind.DELETED if live else OutcomeKind.NOTHING_TO_DELETE
+    return OutcomeKind.UPDATED if live else OutcomeKind.CREATED
