@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,9 @@ from tallystick.streams.refused import Refused, refused
 from tallystick.streams.resuming import Held, Resync
 from tallystick.streams.retention import noting_gone
 from tallystick.streams.scopes import scope_for
-from tallystick.streams.stream import Changes, current_state
+from tallystick.streams.stream import Changes, current_state, token_maker
+from tallystick.streams.subscriptions import MOST, Sink, Subscription
+from tallystick.streams.watcher import Watcher, reopened
 from tallystick.sync.agreement import Plan, Report, agree
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Replica
@@ -132,6 +134,8 @@ class Site:
     def __init__(self, replica: LocalReplica) -> None:
         self.replica = replica
         self.ledger: Ledger = replica.ledger
+        self._watcher: Watcher | None = None
+        self._subscriptions: list[Subscription] = []
 
     def __enter__(self) -> Site:
         return self
@@ -142,7 +146,12 @@ class Site:
         self.close()
 
     def close(self) -> None:
-        """Close the database. Idempotent."""
+        """End subscriptions and close the database. Idempotent."""
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions.clear()
+        if self._watcher is not None:
+            self._watcher.close()
         self.replica.close()
 
     @property
@@ -277,6 +286,30 @@ class Site:
         """Deliveries that importers refused and that are parked: of one consumer, or (None) of all."""
         return refused(self.ledger, consumer, resource)
 
+    def subscribe(
+        self, sink: Sink, *resources: str, event_types: Collection[str] | None = None, most: int = MOST
+    ) -> Subscription:
+        """Call ``sink`` (a function, or its ``update``) with a ``Notification`` of every change from now on.
+
+        Whoever makes the change, in whatever process. ``event_types`` are any of created, updated, deleted; all when
+        none are named. When more than ``most`` notifications wait for the sink, they become one of the type gap.
+        Sinks are called in threads of their own. Raises SchemaError, StorageError, UsageError.
+        """
+        scope = scope_for(self.ledger, resources)
+        if self._watcher is None:
+            ledger = self.ledger
+            self._watcher = Watcher(lambda: reopened(ledger))
+        token = token_maker(self.ledger, scope)
+        made = Subscription(self._watcher, sink, scope, token, event_types=event_types, most=most)
+        self._subscriptions.append(made)
+        return made
+
+    def unsubscribe(self, sink: Sink) -> None:
+        """End every subscription of a sink."""
+        for subscription in [item for item in self._subscriptions if item.sink == sink]:
+            subscription.close()
+            self._subscriptions.remove(subscription)
+
     # Waiting
 
     def conflicts(self, undecided: bool | None = True) -> list[siblings.Contested]:
@@ -385,6 +418,14 @@ class Resource:
     def deliver(self, importer: Importer, state: str | None = None, **options: Any) -> Reached:
         """Tell an importer what changed in this resource beyond ``state``; see ``Site.deliver``."""
         return self.site.deliver(importer, state, self.wire, **options)
+
+    def subscribe(self, sink: Sink, *, event_types: Collection[str] | None = None, most: int = MOST) -> Subscription:
+        """Call ``sink`` with a ``Notification`` of every change of this resource; see ``Site.subscribe``."""
+        return self.site.subscribe(sink, self.wire, event_types=event_types, most=most)
+
+    def unsubscribe(self, sink: Sink) -> None:
+        """End every subscription of a sink at this site."""
+        self.site.unsubscribe(sink)
 
     @property
     def parked(self) -> list[Refused]:

@@ -78,6 +78,11 @@ class Change:
         return not self.deleted and bool(self._entry.born_seq > self._place.since)
 
     @property
+    def born(self) -> bool:
+        """True when the record came into being with this very change."""
+        return bool(self._entry.born_seq == self._entry.seq)
+
+    @property
     def flags(self) -> Flag:
         """What an importer is told as the second argument."""
         if self.left:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from threading import Event
 
 from tallystick.core.states import State
@@ -195,6 +195,15 @@ def stamped_top(ledger: Ledger, scope: StreamScope) -> int:
 def state_at(ledger: Ledger, scope: StreamScope, seq: int) -> str:
     """The state of a scope at a seq."""
     return State(ledger.site, ledger.incarnation, scope.name, seq).text()
+
+
+def token_maker(ledger: Ledger, scope: StreamScope) -> Callable[[int], str]:
+    """A function that makes the state of a scope at a seq, in any thread."""
+    with ledger.write():
+        require(ledger)
+        remember(ledger, scope)
+    start_of = State(ledger.site, ledger.incarnation, scope.name, 0)
+    return lambda seq: start_of._replace(seq=seq).text()
 
 
 def current_state(ledger: Ledger, scope: StreamScope) -> str:

@@ -28,6 +28,7 @@ class PostgreSQLEngine(PostgreSQLSession):
     def __init__(self, url: str) -> None:
         """Connect. Raises ConfigurationError for a bad URL, schema or a missing driver, StorageError when refused."""
         super().__init__(url)
+        self.url = url
         self._known_ledger = False
         self._trusted = False
         self._live: dict[int, str] = {}
