@@ -40,9 +40,11 @@ class Outcome(StrEnum):
     """Left alone, and not an error."""
     REJECTED = "rejected"
     """Left alone and reported to the sender."""
+    JOINED = "joined"
+    """A version of another Tallystick site: the store decides by what it has seen, and says what became of it."""
 
 
-WRITTEN = frozenset({Outcome.CREATED, Outcome.TAKEN, Outcome.REVIVED, Outcome.DELETED, Outcome.MERGED})
+WRITTEN = frozenset({Outcome.CREATED, Outcome.TAKEN, Outcome.REVIVED, Outcome.DELETED, Outcome.MERGED, Outcome.JOINED})
 
 
 @dataclass(frozen=True, slots=True)

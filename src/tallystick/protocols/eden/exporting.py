@@ -33,7 +33,8 @@ class Layout:
     """How an export looks.
 
     ``base`` is our URL for the informative ``url`` attributes. ``conditions`` filter the records of component tables
-    away (section 12). ``component_names`` keeps only those. ``dependencies`` False leaves referenced records out.
+    away (section 12). ``component_names`` keeps only those. ``dependencies`` False leaves referenced records out,
+    ``extensions`` False what only another Tallystick site reads.
     """
 
     base: str
@@ -42,6 +43,7 @@ class Layout:
     conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     show_ids: bool = False
     dependencies: bool = True
+    extensions: bool = True
 
 
 @dataclass(slots=True)
@@ -236,9 +238,13 @@ class _Exporter:
             attributes["modified_on"] = format_time(record.modified_on)
         if record.replaced_by:
             attributes["replaced_by"] = exported(record.replaced_by, self._domain)
-        if record.extension:
-            attributes[EXTENSION] = record.extension
+        extension = self._extension(record)
+        if extension:
+            attributes[EXTENSION] = extension
         return attributes
+
+    def _extension(self, record: Stored) -> str | None:
+        return self._store.extension(record) if self._layout.extensions else None
 
     def _meta(self, attributes: dict[str, str], table: Table, record: Stored, url: str) -> None:
         if self._layout.show_ids:
@@ -255,7 +261,7 @@ class _Exporter:
             ("modified_by", record.modified_by if table.meta else None),
             ("owned_by_user", record.owned_by_user),
             ("owned_by_group", record.owned_by_group),
-            (EXTENSION, record.extension),
+            (EXTENSION, self._extension(record)),
         ):
             if found is not None:
                 attributes[name] = found
@@ -277,7 +283,7 @@ class _Exporter:
                 data = encode_value(one, value)
                 if data is not None:
                     resource.data.append(data)
-        if nothing and record.extension:
+        if nothing and EXTENSION in resource.attributes:
             resource.attributes[NULLS] = ",".join(nothing)
 
     def _reference(self, one: Field, value: object) -> Reference | None:

@@ -36,6 +36,7 @@ def import_document(store: EdenStore, table: Table, document: Document, options:
     Elements of other tables that nothing reaches are ignored. Raises what the store raises; what is wrong with single
     records stands in the reply.
     """
+    store.head()  # what is decided on must be what is there now
     job = Job(store, table, document, options, now)
     tops = reach(job)
     _read_fields(job)
@@ -160,6 +161,10 @@ def _judged(job: Job, item: Item) -> Decision:
     unknown_stub = local is None and item.deleted
     if not unknown_stub and not job.options.permitted(item.table, item.method):
         return Decision(Outcome.REJECTED)
+    foreign = _foreign(job, item)
+    if foreign is not None and item.method in policies.strategy:
+        item.foreign = foreign
+        return Decision(Outcome.JOINED)
     if job.options.onconflict is not None and local is not None and item.method in policies.strategy:
         policies = _asked(job, item, local, incoming, policies)
     survivor = Target(item.table.name, item.replaced_by or "")
@@ -171,6 +176,14 @@ def _judged(job: Job, item: Item) -> Decision:
         survivor_known=survivor in job.known or survivor in job.by_name,
     )
     return _with_fields(item, decision, policies)
+
+
+def _foreign(job: Job, item: Item) -> object | None:
+    """The version that came with a record, where nobody wants to decide on it himself."""
+    extension = item.resource.attributes.get(EXTENSION)
+    if not extension or job.options.onconflict is not None or job.options.resolve is not None:
+        return None
+    return job.store.foreign(item.table, item.uuid, extension, item.values)
 
 
 def _asked(job: Job, item: Item, local: Side, incoming: Side, policies: Policies) -> Policies:
@@ -213,6 +226,8 @@ def _apply(job: Job, tops: Sequence[Item], ordered: Sequence[Item]) -> Imported:
     numbers: dict[int, int | None] = {}
     for item, applied in zip(writing, job.store.apply(batch), strict=True):
         numbers[id(item)] = applied.id
+        if applied.outcome is not None:
+            item.decision = Decision(applied.outcome)
         if applied.error is not None:
             item.decision = Decision(Outcome.REJECTED)
             job.reject(item, applied.error)
@@ -238,6 +253,9 @@ def _write(job: Job, item: Item) -> Write:
         item.rename,
         attributes.get("approved", "").lower() != "false",
         attributes.get(EXTENSION),
+        local.seq if local is not None else None,
+        item.foreign,
+        item.policies,
     )
 
 

@@ -59,6 +59,8 @@ class Item:
     skip: bool = False
     decision: Decision | None = None
     rename: str | None = None
+    foreign: object | None = None
+    """The version of another Tallystick site that came with it."""
     memo: object = None
     """Whatever a hook wants to keep with the record."""
 

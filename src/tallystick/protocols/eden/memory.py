@@ -11,6 +11,7 @@ from tallystick.protocols.eden.codec.filters import Condition, Selector, holds
 from tallystick.protocols.eden.codec.schema import Component, Table
 from tallystick.protocols.eden.deciding import Outcome
 from tallystick.protocols.eden.store import (
+    BLOCKED,
     Applied,
     Batch,
     Dataset,
@@ -25,8 +26,6 @@ from tallystick.protocols.eden.store import (
     Write,
 )
 from tallystick.protocols.eden.watermarks import Answered
-
-BLOCKED = "Integrity error: record can not be deleted while it is referenced by other records"
 
 Accept = Callable[["MemoryStore", Stored, Batch], None]
 """What an application does after a record of a table was written: computed fields, records of its own."""
@@ -168,6 +167,16 @@ class MemoryStore:
             if held in wanted and held is not None and not record.deleted:
                 found.setdefault(wanted[held], []).append(record.uuid)
         return found
+
+    # Versions --------------------------------------------------------------------------------------------------
+
+    def extension(self, record: Stored) -> str | None:
+        """As it came."""
+        return record.extension
+
+    def foreign(self, table: Table, uuid: str, extension: str, values: Mapping[str, object]) -> object | None:
+        """This store keeps no versions."""
+        return None
 
     # Writing -------------------------------------------------------------------------------------------------
 

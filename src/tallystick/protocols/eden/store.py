@@ -17,8 +17,11 @@ from tallystick.core.policies import FieldPolicy, Method, Resolution
 from tallystick.protocols.eden.codec.elements import Resource
 from tallystick.protocols.eden.codec.filters import Condition, Filter
 from tallystick.protocols.eden.codec.schema import Component, Table
-from tallystick.protocols.eden.deciding import NEWER, Outcome
+from tallystick.protocols.eden.deciding import NEWER, Outcome, Policies
 from tallystick.protocols.eden.watermarks import Answered
+
+BLOCKED = "Integrity error: record can not be deleted while it is referenced by other records"
+"""Why a record that something refers to stays (section 10, X5)."""
 
 Clock = Callable[[], datetime]
 """Gives the current moment, in UTC."""
@@ -57,6 +60,8 @@ class Stored:
     seq: int = 0
     source: str | None = None
     extension: str | None = None
+    held: object = field(default=None, repr=False, compare=False)
+    """Whatever the store wants to keep with the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,11 @@ class Write:
     new_uuid: str | None = None
     approved: bool = True
     extension: str | None = None
+    seen: int | None = None
+    """The sequence number of the local record when it was decided on, None for a new one."""
+    foreign: object | None = None
+    """What ``EdenStore.foreign`` made of the extension: the rules of versions decide, under ``policies``."""
+    policies: Policies | None = None
 
 
 @dataclass(slots=True)
@@ -135,10 +145,14 @@ class Batch:
 
 
 class Applied(NamedTuple):
-    """What became of a write: the local number of its record, or why the store refused it (section 10, X5)."""
+    """What became of a write: the local number of its record, or why the store refused it (section 10, X5).
+
+    ``outcome`` says how a version from another Tallystick site was taken.
+    """
 
     id: int | None
     error: str | None = None
+    outcome: Outcome | None = None
 
 
 # Peers and tasks -----------------------------------------------------------------------------------------------
@@ -286,11 +300,24 @@ class EdenStore(Protocol):
     def matching(self, table: Table, field: str, values: Collection[object]) -> Mapping[object, Sequence[str]]:
         """The identifiers of live records whose field holds one of the values, text without regard to case."""
 
+    # Versions, between two Tallystick sites
+
+    def extension(self, record: Stored) -> str | None:
+        """The version of a record that this store gave, with all that it has seen, for another Tallystick site."""
+
+    def foreign(self, table: Table, uuid: str, extension: str, values: Mapping[str, object]) -> object | None:
+        """The version that came with a record whose decoded fields are ``values``, to be handed to ``apply``.
+
+        None when the store keeps no versions, or this one does not fit the record: it is then decided by Eden's rules.
+        """
+
+    # Writing
+
     def apply(self, batch: Batch) -> Sequence[Applied]:
         """Applies a batch in one transaction, durably; one answer per write, in order.
 
         A write that the database refuses (a restricting reference, a unique value) is refused alone. A write that
-        changes nothing gets no new sequence number.
+        changes nothing gets no new sequence number. A record that is no longer the one that was ``seen`` is refused.
         """
 
     # Peers, tasks, log

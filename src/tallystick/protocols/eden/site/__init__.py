@@ -1,0 +1,1 @@
+"""A site's database as the Eden protocol sees it: ``SiteStore`` over a ledger, on every engine."""

@@ -1,0 +1,116 @@
+"""What Eden knows of a record beside its fields: times, copies, people, source (spec/eden.md: section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from tallystick.core.clock import milliseconds_of
+from tallystick.site.engines.engine import Entry
+from tallystick.site.ledger import Ledger, Tracked
+
+_COLUMNS = (
+    "key, alias, origin, tick, copies, created_on, modified_on, created_by, modified_by, owned_by_user, "
+    "owned_by_group, replaced_by, source"
+)
+
+
+class Remark(NamedTuple):
+    """One row of ``tally_eden_record``. It speaks of the version that ``origin`` and ``tick`` name."""
+
+    key: str
+    alias: str | None
+    origin: int
+    tick: int
+    copies: int = 0
+    created_on: int | None = None
+    modified_on: int | None = None
+    created_by: str | None = None
+    modified_by: str | None = None
+    owned_by_user: str | None = None
+    owned_by_group: str | None = None
+    replaced_by: str | None = None
+    source: str | None = None
+
+    def fits(self, entry: Entry) -> bool:
+        """True when the record has not changed since."""
+        return self.tick == entry.tick and self.origin == entry.origin
+
+
+def seconds(moment: datetime | None) -> int | None:
+    """A moment as it is stored."""
+    return None if moment is None else int(moment.timestamp())
+
+
+def moment_of(stored: int | None) -> datetime | None:
+    """A stored moment."""
+    return None if stored is None else datetime.fromtimestamp(stored, UTC)
+
+
+def stamp_seconds(stamp: int) -> int | None:
+    """The second of a stamp; None for a row older than tracking."""
+    return milliseconds_of(stamp) // 1000 if stamp else None
+
+
+class Remarks:
+    """The remarks of one site."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._aliased: dict[int, bool] = {}
+
+    def of(self, tracked: Tracked, keys: Sequence[str]) -> dict[str, Remark]:
+        """Remarks by key."""
+        if not keys:
+            return {}
+        sql = f"SELECT {_COLUMNS} FROM tally_eden_record WHERE resource={tracked.number} AND key IN (*)"
+        return {row[0]: Remark._make(row) for row in self._ledger.engine.query_in(sql, (), keys)}
+
+    def put(self, tracked: Tracked, remarks: Sequence[Remark], known: Sequence[str]) -> None:
+        """Write remarks; ``known`` are the keys among them that have one."""
+        engine, number = self._ledger.engine, tracked.number
+        if known:
+            engine.executemany(
+                f"DELETE FROM tally_eden_record WHERE resource={number} AND key=?", [(key,) for key in known]
+            )
+        marks = ", ".join("?" * len(Remark._fields))
+        engine.executemany(f"INSERT INTO tally_eden_record(resource, {_COLUMNS}) VALUES ({number}, {marks})", remarks)
+        if any(one.alias is not None for one in remarks):
+            self._aliased.clear()
+
+    def renew(self, tracked: Tracked, before: Mapping[str, Entry]) -> None:
+        """After a write that was no change of the records' own: what was said of them is true of them still."""
+        remarks = self.of(tracked, list(before))
+        after = tracked.rows.by_keys(list(before))
+        made = [
+            one._replace(origin=after[key].origin, tick=after[key].tick)
+            for key, one in remarks.items()
+            if key in after and one.fits(before[key]) and not one.fits(after[key])
+        ]
+        self.put(tracked, made, [one.key for one in made])
+
+    def aliased(self, tracked: Tracked) -> bool:
+        """True when any record of the resource has an alias."""
+        found = self._aliased.get(tracked.number)
+        if found is None:
+            sql = "SELECT 1 FROM tally_eden_record WHERE resource=? AND alias IS NOT NULL LIMIT 1"
+            found = self._aliased[tracked.number] = bool(self._ledger.engine.query(sql, (tracked.number,)))
+        return found
+
+    def aliases(self, tracked: Tracked, keys: Sequence[str]) -> dict[str, str]:
+        """Aliases by key, of the records that have one."""
+        if not keys or not self.aliased(tracked):
+            return {}
+        sql = (
+            f"SELECT key, alias FROM tally_eden_record WHERE resource={tracked.number} "
+            "AND alias IS NOT NULL AND key IN (*)"
+        )
+        return dict(self._ledger.engine.query_in(sql, (), keys))
+
+    def keys(self, tracked: Tracked, aliases: Sequence[str]) -> dict[str, str]:
+        """Keys by alias."""
+        if not aliases or not self.aliased(tracked):
+            return {}
+        sql = f"SELECT alias, key FROM tally_eden_record WHERE resource={tracked.number} AND alias IN (*)"
+        return dict(self._ledger.engine.query_in(sql, (), aliases))

@@ -1,0 +1,269 @@
+"""``EdenStore`` over a site: its tables, its ledger, and what Eden needs beside them (docs/eden.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from uuid import UUID
+
+from tallystick.core.forms import encode_record
+from tallystick.protocols.eden.codec.elements import Resource
+from tallystick.protocols.eden.codec.filters import Condition
+from tallystick.protocols.eden.codec.identifiers import urn_of
+from tallystick.protocols.eden.codec.schema import Component, Table
+from tallystick.protocols.eden.deciding import Outcome, Policies
+from tallystick.protocols.eden.site.catalog import Catalog
+from tallystick.protocols.eden.site.joining import join, outcome_of, policy_of, reasons
+from tallystick.protocols.eden.site.layout import STEPS
+from tallystick.protocols.eden.site.peers import Log, NoSecrets, Peers, Secrets
+from tallystick.protocols.eden.site.reading import Held, Records
+from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
+from tallystick.protocols.eden.site.versions import Foreign, read_version, version_text
+from tallystick.protocols.eden.site.writing import Writing
+from tallystick.protocols.eden.store import (
+    Applied,
+    Batch,
+    Dataset,
+    Identity,
+    LogEntry,
+    Repository,
+    Selection,
+    Stored,
+    Task,
+    Write,
+)
+from tallystick.protocols.eden.watermarks import Answered
+from tallystick.site.holding import load_wholes
+from tallystick.site.ledger import WHOLE, Ledger
+from tallystick.site.stamping import stamp
+from tallystick.sync.local import LocalReplica
+
+
+def _unlogged(_entry: LogEntry) -> None:
+    """Where nobody reads the log."""
+
+
+class SiteStore:
+    """See ``EdenStore``. Not shared between threads, as its replica is not.
+
+    ``address`` is the public URL of this site without the scheme, ``domain`` the owner of identifiers that are no
+    ``urn:``. ``secrets`` keeps passwords of peers, ``log`` takes entries of the synchronization log.
+    """
+
+    def __init__(
+        self,
+        replica: LocalReplica,
+        *,
+        address: str = "",
+        domain: str = "",
+        secrets: Secrets | None = None,
+        log: Log = _unlogged,
+    ) -> None:
+        self.replica = replica
+        self.ledger: Ledger = replica.ledger
+        self.ledger.require("eden", STEPS)
+        self.ledger.load()
+        self._identity = Identity(urn_of(UUID(self.ledger.site)), domain or self.ledger.site[:12], address)
+        self.catalog = Catalog(self.ledger)
+        self.remarks = Remarks(self.ledger)
+        self.records = Records(self.ledger, self.catalog, self.remarks, self._since())
+        self.peers = Peers(self.ledger, secrets or NoSecrets(), log)
+
+    def _since(self) -> int:
+        """The second in which this site began to speak Eden."""
+        stored = self.ledger.meta("eden.since")
+        if stored:
+            return int(stored)
+        with self.ledger.engine.write():
+            now = self.ledger.now() // 1000
+            self.ledger.put_meta("eden.since", str(now))
+        return now
+
+    def identity(self) -> Identity:
+        """Who this site is."""
+        return self._identity
+
+    # Records
+
+    def table(self, name: str) -> Table | None:
+        """The table of that name."""
+        bound = self.catalog.bound(name)
+        return None if bound is None else bound.table
+
+    def head(self) -> int:
+        """The highest sequence number, after what the application changed was noticed."""
+        with self.ledger.write():
+            stamp(self.ledger)
+            self.records.fresh()
+            return self.ledger.seq
+
+    def select(self, table: Table, selection: Selection) -> Iterable[Stored]:
+        """The selected records, in the order in which they changed."""
+        bound = self.catalog.bound(table.name)
+        return () if bound is None else self.records.select(bound, selection)
+
+    def count(self, table: Table, selection: Selection) -> int:
+        """How many ``select`` gives."""
+        bound = self.catalog.bound(table.name)
+        return 0 if bound is None else self.records.count(bound, selection)
+
+    def find(self, table: str, uuids: Collection[str]) -> Mapping[str, Stored]:
+        """The records with these identifiers."""
+        bound = self.catalog.bound(table)
+        return {} if bound is None or not uuids else self.records.find(bound, uuids)
+
+    def children(
+        self, component: Component, parents: Collection[str], conditions: Sequence[Condition] = ()
+    ) -> Mapping[str, Sequence[Stored]]:
+        """The live records of a component that fit, by parent."""
+        return self.records.children(component, parents, conditions)
+
+    def matching(self, table: Table, field: str, values: Collection[object]) -> Mapping[object, Sequence[str]]:
+        """The identifiers of live records whose field holds one of the values."""
+        bound = self.catalog.bound(table.name)
+        return {} if bound is None else self.records.matching(bound, field, values)
+
+    # Versions
+
+    def extension(self, record: Stored) -> str | None:
+        """The version of a record, for another Tallystick site."""
+        bound = self.catalog.bound(record.table)
+        if bound is None or not isinstance(record.held, Held):
+            return None
+        entry, values, _ = record.held
+        whole = None
+        if entry.flags & WHOLE:
+            found = load_wholes(self.ledger, bound.tracked, [entry.key]).get(entry.key)
+            whole = None if found is None else encode_record(found.record)
+        return version_text(bound, entry, values, self.ledger.origin_name(entry.origin), whole)
+
+    def foreign(self, table: Table, uuid: str, extension: str, values: Mapping[str, object]) -> object | None:
+        """The version that came with a record; None when there is none that fits."""
+        bound = self.catalog.bound(table.name)
+        return None if bound is None else read_version(bound, uuid, extension, values)
+
+    # Writing
+
+    def apply(self, batch: Batch) -> Sequence[Applied]:
+        """Applies a batch: versions of other Tallystick sites page by page, everything else in one transaction."""
+        found: dict[int, Applied] = {}
+        joining = [(index, one) for index, one in enumerate(batch.writes) if isinstance(one.foreign, Foreign)]
+        if joining:
+            self._join(batch, joining, found)
+        rest = [index for index in range(len(batch.writes)) if index not in found]
+        if rest or batch.lost:
+            with self.ledger.write():
+                stamp(self.ledger)
+                self.records.fresh()
+                writing = Writing(self.ledger, self.catalog, self.remarks, self.records, batch)
+                found.update(zip(rest, writing.run([batch.writes[index] for index in rest]), strict=True))
+        return [found[index] for index in range(len(batch.writes))]
+
+    def _join(self, batch: Batch, joining: Sequence[tuple[int, Write]], found: dict[int, Applied]) -> None:
+        for name in dict.fromkeys(one.table for _, one in joining):
+            bound = self.catalog.bound(name)
+            chosen = [(index, one) for index, one in joining if one.table == name]
+            if bound is None:
+                continue
+            versions = [one.foreign for _, one in chosen if isinstance(one.foreign, Foreign)]
+            keys = [one.key for one in versions]
+            before = bound.tracked.rows.by_keys(keys)
+            policies = chosen[0][1].policies or Policies()
+            for deleted in (False, True):
+                part = [one for one in versions if (one.content is None and not one.flags & WHOLE) == deleted]
+                if part:
+                    join(self.replica, bound, part, policy_of(policies), batch.source or "eden")
+            after = bound.tracked.rows.by_keys(keys)
+            waiting = reasons(self.ledger, bound, keys)
+            numbers = self.records.numbers(bound, keys)
+            for (index, _), key in zip(chosen, keys, strict=True):
+                outcome = outcome_of(before.get(key), after.get(key))
+                error = waiting.get(key, "refused") if outcome is Outcome.REJECTED else None
+                found[index] = Applied(numbers.get(key), error, outcome)
+            self._remark(bound.table.name, batch, [one for _, one in chosen], keys)
+        self.records.fresh()
+
+    def _remark(self, name: str, batch: Batch, writes: Sequence[Write], keys: Sequence[str]) -> None:
+        """Keep what came with versions that are the current ones here."""
+        bound = self.catalog.bound(name)
+        if bound is None:
+            return
+        entries = bound.tracked.rows.by_keys(keys)
+        before = self.remarks.of(bound.tracked, keys)
+        made = []
+        for write, key in zip(writes, keys, strict=True):
+            entry, old, version = entries.get(key), before.get(key), write.foreign
+            if entry is None or not isinstance(version, Foreign) or (old is not None and old.fits(entry)):
+                continue
+            if (self.ledger.origin_name(entry.origin), entry.tick) == (version.origin, version.tick):
+                made.append(_remark_of(write, key, entry.origin, entry.tick, batch.source))
+        if made:
+            with self.ledger.engine.write():
+                self.remarks.put(bound.tracked, made, [one.key for one in made if one.key in before])
+
+    # Peers, tasks, log
+
+    def repository(self, uuid: str) -> Repository | None:
+        """The peer with this identifier."""
+        return self.peers.repository(uuid)
+
+    def save_repository(self, repository: Repository) -> Repository:
+        """Inserts or updates."""
+        return self.peers.save(repository)
+
+    def task(self, repository: str, resource: str) -> Task | None:
+        """The task for a peer and table."""
+        return self.peers.task(repository, resource)
+
+    def tasks(self) -> Sequence[Task]:
+        """Every task."""
+        return self.peers.tasks()
+
+    def save_task(self, task: Task) -> Task:
+        """Inserts or updates."""
+        return self.peers.save_task(task)
+
+    def remove_task(self, uuid: str) -> None:
+        """Forgets a task."""
+        self.peers.remove_task(uuid)
+
+    def datasets(self) -> Sequence[Dataset]:
+        """The data sets hosted here."""
+        return self.peers.datasets()
+
+    def answers(self, repository: str, scope: str) -> Sequence[Answered]:
+        """What was remembered."""
+        return self.peers.answers(repository, scope)
+
+    def remember(self, repository: str, scope: str, answers: Sequence[Answered]) -> None:
+        """Keeps it."""
+        self.peers.remember(repository, scope, answers)
+
+    def parked(self, repository: str, resource: str) -> Sequence[Resource]:
+        """The records that are tried again."""
+        return self.peers.parked(repository, resource)
+
+    def park(self, repository: str, resource: str, rejected: Sequence[Resource]) -> None:
+        """Keeps them."""
+        self.peers.park(repository, resource, rejected)
+
+    def log(self, entry: LogEntry) -> None:
+        """Appends to the log."""
+        self.peers.log(entry)
+
+
+def _remark_of(write: Write, key: str, origin: int, tick: int, source: str | None) -> Remark:
+    return Remark(
+        key,
+        None,
+        origin,
+        tick,
+        write.copies,
+        seconds(write.created_on),
+        seconds(write.modified_on),
+        write.created_by,
+        write.modified_by,
+        write.owned_by_user,
+        write.owned_by_group,
+        write.replaced_by,
+        source,
+    )

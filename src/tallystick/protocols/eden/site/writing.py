@@ -1,0 +1,317 @@
+"""Decided writes of an import into a site: set-based, one transaction (spec/eden.md: sections 9.3 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tallystick.core.changes import Rank, parents_first
+from tallystick.core.clock import stamp_of
+from tallystick.core.values import mapping_hash
+from tallystick.core.versions import Version
+from tallystick.protocols.eden.deciding import Outcome
+from tallystick.protocols.eden.site.catalog import Bound, Catalog
+from tallystick.protocols.eden.site.reading import Records
+from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
+from tallystick.protocols.eden.site.removing import Removing
+from tallystick.protocols.eden.site.values import written
+from tallystick.protocols.eden.store import Applied, Batch, Lost, Target, Write
+from tallystick.site import conflicts, editing
+from tallystick.site.editing import Done, Edit, Edited
+from tallystick.site.engines.engine import Entry
+from tallystick.site.identity import new_key
+from tallystick.site.ledger import Ledger
+
+MOVED = "The record was changed here while it was imported; it is taken with the next synchronization"
+
+_REMOVALS = (Outcome.DELETED, Outcome.MERGED)
+
+
+@dataclass(slots=True)
+class Step:
+    """One write on its way. ``entry`` is the ledger's before, ``waiting`` are references whose targets are not here."""
+
+    write: Write
+    bound: Bound
+    key: str = ""
+    entry: Entry | None = None
+    content: dict[str, Any] = field(default_factory=dict)
+    waiting: dict[str, Target] = field(default_factory=dict)
+    done: Edited | None = None
+    error: str | None = None
+
+
+class Writing:
+    """Writes one batch. Call inside ``ledger.write()``, after stamping."""
+
+    def __init__(self, ledger: Ledger, catalog: Catalog, remarks: Remarks, records: Records, batch: Batch) -> None:
+        self._ledger = ledger
+        self._catalog = catalog
+        self._remarks = remarks
+        self._records = records
+        self._batch = batch
+        self._made: dict[Target, str] = {}
+        self._live: dict[Target, str] = {}
+        self._settled: dict[Target, str] = {}
+
+    def run(self, writes: Sequence[Write]) -> list[Applied]:
+        """Apply the writes; one answer each, in their order."""
+        steps = [Step(one, bound) for one in writes if (bound := self._catalog.bound(one.table)) is not None]
+        self._meet(steps)
+        self._look_up(steps)
+        kept = [one for one in steps if one.write.outcome not in _REMOVALS]
+        for group in self._ordered(kept):
+            self._write(group)
+        self._patch(kept)
+        removed = [one for one in steps if one.write.outcome in _REMOVALS and one.error is None]
+        removing = Removing(self._ledger, self._catalog, self._remarks, self._records, self._batch)
+        for group in reversed(self._ordered(removed)):
+            for step, error in zip(group, removing.remove(group[0].bound, group), strict=True):
+                step.error = error
+        self._log_lost(self._batch.lost)
+        return [self._applied(one) for one in steps]
+
+    # Before
+
+    def _meet(self, steps: Sequence[Step]) -> None:
+        """Find what is here now; what is not as it was when it was decided on is left to the next time."""
+        for group in self._by_table(steps):
+            bound = group[0].bound
+            entries = self._records.entries(bound, [one.write.uuid for one in group])
+            for step in group:
+                step.entry = entries.get(step.write.uuid)
+                step.key = step.entry.key if step.entry is not None else self._new_key(step)
+                now = step.entry.seq if step.entry is not None else None
+                if now != step.write.seen:
+                    step.error = MOVED
+                elif step.write.outcome not in _REMOVALS and step.key:
+                    self._made[Target(step.write.table, step.write.uuid)] = step.key
+
+    def _new_key(self, step: Step) -> str:
+        key = step.bound.names.new_key(step.write.new_uuid or step.write.uuid)
+        taken = key and step.bound.tracked.rows.by_keys([key])
+        return new_key() if taken else key
+
+    def _look_up(self, steps: Sequence[Step]) -> None:
+        """The keys of referenced records that are here."""
+        wanted: dict[str, set[str]] = {}
+        for step in steps:
+            for value in step.write.values.values():
+                if isinstance(value, Target) and value not in self._made:
+                    wanted.setdefault(value.table, set()).add(value.uuid)
+        for name, uuids in wanted.items():
+            bound = self._catalog.bound(name)
+            for uuid, entry in (self._records.entries(bound, uuids) if bound is not None else {}).items():
+                if entry.hash:
+                    self._live[Target(name, uuid)] = entry.key
+
+    def _ordered(self, steps: Sequence[Step]) -> list[list[Step]]:
+        """Groups by table, referenced tables first."""
+        groups = {group[0].bound.tracked.wire: group for group in self._by_table(steps)}
+        ranks = []
+        for wire, group in groups.items():
+            above = (self._catalog.bound(link.target) for link in group[0].bound.pointing)
+            ranks.append(Rank(wire, tuple(one.tracked.wire for one in above if one is not None)))
+        return [groups[wire] for wire in parents_first(ranks)]
+
+    @staticmethod
+    def _by_table(steps: Iterable[Step]) -> list[list[Step]]:
+        groups: dict[str, list[Step]] = {}
+        for one in steps:
+            groups.setdefault(one.write.table, []).append(one)
+        return list(groups.values())
+
+    # Creating and updating
+
+    def _write(self, group: Sequence[Step]) -> None:
+        bound = group[0].bound
+        ready = [one for one in group if one.error is None]
+        for step in ready:
+            self._fill(step)
+        edits = [self._edit(step) for step in ready]
+        for step, done in zip(ready, editing.write(self._ledger, bound.tracked, edits), strict=True):
+            self._note(step, done)
+        self._remark(bound, [one for one in ready if one.error is None])
+
+    def _fill(self, step: Step) -> None:
+        """The content to write, references as keys."""
+        bound, values = step.bound, step.write.values
+        for name, value in values.items():
+            link = bound.links.get(name)
+            if link is None:
+                continue
+            if link.target and isinstance(value, Target):
+                key = self._key_of(value, step)
+                if key is None:
+                    step.waiting[name] = value
+                    continue
+                step.content[link.wire] = link.value_of(key)
+            else:
+                step.content[link.wire] = written(value, link.site.logical)
+        if step.write.outcome is Outcome.CREATED:
+            for name, one in bound.table.fields.items():
+                if one.default is not None and values.get(name) is None:
+                    link = bound.links[name]
+                    step.content[link.wire] = written(one.default, link.site.logical)
+        self._fill_meta(step)
+
+    def _key_of(self, to: Target, step: Step) -> str | None:
+        """The key of a target that is here, or that this table's own step brings."""
+        key = self._live.get(to) or self._settled.get(to)
+        if key is None and to.table == step.write.table:
+            return self._made.get(to)
+        return key
+
+    def _fill_meta(self, step: Step) -> None:
+        """Meta-fields that the table has columns for."""
+        write, moments = step.write, {"modified_on": step.write.modified_on}
+        if write.outcome is Outcome.CREATED:
+            moments["created_on"] = write.created_on or self._batch.now
+        for name, position in step.bound.meta.items():
+            site = step.bound.definition.fields[position]
+            if name in moments:
+                step.content[site.wire] = written(moments[name].strftime("%Y-%m-%dT%H:%M:%S"), site.logical)
+            elif name == "deleted":
+                step.content[site.wire] = written(False, site.logical)
+            elif name == "mci" and write.outcome is Outcome.CREATED:
+                step.content[site.wire] = write.copies
+
+    @staticmethod
+    def _edit(step: Step) -> Edit:
+        if step.entry is not None and step.entry.hash:
+            return editing.update(step.key, step.content)
+        content = {name: value for name, value in step.content.items() if value is not None}
+        return editing.insert(content, step.key)
+
+    def _note(self, step: Step, done: Edited) -> None:
+        target = Target(step.write.table, step.write.uuid)
+        step.done = done
+        if done.done is Done.REFUSED:
+            step.error = done.refusal.message if done.refusal is not None else "refused"
+            self._made.pop(target, None)
+        else:
+            step.key = done.key
+            self._settled[target] = done.key
+
+    # Remarks
+
+    def _remark(self, bound: Bound, steps: Sequence[Step]) -> None:
+        """Keep times, copies, people and source of what was written."""
+        changed = [one for one in steps if one.done is not None and one.done.done is not Done.UNCHANGED]
+        renamed = [one for one in steps if one.write.new_uuid and one not in changed]
+        keys = [one.key for one in (*changed, *renamed)]
+        before = self._remarks.of(bound.tracked, keys)
+        entries = bound.tracked.rows.by_keys(keys)
+        made = [self._remark_of(one, entries[one.key], before.get(one.key)) for one in changed]
+        for one in renamed:
+            old, entry = before.get(one.key), entries[one.key]
+            kept = old or Remark(one.key, None, entry.origin, entry.tick, one.write.copies)
+            made.append(kept._replace(alias=self._alias(one)))
+        self._remarks.put(bound.tracked, made, list(before))
+        self._records.fresh()
+        self._wait(steps)
+
+    def _remark_of(self, step: Step, entry: Entry, old: Remark | None) -> Remark:
+        write, user = step.write, self._batch.user
+        created = write.outcome is Outcome.CREATED
+        if old is None and not created:
+            created_on = seconds(write.created_on)
+        else:
+            created_on = seconds(write.created_on or self._batch.now) if old is None else old.created_on
+        return Remark(
+            step.key,
+            self._alias(step) if write.new_uuid or old is None else old.alias,
+            entry.origin,
+            entry.tick,
+            write.copies if old is None else old.copies,
+            created_on,
+            seconds(write.modified_on),
+            (write.created_by or user) if old is None else old.created_by,
+            write.modified_by or user or (old.modified_by if old is not None else None),
+            (write.owned_by_user or user) if old is None else old.owned_by_user,
+            write.owned_by_group if old is None else old.owned_by_group,
+            None,
+            self._batch.source,
+        )
+
+    @staticmethod
+    def _alias(step: Step) -> str | None:
+        uuid = step.write.new_uuid or step.write.uuid
+        return None if step.bound.names.identifier(step.key) == uuid else uuid
+
+    # References that wait
+
+    def _wait(self, steps: Sequence[Step]) -> None:
+        """Keep references whose targets are not here until those arrive."""
+        self._ledger.engine.executemany(
+            "INSERT INTO tally_eden_waiting(resource, key, field, target, uuid) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (resource, key, field) DO UPDATE SET target=excluded.target, uuid=excluded.uuid",
+            [
+                (step.bound.tracked.number, step.key, name, to.table, to.uuid)
+                for step in steps
+                for name, to in step.waiting.items()
+            ],
+        )
+
+    def _patch(self, steps: Sequence[Step]) -> None:
+        """Write the references that waited for what this batch brought: the second write of a cycle, or much later."""
+        new = [one for one in steps if one.entry is None or not one.entry.hash]
+        arrived = {(one.write.table, one.write.new_uuid or one.write.uuid): one.key for one in new if not one.error}
+        if not arrived:
+            return
+        sql = "SELECT resource, key, field, target, uuid FROM tally_eden_waiting WHERE uuid IN (*)"
+        rows = self._ledger.engine.query_in(sql, (), sorted({uuid for _, uuid in arrived}))
+        by_number: dict[int, dict[str, dict[str, tuple[str, str]]]] = {}
+        for number, key, name, target, uuid in rows:
+            if (target, uuid) in arrived:
+                by_number.setdefault(number, {}).setdefault(key, {})[name] = (target, arrived[target, uuid])
+        for name in self._catalog:
+            bound = self._catalog.bound(name)
+            if bound is not None and bound.tracked.number in by_number:
+                self._write_references(bound, by_number[bound.tracked.number])
+
+    def _write_references(self, bound: Bound, wanted: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
+        entries = bound.tracked.rows.by_keys(list(wanted))
+        shown = editing.contents_of(self._ledger, bound.tracked, [one for one in entries.values() if one.hash])
+        edits = []
+        for key, references in wanted.items():
+            links = [(bound.links[name], to) for name, (_, to) in references.items() if name in bound.links]
+            free = {one.wire: one.value_of(to) for one, to in links if shown.get(key, {}).get(one.wire) is None}
+            if key in shown and free:
+                edits.append(editing.update(key, free))
+        editing.write(self._ledger, bound.tracked, edits)
+        self._remarks.renew(bound.tracked, entries)  # they came with the record, only later
+        self._ledger.engine.executemany(
+            f"DELETE FROM tally_eden_waiting WHERE resource={bound.tracked.number} AND key=? AND field=?",
+            [(key, name) for key, references in wanted.items() for name in references],
+        )
+
+    # After
+
+    def _log_lost(self, lost: Iterable[Lost]) -> None:
+        """The contents that conflicts left aside, for review."""
+        for one in lost:
+            bound = self._catalog.bound(one.table)
+            entry = self._records.entries(bound, (one.uuid,)).get(one.uuid) if bound is not None else None
+            if bound is None or entry is None:
+                continue
+            content = {
+                link.wire: value.uuid if isinstance(value, Target) else written(value, link.site.logical)
+                for name, value in one.values.items()
+                if (link := bound.links.get(name)) is not None and value is not None
+            }
+            stamp = stamp_of((seconds(one.modified_on) or 0) * 1000)
+            origin = f"eden:{self._batch.source or 'import'}"
+            version = Version(origin, 1, mapping_hash(entry.key, content), stamp, content=content)
+            conflicts.log(self._ledger, bound.tracked, entry.key, f"{one.outcome.value} by an import", [version])
+
+    def _applied(self, step: Step) -> Applied:
+        if step.error is not None:
+            return Applied(None, step.error)
+        numbers = self._records.numbers(step.bound, [step.key]) if step.done is None else {}
+        if step.done is not None and isinstance(step.done.local, int) and step.bound.definition.mapped:
+            return Applied(step.done.local)
+        if not numbers:
+            numbers = self._records.numbers(step.bound, [step.key])
+        return Applied(numbers.get(step.key))
