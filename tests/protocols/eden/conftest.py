@@ -1,9 +1,12 @@
 """Small Eden sites in memory, with clocks in the test's hands, that talk to each other in process."""
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -16,6 +19,10 @@ from tallystick.protocols.eden.routes import credentials
 from tallystick.protocols.eden.store import Identity, Repository, Stored, Task
 from tallystick.protocols.eden.synchronizing import Active
 from tallystick.protocols.eden.transport import HttpReply
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from eden_site_stores import RealStore
 
 START = datetime(2026, 11, 20, 8, tzinfo=UTC)
 ORG, OFFICE, PLACE = "org_organisation", "org_office", "gis_location"
@@ -113,6 +120,9 @@ class Site:
         repository = self.store.repository(other.store.identity().uuid)
         return Active(self.store, self.peer(other), repository, lambda: self.now)
 
+    def configure(self, other: "Site", **settings: object) -> None:
+        self.store.save_repository(replace(self.active(other).repository, **settings))
+
     def task(self, other: "Site", resource: str = ORG) -> Task:
         return self.store.saved_tasks[self.tasks[other.name, resource]]
 
@@ -132,21 +142,25 @@ class Site:
 
     # local work
 
-    def put(self, uuid: str, name: str, resource: str = ORG, **values: object) -> Stored:
-        record = Stored(resource, uuid, 0, {"name": name, **values}, created_on=self.now, modified_on=self.now)
+    def put(self, uuid: str, name: str, resource: str = ORG, at: datetime | None = None, **values: object) -> Stored:
+        moment = at or self.now
+        record = Stored(resource, uuid, 0, {"name": name, **values}, created_on=self.now, modified_on=moment)
         return self.store.put(record)
 
     def edit(self, uuid: str, resource: str = ORG, **values: object) -> Stored:
         return self.store.edit(resource, uuid, self.now, **values)
 
-    def remove(self, uuid: str, resource: str = ORG) -> Stored:
-        return self.store.remove(resource, uuid, self.now)
+    def remove(self, uuid: str, resource: str = ORG, replaced_by: str | None = None) -> Stored:
+        return self.store.remove(resource, uuid, self.now, replaced_by)
 
     def get(self, uuid: str, resource: str = ORG) -> Stored | None:
-        return self.store.records[resource].get(uuid)
+        return self.records(resource).get(uuid)
+
+    def records(self, resource: str = ORG):
+        return self.store.records[resource]
 
     def names(self, resource: str = ORG) -> set[str]:
-        return {one.values["name"] for one in self.store.records[resource].values() if not one.deleted}
+        return {one.values["name"] for one in self.records(resource).values() if not one.deleted}
 
 
 def pass_time(*sites: Site, **delta: float) -> None:
@@ -158,10 +172,16 @@ def pass_time(*sites: Site, **delta: float) -> None:
 @dataclass
 class Network:
     wire: Wire
+    database: object = None
+    """Gives the URL of a new database; None keeps records in memory."""
 
     def site(self, name: str, *, clock: timedelta = timedelta(0), store: type[MemoryStore] = MemoryStore) -> Site:
         site = Site(name, self.wire, START + clock)
-        site.store = store(Identity(f"urn:uuid:site-{name}", name, f"{name}/eden"), tables())
+        identity = Identity(f"urn:uuid:site-{name}", name, f"{name}/eden")
+        if self.database is None or store is not MemoryStore:
+            site.store = store(identity, tables())
+        else:
+            site.store = RealStore(self.database(), identity, tables(), lambda: site.now)
         accounts = {("sync", "secret"): Account("sync", administrator=True), ("reader", "secret"): reader()}
         site.provider = EdenProvider(
             site.store, lambda user, password: accounts.get((user, password)), f"http://{name}/eden", lambda: site.now
@@ -176,9 +196,16 @@ def reader() -> Account:
     return Account("reader", may=lambda _table, method: method is None)
 
 
-@pytest.fixture
-def network() -> Network:
-    return Network(Wire({}))
+@pytest.fixture(params=("memory", "sqlite"))
+def network(request, tmp_path):
+    """Sites in memory, and sites on databases."""
+    made = Network(Wire({}))
+    if request.param == "sqlite":
+        made.database = lambda: str(tmp_path / f"{uuid4().hex}.db")
+    yield made
+    for site in made.wire.sites.values():
+        if isinstance(site.store, RealStore):
+            site.store.close()
 
 
 @pytest.fixture

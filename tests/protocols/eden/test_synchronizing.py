@@ -155,8 +155,7 @@ def test_a_merge_moves_references_to_the_survivor(network, here, there):
     here.connect(there)
     here.sync(there)
     network.pass_time(here, there)
-    gone = there.remove(A)
-    gone.replaced_by = B
+    there.remove(A, replaced_by=B)
     here.sync(there)
     assert (here.get(A).deleted, here.get(A).replaced_by) == (True, B)
     assert here.get(C).values["parent_id"] == Target(ORG, B)
@@ -184,7 +183,7 @@ def test_a_record_from_the_future_hides_no_later_change(network, here, there, di
     reader, writer = (here, there) if direction == "active" else (there, here)
     here.connect(there)
     there.connect(here)
-    writer.put(A, "From the future").modified_on += timedelta(days=365)
+    writer.put(A, "From the future", at=writer.now + timedelta(days=365))
     reader.pull(writer)
     network.pass_time(here, there)
     writer.put(B, "Made later")
@@ -260,7 +259,7 @@ def test_a_real_eden_misses_nothing_that_was_written_in_the_second_of_its_pull(h
 
 def test_a_real_eden_misses_nothing_behind_a_record_from_the_future(network, hub):
     eden = RealEden(hub)
-    hub.put(A, "Future").modified_on += timedelta(days=365)
+    hub.put(A, "Future", at=hub.now + timedelta(days=365))
     eden.pull()
     network.pass_time(hub)
     hub.put(B, "Later")
@@ -499,7 +498,7 @@ def test_synchronized_identifiers_rekey_records_of_the_same_name(here, there):
     here.put(C, "Child", parent_id=Target(ORG, A))
     there.put(B, "shelter")
     here.connect(there)
-    here.active(there).repository.synchronise_uuids = True
+    here.configure(there, synchronise_uuids=True)
     here.pull(there)
     assert here.get(A) is None
     assert here.get(B).values["name"] == "shelter"

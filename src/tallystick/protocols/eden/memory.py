@@ -284,9 +284,10 @@ class MemoryStore:
         record = self.records[table][uuid]
         return self.put(replace(record, values={**record.values, **values}, modified_on=moment))
 
-    def remove(self, table: str, uuid: str, moment: datetime) -> Stored:
-        """A local deletion at ``moment``."""
-        return self.put(replace(self.records[table][uuid], deleted=True, modified_on=moment))
+    def remove(self, table: str, uuid: str, moment: datetime, replaced_by: str | None = None) -> Stored:
+        """A local deletion at ``moment``, or a merge into another record."""
+        gone = replace(self.records[table][uuid], deleted=True, modified_on=moment, replaced_by=replaced_by)
+        return self.put(gone)
 
     # Peers, tasks, log ---------------------------------------------------------------------------------------
 

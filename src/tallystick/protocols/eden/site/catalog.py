@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tallystick.core.values import fold, single_key, single_value
+from tallystick.errors import SchemaError
 from tallystick.protocols.eden.codec.schema import META_FIELDS, Component, Kind, Table
 from tallystick.protocols.eden.codec.schema import Field as EdenField
 from tallystick.protocols.eden.codec.schema import table as table_with
@@ -110,6 +111,13 @@ class Catalog:
         if name not in self._bound:
             self._bound[name] = self._bind(name)
         return self._bound[name]
+
+    def known(self, name: str) -> Bound:
+        """The table of that name. Raises SchemaError when it is not tracked here."""
+        found = self.bound(name)
+        if found is None:
+            raise SchemaError(f"there is no table {name!r} here", hint=f"tables: {', '.join(self) or 'none'}")
+        return found
 
     def describe(self, table: Table, local: str, columns: Mapping[str, str]) -> None:
         """Keep what a table looks like to Eden; ``columns`` are those with other names than their fields."""

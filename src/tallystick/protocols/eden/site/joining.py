@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.protocols.eden.deciding import Outcome, Policies
 from tallystick.protocols.eden.site.catalog import Bound
 from tallystick.protocols.eden.site.versions import Foreign, page_of
+from tallystick.protocols.eden.store import Write
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, UNSHOWN, Ledger
 from tallystick.sync.local import LocalReplica
@@ -36,12 +38,59 @@ def _replaced(policy: FieldPolicy, old: Resolution, new: Resolution) -> FieldPol
     return FieldPolicy(new if policy.default is old else policy.default, fields)
 
 
-def join(replica: LocalReplica, bound: Bound, versions: Sequence[Foreign], policy: Policy, source: str) -> None:
-    """Take versions of one resource. Every page is applied in a transaction of its own, after stamping."""
-    settings = Settings(source, Scope((bound.tracked.wire,)), {"": policy}, allowed=-1)
-    for start in range(0, len(versions), PAGE):
-        chosen = {one.key: one for one in versions[start : start + PAGE]}
-        replica.apply(page_of(bound, list(chosen.values())), settings)
+class Leaving(NamedTuple):
+    """A record that another site deleted, before it goes here."""
+
+    write: Write
+    key: str
+    entry: Entry | None
+
+
+class Joining:
+    """The versions of one resource in a batch, and what became of them. ``chosen`` are writes with their places."""
+
+    def __init__(self, ledger: Ledger, bound: Bound, chosen: Sequence[tuple[int, Write]]) -> None:
+        self._ledger = ledger
+        self.bound = bound
+        self._places = [index for index, _ in chosen]
+        self.writes = [one for _, one in chosen]
+        self._versions = [one.foreign for one in self.writes if isinstance(one.foreign, Foreign)]
+        self.keys = [one.key for one in self._versions]
+        self._before = bound.tracked.rows.by_keys(self.keys)
+
+    def take(self, replica: LocalReplica, source: str | None, *, deletions: bool) -> None:
+        """Take live versions, or deletions. Every page is applied in a transaction of its own, after stamping."""
+        chosen = {one.key: one for one in self._versions if bool(one.flags & DELETED) == deletions}
+        policy = policy_of(self.writes[0].policies or Policies())
+        settings = Settings(source or "eden", Scope((self.bound.tracked.wire,)), {"": policy}, allowed=-1)
+        versions = list(chosen.values())
+        for start in range(0, len(versions), PAGE):
+            replica.apply(page_of(self.bound, versions[start : start + PAGE]), settings)
+
+    def leaving(self) -> list[Leaving]:
+        """The records that are here and are deleted by what came."""
+        found = []
+        for write, version in zip(self.writes, self._versions, strict=True):
+            entry = self._before.get(version.key)
+            if version.flags & DELETED and entry is not None and entry.hash:
+                found.append(Leaving(write, version.key, entry))
+        return found
+
+    def waits(self) -> bool:
+        """True when any of them is held and not shown."""
+        return bool(self._reasons())
+
+    def outcomes(self) -> Iterator[tuple[int, str, Outcome, str | None]]:
+        """Place, key, what became of the version, and why it waits."""
+        after, waiting = self.bound.tracked.rows.by_keys(self.keys), self._reasons()
+        for place, key in zip(self._places, self.keys, strict=True):
+            outcome = outcome_of(self._before.get(key), after.get(key))
+            yield place, key, outcome, waiting.get(key, "refused") if outcome is Outcome.REJECTED else None
+
+    def _reasons(self) -> Mapping[str, str]:
+        """Why changes of these records wait, by key."""
+        sql = f"SELECT key, reason FROM tally_parked WHERE resource={self.bound.tracked.number} AND key IN (*)"
+        return dict(self._ledger.engine.query_in(sql, (), self.keys))
 
 
 def outcome_of(before: Entry | None, after: Entry | None) -> Outcome:
@@ -54,9 +103,3 @@ def outcome_of(before: Entry | None, after: Entry | None) -> Outcome:
     if not was:
         return Outcome.CREATED if before is None else Outcome.REVIVED
     return Outcome.KEPT if before is not None and before.hash == after.hash else Outcome.TAKEN
-
-
-def reasons(ledger: Ledger, bound: Bound, keys: Sequence[str]) -> Mapping[str, str]:
-    """Why changes of these records wait, by key."""
-    sql = f"SELECT key, reason FROM tally_parked WHERE resource={bound.tracked.number} AND key IN (*)"
-    return dict(ledger.engine.query_in(sql, (), keys))

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from tallystick.core.values import Value
+from tallystick.core.versions import Version
 from tallystick.protocols.eden.site.catalog import Bound, Catalog, Link
 from tallystick.protocols.eden.site.reading import Records
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
 from tallystick.protocols.eden.site.values import written
 from tallystick.protocols.eden.store import BLOCKED, Batch, Write
-from tallystick.site import editing
+from tallystick.site import conflicts, editing
 from tallystick.site.editing import Done, Edit
 from tallystick.site.engines.engine import Entry
 from tallystick.site.identity import address_of
@@ -28,9 +29,17 @@ _DEPTH = 8
 class Removal(Protocol):
     """A record to remove: the write, and what the ledger knows of it."""
 
-    write: Write
-    key: str
-    entry: Entry | None
+    @property
+    def write(self) -> Write:
+        """What was decided."""
+
+    @property
+    def key(self) -> str:
+        """The record's key."""
+
+    @property
+    def entry(self) -> Entry | None:
+        """The ledger's entry, None when it is not here."""
 
 
 class Removing:
@@ -54,6 +63,14 @@ class Removing:
         errors: dict[str, str | None] = {one.key: BLOCKED for one in live if one.key not in free}
         errors.update(self._write(bound, [one for one in live if one.key in free]))
         return [errors.get(one.key) for one in removals]
+
+    def prepare(self, bound: Bound, removals: Sequence[Removal]) -> None:
+        """What goes before a deletion that the rules of versions decide: merged references, and components."""
+        for one in removals:
+            if one.write.replaced_by:
+                self._move(bound, one)
+        free = self._free(bound, removals)
+        self._remove_components(bound, [one for one in removals if one.key in free], 0)
 
     # What refers to it
 
@@ -117,8 +134,24 @@ class Removing:
                 continue
             first = removals[0].write
             children = [_Child(first, entry.key, entry) for entry in self._rows_with(below, link, values)]
+            self._keep_contents(below, children)
             self._remove_components(below, children, depth + 1)
             self._write(below, children)
+
+    def _keep_contents(self, bound: Bound, children: Sequence[_Child]) -> None:
+        """Log what a component held that the source of the deletion may never have seen."""
+        remarks = self._remarks.of(bound.tracked, [one.key for one in children])
+        own = [
+            one.entry
+            for one in children
+            if one.entry is not None
+            and not ((remark := remarks.get(one.key)) and remark.fits(one.entry) and remark.source)
+        ]
+        for entry in own:
+            content = editing.contents_of(self._ledger, bound.tracked, [entry]).get(entry.key)
+            origin = self._ledger.origin_name(entry.origin)
+            version = Version(origin, entry.tick, entry.hash, entry.stamp, content=content)
+            conflicts.log(self._ledger, bound.tracked, entry.key, "went with its record", [version])
 
     def _write(self, bound: Bound, removals: Sequence[Removal]) -> dict[str, str | None]:
         """Delete rows, or mark them deleted where the table has a column for that; gives what was refused."""

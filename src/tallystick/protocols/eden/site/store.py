@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
+from tallystick.core.changes import Rank, parents_first
 from tallystick.core.forms import encode_record
 from tallystick.protocols.eden.codec.elements import Resource
 from tallystick.protocols.eden.codec.filters import Condition
 from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.codec.schema import Component, Table
-from tallystick.protocols.eden.deciding import Outcome, Policies
 from tallystick.protocols.eden.site.catalog import Catalog
-from tallystick.protocols.eden.site.joining import join, outcome_of, policy_of, reasons
+from tallystick.protocols.eden.site.joining import Joining
 from tallystick.protocols.eden.site.layout import STEPS
 from tallystick.protocols.eden.site.peers import Log, NoSecrets, Peers, Secrets
 from tallystick.protocols.eden.site.reading import Held, Records
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
+from tallystick.protocols.eden.site.removing import Removing
 from tallystick.protocols.eden.site.versions import Foreign, read_version, version_text
 from tallystick.protocols.eden.site.writing import Writing
 from tallystick.protocols.eden.store import (
@@ -34,6 +35,7 @@ from tallystick.protocols.eden.store import (
 from tallystick.protocols.eden.watermarks import Answered
 from tallystick.site.holding import load_wholes
 from tallystick.site.ledger import WHOLE, Ledger
+from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
 from tallystick.sync.local import LocalReplica
 
@@ -65,7 +67,7 @@ class SiteStore:
         self._identity = Identity(urn_of(UUID(self.ledger.site)), domain or self.ledger.site[:12], address)
         self.catalog = Catalog(self.ledger)
         self.remarks = Remarks(self.ledger)
-        self.records = Records(self.ledger, self.catalog, self.remarks, self._since())
+        self.reader = Records(self.ledger, self.catalog, self.remarks, self._since())
         self.peers = Peers(self.ledger, secrets or NoSecrets(), log)
 
     def _since(self) -> int:
@@ -93,34 +95,34 @@ class SiteStore:
         """The highest sequence number, after what the application changed was noticed."""
         with self.ledger.write():
             stamp(self.ledger)
-            self.records.fresh()
+            self.reader.fresh()
             return self.ledger.seq
 
     def select(self, table: Table, selection: Selection) -> Iterable[Stored]:
         """The selected records, in the order in which they changed."""
         bound = self.catalog.bound(table.name)
-        return () if bound is None else self.records.select(bound, selection)
+        return () if bound is None else self.reader.select(bound, selection)
 
     def count(self, table: Table, selection: Selection) -> int:
         """How many ``select`` gives."""
         bound = self.catalog.bound(table.name)
-        return 0 if bound is None else self.records.count(bound, selection)
+        return 0 if bound is None else self.reader.count(bound, selection)
 
     def find(self, table: str, uuids: Collection[str]) -> Mapping[str, Stored]:
         """The records with these identifiers."""
         bound = self.catalog.bound(table)
-        return {} if bound is None or not uuids else self.records.find(bound, uuids)
+        return {} if bound is None or not uuids else self.reader.find(bound, uuids)
 
     def children(
         self, component: Component, parents: Collection[str], conditions: Sequence[Condition] = ()
     ) -> Mapping[str, Sequence[Stored]]:
         """The live records of a component that fit, by parent."""
-        return self.records.children(component, parents, conditions)
+        return self.reader.children(component, parents, conditions)
 
     def matching(self, table: Table, field: str, values: Collection[object]) -> Mapping[object, Sequence[str]]:
         """The identifiers of live records whose field holds one of the values."""
         bound = self.catalog.bound(table.name)
-        return {} if bound is None else self.records.matching(bound, field, values)
+        return {} if bound is None else self.reader.matching(bound, field, values)
 
     # Versions
 
@@ -153,34 +155,45 @@ class SiteStore:
         if rest or batch.lost:
             with self.ledger.write():
                 stamp(self.ledger)
-                self.records.fresh()
-                writing = Writing(self.ledger, self.catalog, self.remarks, self.records, batch)
+                self.reader.fresh()
+                writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch)
                 found.update(zip(rest, writing.run([batch.writes[index] for index in rest]), strict=True))
         return [found[index] for index in range(len(batch.writes))]
 
     def _join(self, batch: Batch, joining: Sequence[tuple[int, Write]], found: dict[int, Applied]) -> None:
-        for name in dict.fromkeys(one.table for _, one in joining):
-            bound = self.catalog.bound(name)
+        """Live versions with referenced tables first, deletions the other way round."""
+        groups = []
+        for name in self._parents_first({one.table for _, one in joining}):
             chosen = [(index, one) for index, one in joining if one.table == name]
-            if bound is None:
-                continue
-            versions = [one.foreign for _, one in chosen if isinstance(one.foreign, Foreign)]
-            keys = [one.key for one in versions]
-            before = bound.tracked.rows.by_keys(keys)
-            policies = chosen[0][1].policies or Policies()
-            for deleted in (False, True):
-                part = [one for one in versions if (one.content is None and not one.flags & WHOLE) == deleted]
-                if part:
-                    join(self.replica, bound, part, policy_of(policies), batch.source or "eden")
-            after = bound.tracked.rows.by_keys(keys)
-            waiting = reasons(self.ledger, bound, keys)
-            numbers = self.records.numbers(bound, keys)
-            for (index, _), key in zip(chosen, keys, strict=True):
-                outcome = outcome_of(before.get(key), after.get(key))
-                error = waiting.get(key, "refused") if outcome is Outcome.REJECTED else None
+            groups.append(Joining(self.ledger, self.catalog.known(name), chosen))
+        for group in groups:
+            group.take(self.replica, batch.source, deletions=False)
+        for group in reversed(groups):
+            self._prepare_deletions(batch, group)
+            group.take(self.replica, batch.source, deletions=True)
+        if any(group.waits() for group in groups):
+            with self.ledger.write():
+                stamp(self.ledger)
+                retry(self.ledger)
+        self.reader.fresh()
+        for group in groups:
+            numbers = self.reader.numbers(group.bound, group.keys)
+            for index, key, outcome, error in group.outcomes():
                 found[index] = Applied(numbers.get(key), error, outcome)
-            self._remark(bound.table.name, batch, [one for _, one in chosen], keys)
-        self.records.fresh()
+            self._remark(group.bound.table.name, batch, group.writes, group.keys)
+
+    def _parents_first(self, names: Collection[str]) -> list[str]:
+        ranks = [Rank(name, tuple(one.target for one in self.catalog.known(name).pointing)) for name in names]
+        return parents_first(ranks)
+
+    def _prepare_deletions(self, batch: Batch, group: Joining) -> None:
+        """Move references of merged records, and let components go with their record, before it goes."""
+        leaving = group.leaving()
+        if leaving:
+            with self.ledger.write():
+                stamp(self.ledger)
+                removing = Removing(self.ledger, self.catalog, self.remarks, self.reader, batch)
+                removing.prepare(group.bound, leaving)
 
     def _remark(self, name: str, batch: Batch, writes: Sequence[Write], keys: Sequence[str]) -> None:
         """Keep what came with versions that are the current ones here."""
