@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from typing import IO
 from uuid import uuid4
 
 from lxml import etree
 
-from tallystick.errors import LimitExceeded, TallystickError
+from tallystick.errors import LimitExceeded, TallystickError, UsageError
 from tallystick.jobs.adapter import Answer, Outcome
+from tallystick.jobs.credentials import Credentials
 from tallystick.jobs.log import Result
+from tallystick.jobs.log_table import LogTable
 from tallystick.protocols.eden import deciding
 from tallystick.protocols.eden.answering import MIXED, UNREGISTERED, Pull, answer_pull, import_entry
 from tallystick.protocols.eden.asking import EdenPeer
@@ -29,9 +32,11 @@ from tallystick.protocols.eden.datasets import refresh
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Hook, Options
+from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.protocols.eden.store import Clock, EdenStore, Repository, Task
 from tallystick.protocols.eden.synchronizing import Active, Transferred
 from tallystick.protocols.eden.transport import HttpTransport, Transport
+from tallystick.sync.local import LocalReplica
 
 _CHUNK = 64 * 1024
 
@@ -40,19 +45,40 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def eden_store(replica: LocalReplica, address: str = "") -> SiteStore:
+    """A site as the Eden protocol sees it, its secrets encrypted and its log the one of the site.
+
+    ``address`` is the public URL of the site without the scheme, by default the name of this machine.
+    """
+    ledger = replica.ledger
+    secrets, log = Credentials(ledger), LogTable(ledger)
+    return SiteStore(replica, address=address or f"{socket.gethostname()}/eden", secrets=secrets, log=log.append)
+
+
 @dataclass(slots=True)
 class EdenAdapter:
-    """The six methods for one Eden repository. ``resolve`` is called for every record before it is decided."""
+    """The six methods for one Eden repository.
+
+    A repository that a store gave needs no ``store``. ``resolve`` is called for every record before it is decided.
+    Raises UsageError for a repository that belongs to no store.
+    """
 
     repository: Repository
-    store: EdenStore
+    given: InitVar[EdenStore | None] = None
     transport: Transport = field(default_factory=HttpTransport)
     clock: Clock = _now
     resolve: Hook | None = None
     limits: Limits = DEFAULT_LIMITS
+    store: EdenStore = field(init=False)
     _active: Active = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, given: EdenStore | None) -> None:
+        store = given or self.repository.store
+        if store is None:
+            raise UsageError(
+                f"the repository {self.repository.name} belongs to no site", hint="take it from a store, or name one"
+            )
+        self.store = store
         peer = EdenPeer(
             (self.repository.url or "").rstrip("/"),
             self.transport,

@@ -196,11 +196,16 @@ def reader() -> Account:
     return Account("reader", may=lambda _table, method: method is None)
 
 
-@pytest.fixture(params=("memory", "sqlite"))
-def network(request, tmp_path):
-    """Sites in memory, and sites on databases."""
+def pytest_generate_tests(metafunc):
+    """A module that names STORES runs with sites in memory and with sites on databases."""
+    if "kind_of_store" in metafunc.fixturenames:
+        metafunc.parametrize("kind_of_store", getattr(metafunc.module, "STORES", ("memory",)))
+
+
+@pytest.fixture
+def network(kind_of_store, tmp_path):
     made = Network(Wire({}))
-    if request.param == "sqlite":
+    if kind_of_store == "sqlite":
         made.database = lambda: str(tmp_path / f"{uuid4().hex}.db")
     yield made
     for site in made.wire.sites.values():

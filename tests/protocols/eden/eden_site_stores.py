@@ -21,6 +21,8 @@ class RealStore(SiteStore):
     def __init__(self, url, identity, tables, clock):
         self.clock = clock
         engine = PostgreSQLEngine(url) if url.startswith("postgresql") else SQLiteEngine(url, create=True)
+        if url.endswith(".db"):
+            engine.connection.execute("PRAGMA synchronous=OFF")  # many small databases that no crash has to survive
         replica = LocalReplica.open(engine, url, now=lambda: int(self.clock().timestamp() * 1000))
         self.entries: list[LogEntry] = []
         super().__init__(replica, address=identity.name, domain=identity.domain, log=self.entries.append)
@@ -133,7 +135,11 @@ class RealStore(SiteStore):
 
     @property
     def saved_tasks(self):
-        return {task.uuid: task for task in self.tasks()}
+        return Saved(self.save_task, {task.uuid: task for task in self.tasks()})
+
+    @property
+    def saved_datasets(self):
+        return Saved(self.peers.save_dataset, {one.uuid: one for one in self.datasets()})
 
     def _merge(self, bound, gone, survivor):
         """An application that merges records moves the references to them."""
@@ -167,6 +173,18 @@ class RealStore(SiteStore):
             uuid = self.reader.targets(bound, [one.key])[one.key].uuid
             found.append(Lost(bound.table.name, uuid, one.kind, True, None, dict(one.version.content or {})))
         return found
+
+
+class Saved(dict):
+    """What is kept of something, by identifier; what is put in is kept too."""
+
+    def __init__(self, save, known):
+        super().__init__(known)
+        self._save = save
+
+    def __setitem__(self, uuid, one):
+        self._save(one)
+        super().__setitem__(uuid, one)
 
 
 class Live(Mapping):

@@ -88,7 +88,8 @@ def _layout(pull: Pull, base: str) -> Layout:
     for one in pull.filters:
         if one.table not in (MAIN, pull.table.name):
             conditions[one.table] = (*conditions.get(one.table, ()), one.condition)
-    return Layout(base, pull.components, pull.component_names, conditions, pull.show_ids)
+    ours = pull.state is not None
+    return Layout(base, pull.components, pull.component_names, conditions, pull.show_ids, extensions=ours)
 
 
 def _remembering(

@@ -6,8 +6,8 @@ one. Deviations from what live sites were observed to do are listed in docs/eden
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from tallystick.core.policies import Method
@@ -68,7 +68,7 @@ class EdenProvider:
     """Answers requests.
 
     ``base`` is the URL under which the provider is reached, without a trailing slash; ``mount`` its path there.
-    ``archives`` are the downloadable data set archives by file name.
+    ``archive`` gives the downloadable archive of a data set by its file name.
     """
 
     store: EdenStore
@@ -78,11 +78,15 @@ class EdenProvider:
     mount: str = "/eden"
     realm: str = "eden"
     limits: Limits = DEFAULT_LIMITS
-    archives: Mapping[str, bytes] = field(default_factory=dict)
+    archive: Callable[[str], bytes | None] = lambda _name: None
 
-    def answer(self, request: Request) -> Response:
-        """The answer to any request. Raises nothing but what the store raises."""
-        account = self.authenticate(request.user, request.password or "") if request.user else None
+    def answer(self, request: Request, account: Account | None = None) -> Response:
+        """The answer to any request; ``account`` is who asks where that is known already.
+
+        Raises nothing but what the store raises.
+        """
+        if account is None and request.user:
+            account = self.authenticate(request.user, request.password or "")
         if account is None:
             refused = requests.text(401, "Authentication Required")
             refused.headers["WWW-Authenticate"] = f'Basic realm="{self.realm}"'
@@ -293,7 +297,7 @@ class EdenProvider:
         return Response(200, XML, write_xml(found.attributes, found.resources))
 
     def _download(self, name: str) -> Response:
-        found = self.archives.get(name)
+        found = self.archive(name)
         if found is None:
             return requests.failed(404, "Page not found")
         return Response(200, "application/zip", found)

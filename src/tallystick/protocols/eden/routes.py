@@ -24,18 +24,18 @@ def routes(provider: EdenProvider) -> list[Route]:
 
     async def endpoint(incoming: HttpRequest) -> HttpResponse:
         try:
-            request = await _request(incoming, provider.limits.document_bytes)
+            request = await read_request(incoming, incoming.path_params["path"], provider.limits.document_bytes)
         except DocumentTooLarge as error:
-            return _response(failed(413, error.message))
+            return as_response(failed(413, error.message))
         except ClientDisconnect:
             return HttpResponse(status_code=400)
-        return _response(await run_in_threadpool(provider.answer, request))
+        return as_response(await run_in_threadpool(provider.answer, request))
 
     return [Route("/{path:path}", endpoint, methods=METHODS, include_in_schema=False)]
 
 
-async def _request(incoming: HttpRequest, limit: int) -> Request:
-    """Raises DocumentTooLarge as soon as the body is seen to be."""
+async def read_request(incoming: HttpRequest, path: str, limit: int) -> Request:
+    """The request for ``path``. Raises DocumentTooLarge as soon as the body is seen to be larger than ``limit``."""
     body = bytearray()
     async for chunk in incoming.stream():
         body += chunk
@@ -44,7 +44,7 @@ async def _request(incoming: HttpRequest, limit: int) -> Request:
     user, password = credentials(incoming.headers.get("authorization", ""))
     return Request(
         incoming.method,
-        incoming.path_params["path"],
+        path,
         incoming.url.query,
         dict(incoming.headers),
         bytes(body),
@@ -66,7 +66,8 @@ def credentials(header: str) -> tuple[str | None, str | None]:
     return (user, password) if separator else (None, None)
 
 
-def _response(response: Response) -> HttpResponse:
+def as_response(response: Response) -> HttpResponse:
+    """An answer for the server."""
     headers = {**response.headers, "Content-Type": response.content_type}
     if isinstance(response.body, bytes):
         return HttpResponse(response.body, response.status, headers)

@@ -194,6 +194,8 @@ class Repository:
     last_refresh: datetime | None = None
     datasets: tuple[str, ...] = ()
     deleted: bool = False
+    store: EdenStore | None = field(default=None, repr=False, compare=False)
+    """Where it is kept."""
 
 
 @dataclass(slots=True)

@@ -217,11 +217,22 @@ class SiteStore:
 
     def repository(self, uuid: str) -> Repository | None:
         """The peer with this identifier."""
-        return self.peers.repository(uuid)
+        return self._mine(self.peers.repository(uuid))
+
+    def peer(self, name: str) -> Repository | None:
+        """The peer that is called so here, with its password. Raises ConfigurationError without the key to it."""
+        return self._mine(self.peers.named(name))
+
+    def _mine(self, repository: Repository | None) -> Repository | None:
+        if repository is not None:
+            repository.store = self
+        return repository
 
     def save_repository(self, repository: Repository) -> Repository:
         """Inserts or updates."""
-        return self.peers.save(repository)
+        saved = self.peers.save(repository)
+        saved.store = self
+        return saved
 
     def task(self, repository: str, resource: str) -> Task | None:
         """The task for a peer and table."""
