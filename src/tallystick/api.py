@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from tallystick.core.pages import Tally
 from tallystick.core.values import fold
@@ -45,6 +45,8 @@ from tallystick.sync.replica import Replica
 from tallystick.sync.verification import Verdict, repair, verify
 
 if TYPE_CHECKING:
+    from tallystick.jobs.ends import Ends
+    from tallystick.jobs.tasks import Peer
     from tallystick.protocols.bundle.exchange import Ask, BundleExchange
 
 __all__ = ["Change", "Resource", "Site", "end", "open"]
@@ -458,6 +460,26 @@ def _agreed(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan
     from tallystick.jobs.bundles import visit
 
     return visit(a, b, plan)
+
+
+def ends(url: str | os.PathLike[str], *, trust: Sequence[str] = (), ask: Ask | None = None) -> Ends:
+    """What tasks of the site at ``url`` are run with (docs/tasks.md). Nothing is opened yet."""
+    from tallystick.jobs.ends import Ends
+
+    text = os.fspath(url)
+
+    def connect(peer: Peer, password: str | None) -> Replica | BundleExchange:
+        return end(_with_user(peer.url, peer.user), password=password, trust=trust, ask=ask)
+
+    return Ends(_shown(text), lambda: _engine(text, False), connect, logged_agree)
+
+
+def _with_user(url: str, user: str | None) -> str:
+    """A URL that names the user to log in as."""
+    parts = urlsplit(url)
+    if user is None or parts.username is not None or not parts.scheme.startswith("http"):
+        return url
+    return parts._replace(netloc=f"{quote(user, safe='')}@{parts.netloc}").geturl()
 
 
 def replica(url: str | os.PathLike[str], *, password: str | None = None) -> Replica:

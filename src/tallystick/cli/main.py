@@ -22,7 +22,10 @@ COMMANDS = {
     "changes": "Show changes of a site, once or live.",
     "conflicts": "List, show and decide conflicts.",
     "parked": "List, retry and drop parked changes.",
-    "log": "Show the run log.",
+    "peers": "Add, list, register and test peers.",
+    "tasks": "Add, change and run tasks.",
+    "run": "Run the tasks of a site as they come due.",
+    "log": "Show what was synchronized, and how it went.",
     "users": "Add, list and remove users of a served site.",
     "purge": "Forget old deletions and closed conflicts.",
 }

@@ -77,7 +77,7 @@ def command(a: str, b: str, **given: Any) -> int:
 
     plan = make_plan(given)
     secret = password(given["password_file"])
-    opening = {"password": secret, "trust": given["trust"], "ask": _asked(given["as_json"])}
+    opening = {"password": secret, "trust": given["trust"], "ask": asked(given["as_json"])}
     first = end(a, **opening)
     try:
         second = end(b, create=not given["dry_run"], **opening)
@@ -112,7 +112,7 @@ def command(a: str, b: str, **given: Any) -> int:
     return 1 if done.waiting else 0
 
 
-def _asked(json_wanted: bool) -> Any:
+def asked(json_wanted: bool) -> Any:
     """On a terminal, whoever runs the command is asked about a site that nobody confirmed."""
     if json_wanted or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None

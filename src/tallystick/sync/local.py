@@ -306,7 +306,11 @@ class LocalReplica:
                 deletions.check_lost(self.ledger, self.ledger.resource(page.resource), settings.run, settings.allowed)
                 deletions.note(self.ledger, page.resource, tally.deleted)
             self._note_state(settings, page.state)
+            self.committing()
         return tally
+
+    def committing(self) -> None:
+        """Called inside every transaction that takes foreign changes, last. What it raises undoes the transaction."""
 
     def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
         try:
@@ -327,6 +331,7 @@ class LocalReplica:
             for wire, vector in closing.forgotten.items():
                 self.ledger.merge_digest(self.ledger.resource(wire), vector, "tally_forgotten")
             self._note_state(settings, closing.state)
+            self.committing()
         return tallies
 
     def _note_state(self, settings: Settings, state: str) -> None:

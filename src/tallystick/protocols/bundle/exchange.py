@@ -28,6 +28,8 @@ from tallystick.sync.agreement import Report
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.plan import PULL, PUSH, Plan
 
+NEITHER = "none"
+"""The direction of a plan that only introduces the site: its card is left, and cards are looked at."""
 Ask = Callable[[str, str], bool]
 """Called with the name and fingerprint of a site that nobody confirmed; True confirms it."""
 
@@ -65,7 +67,8 @@ class BundleExchange:
         with self._alone(session.me):
             self.directory.sweep(session.me)
             others = self._introduced(session)
-            self._exchange(session, others)
+            if plan.direction != NEITHER:
+                self._exchange(session, others)
         report.parked = parking.count(local.ledger)
         report.undecided = local.undecided()
         report.seconds = time.monotonic() - started

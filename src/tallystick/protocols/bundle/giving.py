@@ -45,10 +45,12 @@ class Giving:
     def state(self, scope: Scope | None) -> None:
         """Write down what this site has taken from the reader, in ``scope`` (that of its last bundle)."""
         session, plan = self.session, self.session.plan
-        covered = scope or choose(session.local, plan)[1]
+        mine = choose(session.local, plan)[1]
+        covered = scope or mine
         met = session.meet(self.reader.site, covered)  # stamps: what is captured counts in the digest
-        known = session.local.digest(self.reader.site, covered)
-        known.recent = {}
+        everything = replace(covered, resources=tuple(sorted({*covered.resources, *mine.resources})))
+        known = session.local.digest("", everything)  # also of what the reader has not left anything of yet
+        known.state, known.recent = met.state, {}
         statement = Statement(
             session.me,
             self.reader.site,

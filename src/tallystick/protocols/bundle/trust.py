@@ -52,6 +52,13 @@ class Trust:
         rows = self.ledger.engine.query("SELECT site, name, public, since FROM tally_bundle_trust ORDER BY site")
         return {site: Trusted(site, name, bytes(public), since) for site, name, public, since in rows}
 
+    def key_of(self, site: str) -> bytes:
+        """The confirmed key of a site. Raises BundleUnconfirmed."""
+        found = self.trusted().get(site)
+        if found is None:
+            raise BundleUnconfirmed(f"nobody has confirmed the key of site {site[:32]}")
+        return found.public
+
     def confirm(self, card: Card) -> None:
         """Trust the key of a card from now on."""
         with self.ledger.engine.write():
