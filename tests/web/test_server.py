@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tallystick.errors import ConfigurationError, PeerProtocolError, PeerRefused
 from tallystick.protocols.native.codec.limits import Limits
-from tallystick.protocols.native.replica import Credentials, RemoteReplica
+from tallystick.protocols.native.credentials import Credentials
+from tallystick.protocols.native.replica import RemoteReplica
 from tallystick.protocols.native.transport import HTTPTransport
 from tallystick.web import running, serve
 from tallystick.web.bounds import host_name, is_loopback

@@ -155,3 +155,26 @@ def checked(entry: Entry, content: bytes) -> Chunk:
     if hash_of(data) != entry.hash:
         raise BundleInvalid(f"the bytes that came for {entry.hash.hex()} have another hash")
     return Chunk(entry.hash, data)
+
+
+def bundles_in(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The bundles in a stream of pieces, unchecked but for their bounds. Raises BundleInvalid when it is cut short."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        while len(waiting) >= HEADER.size and len(waiting) >= (length := _length(waiting)):
+            with memoryview(waiting) as view:
+                bundle = bytes(view[:length])
+            del waiting[:length]
+            yield bundle
+    if waiting:
+        raise BundleInvalid("a stream of bundles ends within one")
+
+
+def _length(front: bytearray) -> int:
+    """Bytes of the bundle that begins with this header."""
+    magic, codec, number, payload = HEADER.unpack_from(front)
+    count = int.from_bytes(number, "big")
+    if magic != MAGIC or codec > 1 or not 0 < count <= MAX_CHUNKS or payload > MAX_CONTENT:
+        raise BundleInvalid("these bytes are not a bundle of chunks")
+    return int(HEADER.size + count * ENTRY.size + payload)

@@ -11,9 +11,11 @@ class ChunkMissing(StorageError):
     code = "ChunkMissing"
     default_hint = "run tallystick verify --deep at the end that lost it, then synchronize again"
 
-    def __init__(self, name: bytes) -> None:
-        super().__init__(f"[ChunkMissing] no content is stored for {name.hex()}")
-        self.name = name
+    def __init__(self, name: bytes | str, *, hint: str | None = None, code: str | None = None) -> None:
+        """``name`` is the chunk, or the message in which another end named it."""
+        message = name if isinstance(name, str) else f"[ChunkMissing] no content is stored for {name.hex()}"
+        super().__init__(message, hint=hint, code=code)
+        self.name = b"" if isinstance(name, str) else name
 
 
 class ChunkDamaged(StorageCorrupt):

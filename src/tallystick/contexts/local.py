@@ -11,11 +11,11 @@ from tallystick.content.bundles import layout_of
 from tallystick.content.packed import PackedStore
 from tallystick.content.problems import ChunkMissing
 from tallystick.contexts import publishing, sweeping
-from tallystick.contexts.entries import Change, FileEntry, check_key
+from tallystick.contexts.entries import Change, FileEntry, check_key, entry_of
 from tallystick.contexts.folders import folder_of
 from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
 from tallystick.contexts.problems import ContextNotFound, NameExists
-from tallystick.contexts.shelf import Shelf, resource_name, shelf_of, shelves
+from tallystick.contexts.shelf import Row, Shelf, is_at, resource_name, shelf_of, shelves
 from tallystick.contexts.storing import store_of
 from tallystick.contexts.tables import ROOM, STEPS
 from tallystick.errors import ConfigurationError, TallystickError, UsageError
@@ -28,14 +28,14 @@ PAGE = 5000
 
 
 class LocalHost:
-    """See ``ContextHost``. ``signer`` makes the URLs of a served site: (context, key, method) -> URL and its end."""
+    """See ``ContextHost``. ``signer`` makes the URLs of a served site: (host, context, key, method) -> path and end."""
 
     def __init__(
         self,
         ledger: Ledger,
         title: str,
         store: PackedStore | None = None,
-        signer: Callable[[str, str, str], SignedURL] | None = None,
+        signer: Callable[[LocalHost, str, str, str], SignedURL] | None = None,
     ) -> None:
         ledger.require(ROOM, STEPS)
         self.ledger = ledger
@@ -114,28 +114,14 @@ class LocalHost:
 
     def manifest(self, identifier: str, since: str = "", prefix: str = "") -> Manifest:
         shelf = self._shelf(identifier)
-        version = shelf.version
-        if since == version:
-            return Manifest(version, False, iter(()))
-        seq = shelf.seq_of(since) if since else 0
-        pages = self._changed(shelf, seq, prefix) if seq else self._whole(shelf, prefix)
-        return Manifest(version, not seq, pages)
-
-    def _whole(self, shelf: Shelf, prefix: str) -> Iterator[Sequence[Change]]:
-        expired = sweeping.expired(shelf)
-        if expired:
-            yield [(key, entry) for key, entry in expired if _is_below(key, prefix)]
-        for page in shelf.everything(prefix):
-            yield [(key, _light(entry)) for key, entry in page]
-
-    def _changed(self, shelf: Shelf, seq: int, prefix: str) -> Iterator[Sequence[Change]]:
-        tracked = shelf.resource
-        until, expired = tracked.seq, dict(sweeping.expired(shelf))
-        while batch := tracked.rows.after(seq, until, PAGE):
-            keys = [entry.key for entry, _ in batch if _is_below(entry.key, prefix)]
-            there = shelf.entries(keys)
-            yield [(key, _light(there[key]) if key in there else expired.get(key)) for key in keys]
-            seq = batch[-1][0].seq
+        with self.ledger.engine.read():
+            version = shelf.version
+            if since == version:
+                return Manifest(version, False, iter(()))
+            seq = shelf.seq_of(since) if since else 0
+            rows = shelf.changed(seq, prefix) if seq else shelf.rows(prefix)
+            expired = sweeping.expired(shelf)
+        return Manifest(version, not seq, _pages(rows, {key: entry for key, entry in expired if is_at(key, prefix)}))
 
     def entries(self, identifier: str, keys: Sequence[str]) -> Mapping[str, FileEntry]:
         return self._shelf(identifier).entries(keys)
@@ -195,7 +181,7 @@ class LocalHost:
             raise ConfigurationError(
                 "URLs are made by a served site", hint="serve it with: tallystick serve SITE, and ask it by its URL"
             )
-        return self.signer(shelf_of(self.ledger, identifier).id, check_key(key), method)
+        return self.signer(self, shelf_of(self.ledger, identifier).id, check_key(key), method)
 
     def _shelf(self, name: str) -> Shelf:
         """A context as readers may see it: without what has expired (R2)."""
@@ -233,9 +219,17 @@ def check_name(name: str) -> str:
     return name
 
 
+def _pages(rows: Sequence[Row], expired: Mapping[str, FileEntry]) -> Iterator[Sequence[Change]]:
+    """Rows of one snapshot as pages, without the chunks of entries; what expired is said to have."""
+    named = {key for key, _ in rows}
+    if expired:
+        yield [(key, entry) for key, entry in expired.items() if key not in named]
+    for start in range(0, len(rows), PAGE):
+        yield [
+            (key, expired.get(key) if content is None else _light(entry_of(content)))
+            for key, content in rows[start : start + PAGE]
+        ]
+
+
 def _light(entry: FileEntry) -> FileEntry:
     return msgspec.structs.replace(entry, chunks=b"") if entry.chunks else entry
-
-
-def _is_below(key: str, prefix: str) -> bool:
-    return not prefix or key == prefix or key.startswith(f"{prefix}/")

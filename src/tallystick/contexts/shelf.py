@@ -16,6 +16,9 @@ from tallystick.contexts.problems import ContextNotFound
 from tallystick.site.ledger import Ledger, Tracked
 
 _COLUMNS = "id, name, created, used, files, bytes, quota_files, quota_bytes, rules"
+Row = tuple[str, "bytes | None"]
+"""A key and the stored content of its record; None when it has gone."""
+
 _rules = msgspec.json.Decoder(dict[str, list[Rule]])
 
 
@@ -99,6 +102,29 @@ class Shelf:
             yield page
             after = page[-1][0]
 
+    def rows(self, prefix: str = "") -> list[Row]:
+        """Everything at or below a key, as it is stored, in order."""
+        rows = self.ledger.engine.query(
+            "SELECT key, content FROM tally_managed WHERE resource=? AND key>=? AND key<? ORDER BY key",
+            (self.resource.number, prefix, f"{prefix}0"),
+        )
+        return [(key, content) for key, content in rows if is_at(key, prefix)]
+
+    def changed(self, seq: int, prefix: str = "") -> list[Row]:
+        """What has another seq since, as it is stored; without content where it has gone."""
+        tracked = self.resource
+        found: list[Row] = []
+        while batch := tracked.rows.after(seq, tracked.seq, 5000):
+            keys = [entry.key for entry, _ in batch if is_at(entry.key, prefix)]
+            there = dict(
+                self.ledger.engine.query_in(
+                    f"SELECT key, content FROM tally_managed WHERE resource={tracked.number} AND key IN (*)", (), keys
+                )
+            )
+            found += [(key, there.get(key)) for key in keys]
+            seq = batch[-1][0].seq
+        return found
+
     # Chunks -----------------------------------------------------------------------------------------------------------
 
     def lengths(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
@@ -120,6 +146,11 @@ class Shelf:
         )
         again = [(now, number, name) for name in known]
         self.ledger.engine.executemany("UPDATE tally_context_chunk SET at=? WHERE context=? AND hash=?", again)
+
+
+def is_at(key: str, prefix: str) -> bool:
+    """True when a key is a prefix or below it."""
+    return not prefix or key == prefix or key.startswith(f"{prefix}/")
 
 
 def resource_name(identifier: str) -> str:

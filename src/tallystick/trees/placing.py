@@ -118,8 +118,11 @@ def place(
     return placer.outcome
 
 
-def steps_of(action: Action, moved_into: Collection[str]) -> Iterator[Step]:
-    """The steps of an action; directories that renamed files move into are taken apart, so that these can be linked."""
+def steps_of(action: Action, moved_into: Collection[str], whole: bool = True) -> Iterator[Step]:
+    """The steps of an action; directories that renamed files move into are taken apart, so that these can be linked.
+
+    Without ``whole`` every directory is taken apart: its listing is none of a directory on this machine.
+    """
     if action.verb is Verb.MAKE:
         yield Step(action.path, None, "", action)
     elif action.verb is Verb.PUT:
@@ -128,21 +131,23 @@ def steps_of(action: Action, moved_into: Collection[str]) -> Iterator[Step]:
         yield Step(action.path, action.node, action.origin.path, action)
     elif action.verb is Verb.GRAFT:
         assert action.origin is not None
-        yield from _subtree(action.path, action.node, action.origin, action, moved_into)
+        yield from _subtree(action.path, action.node, action.origin, action, moved_into, whole)
 
 
-def _subtree(path: str, node: Node, origin: Origin, action: Action, moved_into: Collection[str]) -> Iterator[Step]:
+def _subtree(
+    path: str, node: Node, origin: Origin, action: Action, moved_into: Collection[str], whole: bool
+) -> Iterator[Step]:
     if isinstance(node, Leaf):
         yield Step(path, node, origin.path, action)
     elif isinstance(node, Directory):
         listing = None
-        if path not in moved_into and isinstance(node, Lazy) and node.bulk is not None:
+        if whole and path not in moved_into and isinstance(node, Lazy) and node.bulk is not None:
             listing = node.bulk()
         yield Step(path, None, origin.path, action, node.permissions, listing)
         inner = node.children.items() if listing is None else _directories(node, listing)
         for name, child in inner:
             source = Origin(origin.side, joined(origin.path, name))
-            yield from _subtree(joined(path, name), child, source, action, moved_into)
+            yield from _subtree(joined(path, name), child, source, action, moved_into, whole)
 
 
 def _directories(node: Directory, listing: Listing) -> Iterator[tuple[str, Node]]:
@@ -211,7 +216,7 @@ class _Placer:
         """Everything that is to be placed, parents first."""
         moved_into = {path.rpartition("/")[0] for path in self.orders.moves}
         for action in actions:
-            yield from steps_of(action, moved_into)
+            yield from steps_of(action, moved_into, self.other.mount is not None)
 
     # Building -------------------------------------------------------------------------------------
 

@@ -22,9 +22,9 @@ from tallystick.web import openapi, pages
 from tallystick.web.authentication import Authenticator
 from tallystick.web.bounds import check_head, head_status, headers_of, host_name, is_loopback, is_open_here, wrong_host
 from tallystick.web.metrics import Metrics
-from tallystick.web.providers import Mounted, Mounting, Services, native
+from tallystick.web.providers import Mounted, Mounting, Services, contexts, files, native
 
-PROVIDERS: tuple[Mounting, ...] = (native,)
+PROVIDERS: tuple[Mounting, ...] = (native, contexts, files)
 """What is mounted when nothing else is said."""
 
 SiteLike = str | os.PathLike[str] | Callable[[], LocalReplica]

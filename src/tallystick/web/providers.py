@@ -58,3 +58,19 @@ def native(services: Services) -> Mounted:
     """The native protocol (docs/protocol.md)."""
     provider = NativeProvider(services.pool, services.limits, services.metrics.observe)
     return Mounted(provider.name, VERSION, provider.prefix, provider, close=provider.close)
+
+
+def contexts(services: Services) -> Mounted:
+    """Contexts (docs/protocol.md, *Contexts*)."""
+    from tallystick.contexts.http.provider import ContextsProvider
+
+    provider = ContextsProvider(services.pool, services.limits, services.metrics.observe)
+    return Mounted(provider.name, provider.version, provider.prefix, provider, close=provider.close)
+
+
+def files(services: Services) -> Mounted:
+    """Files of contexts by signed URL, which is all the authentication they need."""
+    from tallystick.contexts.http.signed import SignedProvider
+
+    provider = SignedProvider(services.pool, services.limits, services.metrics.observe)
+    return Mounted(provider.name, provider.version, provider.prefix, provider, authenticates=True, close=provider.close)

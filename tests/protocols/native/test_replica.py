@@ -8,7 +8,8 @@ import pytest
 from places import PERSON, fill, no_wait
 
 from tallystick.errors import ConfigurationError, SchemaError
-from tallystick.protocols.native.replica import Credentials, RemoteReplica
+from tallystick.protocols.native.credentials import Credentials
+from tallystick.protocols.native.replica import RemoteReplica
 from tallystick.protocols.native.transport import HTTPTransport
 from tallystick.sync.agreement import Plan, agree
 from tallystick.sync.replica import Wanted

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from msgspec.structs import replace
@@ -38,6 +37,7 @@ from tallystick.protocols.native.codec.messages import (
     settings_form,
 )
 from tallystick.protocols.native.codec.pages import decode_page, encode_page
+from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, Transport, split_url
 from tallystick.sync.replica import (
     Announced,
@@ -58,20 +58,6 @@ from tallystick.version import VERSION as SOFTWARE
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.1
 T = TypeVar("T")
-
-
-class Credentials(NamedTuple):
-    """A user of the served site."""
-
-    name: str
-    password: str
-
-    def header(self) -> str:
-        """The value of ``Authorization``."""
-        return "Basic " + b64encode(f"{self.name}:{self.password}".encode()).decode()
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.name!r}, '***')"
 
 
 class RemoteReplica:

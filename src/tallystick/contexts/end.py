@@ -1,0 +1,249 @@
+"""A context as an end of a run: the tree below a prefix of its keys (DESIGN.md 4.10, spec contexts B.10).
+
+The same planner serves it as serves directories. Its listings come from manifests, its content as chunks, and what a
+run does to it becomes visible in one publication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+
+from tallystick.contexts.downloading import Download
+from tallystick.contexts.entries import DIRECTORY, FILE, FileEntry, packed, unpacked
+from tallystick.contexts.host import ContextHost, ContextInfo
+from tallystick.contexts.keys import below
+from tallystick.contexts.sweeping import EXPIRED
+from tallystick.contexts.uploading import Upload
+from tallystick.trees.contents import Given, Sink, Wanted
+from tallystick.trees.ends import ReadValue, TreeEnd
+from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
+from tallystick.trees.mount import Mount
+from tallystick.trees.names import POSIX, Volume
+from tallystick.trees.nodes import joined
+from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.plan import Action
+from tallystick.trees.problems import SourceChanged
+from tallystick.trees.scan import IGNORE_FILE, Noted, Scan
+from tallystick.trees.scope import Scope
+
+_TYPES = {FILE: 0o100000, DIRECTORY: 0o040000}
+_LINK_TYPE = 0o120000
+
+
+class ContextEnd:
+    """The tree below ``prefix`` (a key in normal form, "" for all) of the context ``name``.
+
+    The host is the end's own: it is closed with it.
+    """
+
+    volume: Volume = POSIX
+    mount: Mount | None = None
+    parallel = False
+    unknown: frozenset[str] = frozenset()
+
+    def __init__(self, host: ContextHost, name: str, prefix: str = "", *, create: bool = False) -> None:
+        self.host = host
+        self.name = name
+        self.prefix = prefix
+        self._create = create
+        self._info: ContextInfo | None = None
+        self._token = ""
+        self._noted: Noted | None = None
+        self._complete = False
+        self._listings: dict[str, Listing | None] = {}
+        self._download: Download | None = None
+
+    @property
+    def title(self) -> str:
+        """The host and the context."""
+        return f"{self.host.title} context {self.name}{self.prefix}"
+
+    @property
+    def info(self) -> ContextInfo:
+        """The context as it was when the run began. Raises ContextNotFound."""
+        if self._info is None:
+            self._info = self.host.create(self.name) if self._create else self.host.find(self.name)
+            self._create = False
+        return self._info
+
+    @property
+    def token(self) -> str:
+        """The version of the manifest that the listings describe."""
+        return self._token
+
+    def identity(self) -> str:
+        """The context's identifier and the prefix; asking again asks the host."""
+        self._info = None
+        return f"{self.info.id} {self.prefix}"
+
+    def key(self, path: str) -> str:
+        """The packed key of a path."""
+        return packed(joined(self.prefix, path) if self.prefix else f"/{path}")
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    def refresh(self, noted: Noted, scope: Scope) -> Scan:
+        """Ask for what is new since the noted version; one round trip when nothing is."""
+        known = noted.token()
+        self._listings, self._complete = {}, False
+        self._noted, self._token = noted, known
+        if known == self.info.version:
+            return Scan()
+        manifest = self.host.manifest(self.info.id, known, packed(self.prefix))
+        reading = _Reading(noted, scope, manifest.whole)
+        for key, entry in chain.from_iterable(manifest.pages):
+            path = below(self.prefix, unpacked(key))
+            if path:
+                reading.take(path, entry)
+        self._token, self._complete = manifest.version, manifest.whole
+        self._listings = reading.listings()
+        return reading.found
+
+    def adopt(self, noted: Noted, found: Scan) -> None:
+        """What a refresh found is known already: it never runs in another process."""
+
+    def listing(self, path: str) -> Listing | None:
+        """What the manifest says of a directory."""
+        if path not in self._listings and not self._complete and self._noted is not None:
+            self._listings[path] = self._noted.listing(path)
+        return self._listings.get(path)
+
+    def note(self, path: str, listing: Listing | None) -> None:
+        """Remember what a directory holds by now."""
+        self._listings[path] = listing
+
+    def in_order(self, path: str, listing: Listing) -> Listing:
+        """By name."""
+        return _sorted(listing)
+
+    def read_values(self, groups: Sequence[Sequence[str]]) -> list[ReadValue]:
+        """Every digest is known from the manifest."""
+        return [self._value(path) for paths in groups for path in paths]
+
+    def _value(self, path: str) -> ReadValue:
+        parent, _, name = path.rpartition("/")
+        listing = self.listing(parent)
+        entry = None if listing is None else listing.find(name)
+        if entry is None:
+            return ReadValue(path, problem=SourceChanged(f"[SourceChanged] {path!r} has gone meanwhile"))
+        return ReadValue(path, entry.mark, entry.digest, entry.stats)
+
+    def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The content of ignore files."""
+        keys = {self.key(path): path for path in paths}
+        entries = self.host.entries(self.info.id, list(keys))
+        return {
+            keys[key]: b"".join(self._open().content(entry)) for key, entry in entries.items() if entry.kind == FILE
+        }
+
+    # As a source of content -------------------------------------------------------------------------------------------
+
+    def prepare(self, wanted: Sequence[Wanted]) -> None:
+        """Begin to fetch what will be asked for."""
+        self._open().prepare(wanted)
+
+    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None]) -> Given:
+        """Hand over one file, every chunk of it checked."""
+        return self._open().give(wanted, sink)
+
+    def link_target(self, wanted: Wanted) -> str:
+        """The target of a link."""
+        return self._open().link_target(wanted)
+
+    def _open(self) -> Download:
+        if self._download is None:
+            self._download = Download(self.host, self.info.id, self.key)
+        return self._download
+
+    # Carrying out -----------------------------------------------------------------------------------------------------
+
+    def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
+        """Send what is missing, then publish everything at once.
+
+        Raises VersionMoved when somebody else has published since the refresh: nothing was done then.
+        """
+        upload = Upload(self.host, self.info.id, self.key, self.listing, other, orders)
+        upload.collect(actions)
+        self._token = upload.publish(self._token or self.info.version)
+        return upload.outcome
+
+    def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
+        """Nothing is left over in a context: an upload that was interrupted was never visible."""
+        return []
+
+    def close(self) -> None:
+        """Give the host back."""
+        if self._download is not None:
+            self._download.close()
+        self.host.close()
+
+
+class _Reading:
+    """A manifest on its way into listings."""
+
+    def __init__(self, noted: Noted, scope: Scope, whole: bool) -> None:
+        self.noted = noted
+        self.scope = scope
+        self.whole = whole
+        self.found = Scan()
+        self._entries: dict[str, dict[str, Entry]] = {"": {}} if whole else {}
+        self._gone: dict[str, set[str]] = {}
+        self._leaves: set[str] = set()
+
+    def take(self, path: str, entry: FileEntry | None) -> None:
+        """One key of the manifest, relative to the prefix."""
+        parent, _, name = path.rpartition("/")
+        self.found.entries += 1
+        if entry is None:
+            self._gone.setdefault(parent, set()).add(name)
+            self._leaves.add(path)
+            return
+        self._entries.setdefault(parent, {})[name] = self._entry(path, name, entry)
+        if entry.kind == DIRECTORY:
+            self._entries.setdefault(path, {})
+        else:
+            self._leaves.add(path)
+            if name == IGNORE_FILE:
+                self.found.rules.append(path)
+
+    def _entry(self, path: str, name: str, entry: FileEntry) -> Entry:
+        mark = Mark.EXPIRED if entry.kind == EXPIRED else entry.kind
+        if not self.scope.everything:
+            directory = entry.kind == DIRECTORY
+            if not (self.scope.enters(path) if directory else self.scope.includes(path, False)):
+                mark = Mark.INVISIBLE
+        kind = _TYPES.get(entry.kind, _LINK_TYPE)
+        return Entry(name, (kind | entry.mode, 0, entry.size, entry.mtime, 0), mark, entry.digest or NO_DIGEST)
+
+    def listings(self) -> dict[str, Listing | None]:
+        """All listings that are known by now; those that differ from what was noted are in ``found``."""
+        known: dict[str, Listing | None] = {}
+        for path in self._entries.keys() | self._gone.keys():
+            known[path] = listing = self._listing(path)
+            if not self._is_noted(path, listing):
+                self.found.changed[path] = listing
+        for path in self._leaves:
+            known[path] = None
+            self.found.changed.pop(path, None)
+        return known
+
+    def _listing(self, path: str) -> Listing:
+        entries = list(self._entries.get(path, {}).values())
+        if self.whole:
+            return _sorted(Listing.of(entries))
+        before = self.noted.listing(path) or Listing()
+        return _sorted(before.changed_with(entries, self._gone.get(path, set()) - self._entries.get(path, {}).keys()))
+
+    def _is_noted(self, path: str, listing: Listing) -> bool:
+        before = self.noted.signature(path) if self.whole else None
+        if before is None or before != listing.to_row()[:2]:
+            return False
+        noted = self.noted.listing(path)
+        return noted is not None and noted.values == listing.values
+
+
+def _sorted(listing: Listing) -> Listing:
+    if listing.names == sorted(listing.names):
+        return listing
+    return Listing.of(sorted(listing, key=lambda entry: entry.name))

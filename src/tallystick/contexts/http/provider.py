@@ -1,0 +1,332 @@
+"""The provider of contexts: everything below ``/contexts/`` (docs/protocol.md, *Contexts*).
+
+Requests run in threads, each with a host of its own; content streams through them piece by piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from tallystick.content.bundles import bundles_in
+from tallystick.content.problems import ChunkMissing
+from tallystick.contexts.http import wire
+from tallystick.contexts.http.hosts import Hosts
+from tallystick.contexts.http.streams import Arriving, Leaving
+from tallystick.contexts.local import LocalHost
+from tallystick.contexts.problems import ContextNotFound, FileNotHeld, LinkExpired, NameExists, VersionMoved
+from tallystick.errors import AccessDenied, TallystickError
+from tallystick.protocols.native.codec.errors import RequestError
+from tallystick.protocols.native.codec.limits import Limits
+from tallystick.protocols.native.codec.messages import JSON
+from tallystick.protocols.native.pool import Pool
+from tallystick.protocols.native.requests import ASGIScope, Disconnected, Incoming, Receive, Reply, Send, error_reply
+from tallystick.site.users import Role
+
+_log = logging.getLogger("tallystick.contexts")
+THREADS: Final = 16
+MAX_PART = 10_000
+_STATUS: Final[tuple[tuple[type[TallystickError], int], ...]] = (
+    (ContextNotFound, 404),
+    (FileNotHeld, 404),
+    (LinkExpired, 403),
+    (NameExists, 409),
+    (VersionMoved, 409),
+    (ChunkMissing, 409),
+)
+
+Observer = Callable[[str, int, int, int, float], None]
+
+
+class Asked(NamedTuple):
+    """One request: which context, which verb, the query, the body where it is whole."""
+
+    context: str
+    verb: str
+    query: dict[str, str]
+    body: bytes
+
+
+class Call(NamedTuple):
+    """What answers a verb, and the role it takes."""
+
+    role: Role
+    answer: Callable[[LocalHost, Asked], Reply]
+
+
+class ContextsProvider:
+    """The provider of one site's contexts."""
+
+    name = "contexts"
+    version = "1"
+    prefix = wire.PREFIX
+
+    def __init__(self, pool: Pool, limits: Limits, observer: Observer | None = None) -> None:
+        self.hosts = Hosts(pool)
+        self.limits = limits
+        self._writing = pool.writing
+        self._observer = observer
+        self._threads = ThreadPoolExecutor(THREADS, "tally-contexts")
+
+    def close(self) -> None:
+        """Wait for what runs. Idempotent."""
+        self._threads.shutdown()
+        self.hosts.close()
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        incoming = Incoming(scope, receive, send, self.limits)
+        await answered(incoming, lambda: self._answer(incoming), self._observer)
+
+    async def _answer(self, incoming: Incoming) -> tuple[str, int]:
+        context, verb = _place(incoming.scope)
+        query = query_of(incoming.scope)
+        if (incoming.method, verb) == ("POST", "chunks"):
+            return verb, await self._receive(incoming, context)
+        if verb in _STREAMS and incoming.method == _STREAMS[verb].method:
+            return verb, await self._send(incoming, Asked(context, verb, query, await incoming.body()))
+        call = _CALLS.get((incoming.method, verb if context else "*"))
+        if call is None:
+            raise RequestError(
+                "there is nothing at this address", code="not-found", status=404, hint="see /openapi.json"
+            )
+        _check_role(incoming, call.role, verb)
+        asked = Asked(context, verb, query, await incoming.body())
+        reply = await self._in_thread(lambda: self._called(call, asked))
+        await incoming.answer(reply)
+        return verb or "contexts", reply.status
+
+    def _called(self, call: Call, asked: Asked) -> Reply:
+        with self.hosts.borrowed() as host:
+            if call.role is Role.READ:
+                return call.answer(host, asked)
+            with self._writing:
+                return call.answer(host, asked)
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    # Streams ----------------------------------------------------------------------------------------------------------
+
+    async def _receive(self, incoming: Incoming, context: str) -> int:
+        """Bundles come in."""
+        _check_role(incoming, Role.WRITE, "chunks")
+        arriving = Arriving(incoming)
+
+        def keep() -> None:
+            with self.hosts.borrowed() as host:
+                host.send(context, bundles_in(arriving.pieces()))
+
+        await arriving.consumed_by(self._in_thread(keep))
+        await incoming.answer(Reply(204, wire.BUNDLES_TYPE, b""))
+        return 204
+
+    async def _send(self, incoming: Incoming, asked: Asked) -> int:
+        """Pages or bundles go out."""
+        _check_role(incoming, Role.READ, asked.verb)
+        leaving = Leaving(self.hosts, lambda host: _STREAMS[asked.verb].pieces(host, asked), self._in_thread)
+        return await leaving.send_to(incoming, _STREAMS[asked.verb].media_type)
+
+
+async def answered(
+    incoming: Incoming, answer: Callable[[], Awaitable[tuple[str, int]]], observer: Observer | None
+) -> None:
+    """Await an answer; what goes wrong is answered in its place, and everything is counted."""
+    loop = asyncio.get_running_loop()
+    started, status, verb = loop.time(), 500, "unknown"
+    try:
+        verb, status = await answer()
+    except Disconnected:
+        status = 499
+    except Exception as error:
+        if not isinstance(error, TallystickError):
+            _log.exception("unexpected in contexts")
+        reply = reply_of(error)
+        status = reply.status
+        await incoming.answer(reply)
+    finally:
+        if observer is not None:
+            observer(f"contexts {verb}", status, incoming.received, incoming.sent, loop.time() - started)
+
+
+def reply_of(error: BaseException) -> Reply:
+    """The answer that says what is wrong. A body that was not read to its end ends the connection."""
+    reply = error_reply(error)
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), reply.status)
+    return reply._replace(status=status)
+
+
+def query_of(scope: ASGIScope) -> dict[str, str]:
+    """The query of a request, the first value of each name."""
+    text = scope.get("query_string", b"").decode("latin-1")
+    return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=20).items()}
+
+
+def raw_path(scope: ASGIScope) -> str:
+    """The path as it was sent, without the root path."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.decode("latin-1").partition("?")[0].removeprefix(str(scope.get("root_path", "")))
+
+
+def _place(scope: ASGIScope) -> tuple[str, str]:
+    """The context that is named, and the verb."""
+    name, _, verb = raw_path(scope).removeprefix(wire.PREFIX).partition("/")
+    return unquote(name), verb
+
+
+def _check_role(incoming: Incoming, role: Role, verb: str) -> None:
+    caller = incoming.caller
+    if not caller.role.allows(role):
+        raise AccessDenied(
+            f"{verb or 'this'} needs the role {role}, {caller.name or 'this user'} has {caller.role}",
+            hint="ask an administrator of the site for the role",
+        )
+
+
+# What is answered -----------------------------------------------------------------------------------------------------
+
+
+def _json(value: Any, status: int = 200) -> Reply:
+    return Reply(status, JSON, msgspec.json.encode(value), ((b"cache-control", b"no-store"),))
+
+
+def _done() -> Reply:
+    return Reply(204, JSON, b"")
+
+
+def _message(decoder: Any, body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as problem:
+        raise RequestError(f"a message cannot be read: {str(problem)[:300]}") from None
+
+
+def _number(asked: Asked, name: str, default: int) -> int:
+    text = asked.query.get(name, str(default))
+    if not text.isdigit() or len(text) > 15:
+        raise RequestError(f"{name} takes a number, not {text[:40]!r}")
+    return int(text)
+
+
+def _listed(host: LocalHost, asked: Asked) -> Reply:
+    return _json(host.contexts())
+
+
+def _create(host: LocalHost, asked: Asked) -> Reply:
+    wanted = _message(wire.naming, asked.body)
+    return _json(host.create(wanted.name, wanted.quota_bytes, wanted.quota_files))
+
+
+def _find(host: LocalHost, asked: Asked) -> Reply:
+    return _json(host.find(asked.context))
+
+
+def _rename(host: LocalHost, asked: Asked) -> Reply:
+    return _json(host.rename(asked.context, _message(wire.naming, asked.body).name))
+
+
+def _delete(host: LocalHost, asked: Asked) -> Reply:
+    host.delete(asked.context)
+    return _done()
+
+
+def _clear(host: LocalHost, asked: Asked) -> Reply:
+    host.clear(asked.context)
+    return _done()
+
+
+def _entries(host: LocalHost, asked: Asked) -> Reply:
+    found = host.entries(asked.context, wire.keys_in(asked.body))
+    return Reply(200, wire.PAGE_TYPE, wire.frame(list(found.items())))
+
+
+def _missing(host: LocalHost, asked: Asked) -> Reply:
+    return Reply(200, wire.HASHES_TYPE, b"".join(host.missing(asked.context, wire.hashes_in(asked.body))))
+
+
+def _stage(host: LocalHost, asked: Asked) -> Reply:
+    run = asked.query.get("run", "")
+    if not run or len(run) > 100:
+        raise RequestError("stage takes run=NAME and page=NUMBER")
+    (changes,) = wire.changes_in([asked.body])
+    host.stage(asked.context, run, _number(asked, "page", 0), changes)
+    return _done()
+
+
+def _publish(host: LocalHost, asked: Asked) -> Reply:
+    if "expected" not in asked.query:
+        raise RequestError("publish takes expected=VERSION")
+    changes = [change for page in wire.changes_in([asked.body]) for change in page]
+    version = host.publish(asked.context, asked.query["expected"], changes, asked.query.get("run", ""))
+    return _json(wire.Published(version))
+
+
+def _folder(host: LocalHost, asked: Asked) -> Reply:
+    most = min(_number(asked, "most", 50), MAX_PART)
+    return _json(host.folder(asked.context, asked.query.get("folder", ""), _number(asked, "start", 0), most))
+
+
+def _url(host: LocalHost, asked: Asked) -> Reply:
+    return _json(host.signed_url(asked.context, asked.query.get("key", ""), "GET"))
+
+
+def _upload_url(host: LocalHost, asked: Asked) -> Reply:
+    return _json(host.signed_url(asked.context, asked.query.get("key", ""), "PUT"))
+
+
+def _rules(host: LocalHost, asked: Asked) -> Reply:
+    return _json(host.rules(asked.context))
+
+
+def _set_rules(host: LocalHost, asked: Asked) -> Reply:
+    host.set_rules(asked.context, asked.query.get("prefix", ""), _message(wire.rule_list, asked.body))
+    return _done()
+
+
+_CALLS: Final[dict[tuple[str, str], Call]] = {
+    ("GET", "*"): Call(Role.READ, _listed),
+    ("POST", "*"): Call(Role.SYNC, _create),
+    ("GET", ""): Call(Role.READ, _find),
+    ("PATCH", ""): Call(Role.SYNC, _rename),
+    ("DELETE", ""): Call(Role.SYNC, _delete),
+    ("POST", "clear"): Call(Role.SYNC, _clear),
+    ("POST", "entries"): Call(Role.READ, _entries),
+    ("POST", "missing"): Call(Role.READ, _missing),
+    ("POST", "stage"): Call(Role.WRITE, _stage),
+    ("POST", "publish"): Call(Role.WRITE, _publish),
+    ("GET", "files"): Call(Role.READ, _folder),
+    ("GET", "url"): Call(Role.READ, _url),
+    ("POST", "url"): Call(Role.WRITE, _upload_url),
+    ("GET", "rules"): Call(Role.READ, _rules),
+    ("PUT", "rules"): Call(Role.SYNC, _set_rules),
+}
+
+
+class Stream(NamedTuple):
+    """What answers with a stream: headers first, then pieces."""
+
+    method: str
+    media_type: str
+    pieces: Callable[[LocalHost, Asked], tuple[list[tuple[bytes, bytes]], Iterator[bytes]]]
+
+
+def _manifest(host: LocalHost, asked: Asked) -> tuple[list[tuple[bytes, bytes]], Iterator[bytes]]:
+    found = host.manifest(asked.context, asked.query.get("since", ""), asked.query.get("prefix", ""))
+    headers = [(wire.VERSION.encode(), found.version.encode()), (wire.WHOLE.encode(), b"1" if found.whole else b"0")]
+    return headers, (wire.frame(page) for page in found.pages if page)
+
+
+def _fetch(host: LocalHost, asked: Asked) -> tuple[list[tuple[bytes, bytes]], Iterator[bytes]]:
+    return [], host.fetch(asked.context, wire.hashes_in(asked.body))
+
+
+_STREAMS: Final = {
+    "manifest": Stream("GET", wire.PAGE_TYPE, _manifest),
+    "fetch": Stream("POST", wire.BUNDLES_TYPE, _fetch),
+}
