@@ -64,12 +64,21 @@ def tree_options(command: Decorated) -> Decorated:
 
 
 def is_tree(name: str, other: str) -> bool:
-    """True when an end is a directory tree: one that is there, or one that may be made beside one that is."""
-    if os.path.isdir(name):
+    """True when an end is a tree: a directory or context that is there, or one that may be made beside one that is."""
+    if os.path.isdir(name) or is_remote(name):
         return True
     if _SCHEME.match(name):
         return False
-    return name.endswith("/") or (not os.path.exists(name) and os.path.isdir(other))
+    return name.endswith("/") or (not os.path.exists(name) and (os.path.isdir(other) or is_remote(other)))
+
+
+def is_remote(name: str) -> bool:
+    """True for the URL of a context or a bucket. Only a name that is a URL loads anything."""
+    if "://" not in name:
+        return False
+    from tallystick.contexts.opening import is_remote_tree
+
+    return is_remote_tree(name)
 
 
 def are_trees(a: str, b: str) -> bool:
@@ -78,7 +87,7 @@ def are_trees(a: str, b: str) -> bool:
     if any(trees) and not all(trees):
         tree, other = (a, b) if trees[0] else (b, a)
         raise UsageError(
-            f"{tree} is a directory and {other} is none", hint="name two directories, or two databases or sites"
+            f"{tree} is a directory or context and {other} is none", hint="name two trees, or two databases or sites"
         )
     return all(trees)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tallystick.cli.output import print_json
-from tallystick.cli.tree_options import wishes_of
+from tallystick.cli.tree_options import is_remote, wishes_of
 from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
 from tallystick.errors import StorageError
 from tallystick.trees.opening import OpenedPair, Wishes, open_directories
@@ -26,7 +26,7 @@ def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
         return explain(a, b, given)
     wishes = wishes_of(given)
     state = Path(given["state"]) if given["state"] else None
-    opened = open_directories(a, b, state, create=not given["dry_run"])
+    opened = _open(a, b, state, given)
     try:
         if given["watch"]:
             return _watch(opened, wishes, given["as_json"])
@@ -37,11 +37,27 @@ def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
         opened.close()
 
 
+def _open(a: str, b: str, state: Path | None, given: Mapping[str, Any]) -> OpenedPair:
+    """The pair; only one with a tree elsewhere loads what reaches it."""
+    create = not given["dry_run"]
+    if not (is_remote(a) or is_remote(b)):
+        return open_directories(a, b, state, create=create)
+    from tallystick.cli.credentials import password
+    from tallystick.contexts.opening import open_trees
+
+    return open_trees(a, b, state, time.time_ns, create=create, password=password(given["password_file"]))
+
+
 def _run(opened: OpenedPair, wishes: Wishes, quiet: bool) -> tuple[Report, float]:
     gauge = Gauge(quiet or wishes.dry_run)
     started = time.monotonic()
     try:
-        return opened.run(replace(wishes, progress=gauge.progress)), time.monotonic() - started
+        wanted = replace(wishes, progress=gauge.progress)
+        if opened.pair.local.mount is not None and opened.pair.remote.mount is not None:
+            return opened.run(wanted), time.monotonic() - started
+        from tallystick.contexts.opening import again_while_moved
+
+        return again_while_moved(lambda: opened.run(wanted), time.sleep), time.monotonic() - started
     finally:
         gauge.close()
 
