@@ -49,6 +49,11 @@ def _waited(process: subprocess.Popen[str], start: float, output: str) -> Done:
     return Done(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / unit, output)
 
 
+def _path() -> list[str]:
+    """Where this process looks for packages first: the other one must run the same code."""
+    return [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+
+
 class Server:
     """A process that serves at ``address``."""
 
@@ -59,7 +64,7 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(HERE)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *_path()])},
         )
         assert self._process.stderr is not None
         line = self._process.stderr.readline()

@@ -49,17 +49,26 @@ def content_term(shown: bytes) -> int:
 
 def fingerprint_of(keys: Sequence[str], names: Sequence[bytes], contents: Sequence[bytes]) -> Fingerprint:
     """The fingerprint of live records by their keys, canonical names and content hashes, all in one order."""
-    total = sum(
-        int.from_bytes(sha256(_NAMES + key.encode("utf-8", "surrogatepass") + b"\0" + name).digest(), "big")
+    terms = [
+        sha256(_NAMES + key.encode("utf-8", "surrogatepass") + b"\0" + name).digest()
         for key, name in zip(keys, names, strict=True)
-    )
-    shown = sum(int.from_bytes(content, "big") for content in contents)
-    return Fingerprint(len(keys), total % MODULUS, shown % MODULUS)
+    ]
+    return Fingerprint(len(keys), _sum(terms), _sum(contents))
+
+
+def _sum(terms: Sequence[bytes]) -> int:
+    return sum([int.from_bytes(term, "big") for term in terms]) % MODULUS
 
 
 def dot_name(origin: str, tick: int) -> bytes:
     """The canonical name of a version with one edit dot."""
     return b"%b\0%d" % (origin.encode(), tick)
+
+
+def dot_names(origins: Sequence[str], ticks: Sequence[int]) -> list[bytes]:
+    """``dot_name`` of many versions."""
+    heads = {origin: origin.encode() + b"\0" for origin in set(origins)}
+    return [heads[origin] + b"%d" % tick for origin, tick in zip(origins, ticks, strict=True)]
 
 
 def canonical_names(versions: Iterable[tuple[Iterable[bytes], Iterable[tuple[str, int]]]]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
@@ -37,6 +38,10 @@ from tallystick.site.projection import Projector, Rendered, Writing, compare_row
 from tallystick.site.reading import LEFT_SCOPE
 from tallystick.site.referring import rows_with_children
 from tallystick.site.schema import Identity
+
+_PLAIN = frozenset((0, GENESIS))
+"""Flags of rows that carry the values of one version."""
+_head = itemgetter(slice(VALUES))
 
 
 class Conflict(NamedTuple):
@@ -103,7 +108,7 @@ class _Step:
         self.ledger, self.tracked, self.page, self.applying, self.tally = ledger, tracked, page, applying, tally
         self.names = tuple(item.name for item in page.fields)
         self.managed = tracked.definition.identity is Identity.MANAGED
-        self.origins = [ledger.origin_number(name) for name in page.origins]
+        self.origins: list[int] = []
         stated = {item.name: (item.logical, item.detail) for item in page.fields}
         self.exact = self.managed or exact(tracked, stated)
         self.suits = not applying.refuse and self.exact and not self.managed and suits(tracked, page)
@@ -118,11 +123,15 @@ class _Step:
         self.last_stamp = 0
 
     def run(self) -> None:
-        rows = _checked(self.page)
-        keys = [row[KEY] for row in rows]
-        self.keys.update(keys)
-        entries = self.tracked.rows.by_keys(keys) if self.tracked.seq else {}
-        fast, slow = self._divided(rows, entries)
+        rows = self.page.rows
+        heads = _checked(self.page)
+        used = set(heads[ORIGIN])
+        number = self.ledger.origin_number
+        self.origins = [number(name) if at in used else 0 for at, name in enumerate(self.page.origins)]
+        self.keys.update(heads[KEY])
+        self.last_stamp = max(heads[STAMP])
+        entries = self.tracked.rows.by_keys(heads[KEY]) if self.tracked.seq else {}
+        fast, slow = self._divided(rows, heads, entries)
         slow.extend(self._take(self._enter(fast, entries), entries))
         self._decide(slow, entries)
         if self.put:
@@ -132,19 +141,20 @@ class _Step:
         conflicts.log_many(self.ledger, self.tracked, "lost here", self.lost, self.applying.run)
         self.ledger.observe(self.last_stamp)
 
-    def _divided(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> tuple[list[Row], list[Row]]:
+    def _divided(
+        self, rows: Sequence[Row], heads: Sequence[Sequence[Any]], entries: Mapping[str, Entry]
+    ) -> tuple[Sequence[Row], list[Row]]:
         """Rows that plainly are new or plainly replace ours, and rows that need the rules."""
         if self.forgotten or self.applying.policy.strategy != ALL_METHODS:
             return [], list(rows)
+        if not entries and heads[EXTRA].count(None) == len(rows) and _PLAIN.issuperset(heads[FLAGS]):
+            return rows, []
         replacing = self.applying.policy.update == DEFAULT_POLICY.update
         fast: list[Row] = []
         slow: list[Row] = []
-        special = DELETED | WHOLE | LEFT_SCOPE
         for row in rows:
-            if row[STAMP] > self.last_stamp:
-                self.last_stamp = row[STAMP]
             entry = entries.get(row[KEY])
-            if row[FLAGS] & special:
+            if row[FLAGS] not in _PLAIN:
                 slow.append(row)
             elif entry is None:
                 (fast if row[EXTRA] is None else slow).append(row)
@@ -173,14 +183,15 @@ class _Step:
 
     def _enter(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> Sequence[Row]:
         """Write the new ones among plain rows as they came. Returns those that need the ordinary way."""
-        new = [row for row in rows if row[KEY] not in entries and row[EXTRA] is None] if self.suits else []
+        new: Sequence[Row] = ()
+        if self.suits:
+            new = [row for row in rows if row[KEY] not in entries and row[EXTRA] is None] if entries else rows
         if not new:
             return rows
         made = enter(self.ledger, self.tracked, self.page, new, self.origins)
-        self.put.extend(made.entries)
-        self.added = self.added.added(made.fingerprint)
-        self.tally.created += len(made.entries)
-        return [*made.left, *(row for row in rows if row[KEY] in entries)]
+        self.ledger.count(self.tracked, made.fingerprint, EMPTY)
+        self.tally.created += made.fingerprint.count
+        return [*made.left, *(row for row in rows if row[KEY] in entries)] if entries else made.left
 
     def _take(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> list[Row]:
         """Write rows that are new or replace ours. Returns known ones that the database refused."""
@@ -258,7 +269,6 @@ class _Step:
         shown = self._shown(known)
         decided = []
         for row in rows:
-            self.last_stamp = max(self.last_stamp, row[STAMP])
             entry = entries.get(row[KEY])
             if row[FLAGS] & LEFT_SCOPE:
                 self._left_scope(row, entry)
@@ -567,16 +577,20 @@ def _whole_only(policy: Policy) -> Policy:
     return policy
 
 
-def _checked(page: Page) -> list[Row]:
-    """The rows of a page, refused as a whole when one is malformed."""
-    width = VALUES + len(page.fields)
-    seen: set[str] = set()
-    for row in page.rows:
-        short = row[FLAGS] & (DELETED | WHOLE | LEFT_SCOPE) if len(row) > FLAGS else 0
-        wanted = VALUES if short else width
-        if not isinstance(row[KEY], str) or (len(row) != wanted and page.fields) or row[KEY] in seen:
-            raise PeerProtocolError(f"row {str(row[KEY])[:80]!r} of a page of {page.resource!r} is malformed")
-        if not 0 <= row[ORIGIN] < len(page.origins):
-            raise PeerProtocolError(f"row {row[KEY]!r} of a page of {page.resource!r} names no origin")
-        seen.add(row[KEY])
-    return page.rows
+def _checked(page: Page) -> list[tuple[Any, ...]]:
+    """The heads of a page's rows, column by column. The page is refused as a whole when one row is malformed."""
+    rows, width = page.rows, VALUES + len(page.fields)
+    widths = set(map(len, rows))
+    if min(widths) < VALUES:
+        raise PeerProtocolError(f"a row of a page of {page.resource!r} is malformed")
+    heads = list(zip(*map(_head, rows), strict=True))
+    keys = heads[KEY]
+    if set(map(type, keys)) != {str} or len(set(keys)) != len(keys):
+        raise PeerProtocolError(f"a key of a page of {page.resource!r} is no text, or occurs twice")
+    if page.fields and (widths != {width} or not _PLAIN.issuperset(heads[FLAGS])):
+        for row in rows:
+            if len(row) != (VALUES if row[FLAGS] not in _PLAIN else width):
+                raise PeerProtocolError(f"row {row[KEY][:80]!r} of a page of {page.resource!r} is malformed")
+    if min(heads[ORIGIN]) < 0 or max(heads[ORIGIN]) >= len(page.origins):
+        raise PeerProtocolError(f"a row of a page of {page.resource!r} names no origin")
+    return heads

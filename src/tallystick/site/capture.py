@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat
 
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import EMPTY, fingerprint_of
-from tallystick.core.hashing import hasher
+from tallystick.core.hashing import content_hashes
 from tallystick.core.values import Value
 from tallystick.errors import SchemaError
-from tallystick.site.engines.engine import Address, Entry
+from tallystick.site.engines.engine import Address, Entry, NewEntries
 from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
 from tallystick.site.schema import Definition, Identity, Reference, Table, define
@@ -91,7 +91,7 @@ def enter_rows(
     ``named`` gives keys to mapped rows by their integers as text, in place of the proposed ones.
     """
     definition = tracked.definition
-    own, hashed = ledger.origin_number(ledger.origin), hasher(definition.names)
+    own = ledger.origin_number(ledger.origin)
     refers = any(item.refers_to in pending for item in definition.fields)
     for batch in _batches(rows):
         if refers:
@@ -101,23 +101,22 @@ def enter_rows(
             keys = [named.get(str(address[0]), key) for (address, _), key in zip(batch, keys, strict=True)]
         seqs = ledger.next_seqs(tracked, len(batch))
         ticks = ledger.next_ticks(tracked, len(batch))
-        hashes = [hashed(key, values) for key, (_, values) in zip(keys, batch, strict=True)]
+        hashes = content_hashes(definition.names, keys, list(zip(*(values for _, values in batch), strict=True)))
         locals_ = [local_of(definition, key, address) for key, (address, _) in zip(keys, batch, strict=True)]
-        same = (repeat(0), hashes, repeat(None), repeat(GENESIS), repeat(None))
-        entries = list(map(Entry._make, zip(seqs, keys, locals_, seqs, repeat(own), ticks, *same, strict=False)))
-        _put_genesis(tracked, entries)
+        _check_once(tracked, keys)
+        same = [own] * len(keys), ticks, [0] * len(keys), hashes, [GENESIS] * len(keys)
+        tracked.rows.put_new(NewEntries(seqs, keys, None if set(locals_) == {None} else locals_, *same))
         ledger.count(tracked, fingerprint_of(keys, hashes, hashes), EMPTY)
 
 
-def _put_genesis(tracked: Tracked, entries: Sequence[Entry]) -> None:
-    if len({entry.key for entry in entries}) != len(entries):
-        seen: set[str] = set()
-        twice = next(entry.key for entry in entries if entry.key in seen or seen.add(entry.key))  # type: ignore[func-returns-value]
+def _check_once(tracked: Tracked, keys: Sequence[str]) -> None:
+    """Raises SchemaError when two rows have the same key."""
+    if len(set(keys)) != len(keys):
+        twice = next(key for key, count in Counter(keys).items() if count > 1)
         raise SchemaError(
             f"two rows of {tracked.definition.name!r} have the same key {twice!r} (NULL in a primary key)",
             hint="make the primary key unique and NOT NULL, or exclude the table",
         )
-    tracked.rows.put(entries, ())
 
 
 def _resolved(

@@ -1,28 +1,35 @@
-"""Entering rows that are plainly new, a page at once: the way of a first synchronization (DESIGN.md 5)."""
+"""Entering rows that are plainly new, a page at once: the way of a first synchronization (DESIGN.md 5).
+
+A page is taken apart into columns, because nothing here is asked of single rows: keys, hashes and ledger entries are
+made column by column, and no step of a row is a step of the interpreter but its hash.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
-from typing import NamedTuple
+from itertools import compress, repeat
+from typing import Any, NamedTuple
 
-from tallystick.core.fingerprints import EMPTY, Fingerprint, dot_name, fingerprint_of
-from tallystick.core.hashing import hasher
+from tallystick.core.fingerprints import EMPTY, Fingerprint, dot_names, fingerprint_of
+from tallystick.core.hashing import content_hashes
 from tallystick.core.pages import FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row
-from tallystick.core.values import Value
-from tallystick.site.engines.engine import Address, Entry, Rejected
+from tallystick.core.values import Logical, Value
+from tallystick.site.engines.engine import NewEntries, Rejected
 from tallystick.site.identity import address_of, local_of
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
 from tallystick.site.projection import absent_parents, natural_parents
 from tallystick.site.schema import Identity
 
+Column = Sequence[Value]
+BULK = 1000
+"""Rows from which it pays to make ready for a bulk insertion."""
+
 
 class Entered(NamedTuple):
-    """Ledger entries of the rows that were written, their fingerprint, and the rows that need the ordinary way."""
+    """The fingerprint of the records that were written, and the rows that need the ordinary way."""
 
-    entries: list[Entry]
     fingerprint: Fingerprint
-    left: list[Row]
+    left: Sequence[Row]
 
 
 def suits(tracked: Tracked, page: Page) -> bool:
@@ -39,25 +46,41 @@ def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], ori
     Rows whose integer is taken here or whose parents are missing are left, and all of them when the database refuses
     one, or others may refer to those that are left: the ordinary way finds out which.
     """
-    addresses = _addresses(ledger, tracked, rows)
-    values = _values(ledger, tracked, rows, addresses)
-    ready: list[tuple[Row, Address, tuple[Value, ...]]] = []
-    left = []
-    for row, address, held in zip(rows, addresses, values, strict=True):
-        if address is None or held is None:
-            left.append(row)
-        else:
-            ready.append((row, address, held))
-    if not ready or (left and _refers_to_itself(tracked)):
-        return Entered([], EMPTY, list(rows))
+    columns: list[Column] = list(zip(*rows, strict=True))
+    addresses = _addresses(ledger, tracked, columns)
+    values, homeless = _values(ledger, tracked, columns, addresses)
+    homeless |= {index for index, part in enumerate(addresses[0]) if part is None} if None in addresses[0] else set()
+    left: Sequence[Row] = ()
+    if homeless:
+        if len(homeless) == len(rows) or _refers_to_itself(tracked):
+            return Entered(EMPTY, rows)
+        left = [rows[index] for index in sorted(homeless)]
+        staying = [index not in homeless for index in range(len(rows))]
+        columns, addresses, values = (_staying(part, staying) for part in (columns, addresses, values))
     try:
-        with ledger.engine.capture_off():
-            tracked.rows.insert([(address, held) for _, address, held in ready])
+        _insert(ledger, tracked, [*addresses, *values])
     except Rejected:
-        return Entered([], EMPTY, list(rows))
+        return Entered(EMPTY, rows)
     if tracked.definition.mapped:
         tracked.rows.settle_sequence()
-    return _entered(ledger, tracked, page, [item[0] for item in ready], [item[1] for item in ready], origins, left)
+    return Entered(_enter_records(ledger, tracked, page, columns, addresses, origins), left)
+
+
+def _insert(ledger: Ledger, tracked: Tracked, columns: Sequence[Column]) -> None:
+    engine = ledger.engine
+    if len(columns[0]) < BULK:
+        with engine.capture_off():
+            tracked.rows.insert_columns(columns)
+        return
+    try:
+        with engine.insertion_unmarked(tracked.number, tracked.definition):
+            tracked.rows.insert_columns(columns)
+    finally:
+        ledger.put_meta("structure", engine.structure())
+
+
+def _staying(columns: Sequence[Column], staying: Sequence[bool]) -> list[Column]:
+    return [list(compress(column, staying)) for column in columns]
 
 
 def _refers_to_itself(tracked: Tracked) -> bool:
@@ -68,58 +91,63 @@ def _refers_to_itself(tracked: Tracked) -> bool:
     )
 
 
-def _entered(
+def _enter_records(
     ledger: Ledger,
     tracked: Tracked,
     page: Page,
-    rows: Sequence[Row],
-    addresses: Sequence[Address],
+    columns: Sequence[Sequence[Any]],
+    addresses: Sequence[Column],
     origins: Sequence[int],
-    left: list[Row],
-) -> Entered:
-    hashed = hasher(tracked.definition.names)
-    keys = [row[KEY] for row in rows]
-    hashes = [hashed(row[KEY], row[VALUES:]) for row in rows]
-    names = [
-        digest if row[FLAGS] & GENESIS else dot_name(page.origins[row[ORIGIN]], row[TICK])
-        for row, digest in zip(rows, hashes, strict=True)
-    ]
-    seqs = ledger.next_seqs(tracked, len(rows))
-    definition = tracked.definition
-    columns = (
-        seqs,
-        keys,
-        [local_of(definition, key, address) for key, address in zip(keys, addresses, strict=True)],
-        seqs,
-        [origins[row[ORIGIN]] for row in rows],
-        [row[TICK] for row in rows],
-        [row[STAMP] for row in rows],
-        hashes,
-        repeat(None),
-        [row[FLAGS] & GENESIS for row in rows],
-        repeat(None),
-    )
-    return Entered(list(map(Entry._make, zip(*columns, strict=False))), fingerprint_of(keys, names, hashes), left)
+) -> Fingerprint:
+    """Enter the records of the rows in the ledger. Returns their fingerprint."""
+    keys, flags, ticks = columns[KEY], columns[FLAGS], columns[TICK]
+    hashes = content_hashes(tracked.definition.names, keys, columns[VALUES:])
+    numbers = list(map(origins.__getitem__, columns[ORIGIN]))
+    seqs, locals_ = ledger.next_seqs(tracked, len(keys)), _locals(tracked, keys, addresses)
+    tracked.rows.put_new(NewEntries(seqs, keys, locals_, numbers, ticks, columns[STAMP], hashes, flags))
+    if set(flags) == {GENESIS}:
+        return fingerprint_of(keys, hashes, hashes)
+    named = dot_names([page.origins[index] for index in columns[ORIGIN]], ticks)
+    names = [digest if flag else name for flag, digest, name in zip(flags, hashes, named, strict=True)]
+    return fingerprint_of(keys, names, hashes)
 
 
 # Where rows go ------------------------------------------------------------------------------------------------------
 
 
-def _addresses(ledger: Ledger, tracked: Tracked, rows: Sequence[Row]) -> list[Address | None]:
-    """The address of each row; None where its integer is not free."""
+def _addresses(ledger: Ledger, tracked: Tracked, columns: Sequence[Sequence[Any]]) -> list[Column]:
+    """The primary key, column by column; None where an integer is not free."""
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:
-        return [address_of(definition, row[KEY], None) for row in rows]
-    wanted = [row[LOCAL] for row in rows]
+        if _is_text(tracked) and not any(map(str.startswith, columns[KEY], repeat("\\"))):
+            return [columns[KEY]]
+        return list(zip(*(address_of(definition, key, None) for key in columns[KEY]), strict=True))
+    wanted = columns[LOCAL]
     taken = _taken(ledger, tracked, [number for number in wanted if type(number) is int])
-    found: list[Address | None] = []
+    found: list[Value] = []
     for number in wanted:
         if type(number) is int and number not in taken:
             taken.add(number)
-            found.append((number,))
+            found.append(number)
         else:
             found.append(None)
-    return found
+    return [found]
+
+
+def _is_text(tracked: Tracked) -> bool:
+    """True when a record's key is its primary key's text, unless it begins with a backslash."""
+    fields = tracked.definition.key_fields
+    return len(fields) == 1 and fields[0].logical not in (Logical.INT64, Logical.BOOL)
+
+
+def _locals(tracked: Tracked, keys: Sequence[str], addresses: Sequence[Column]) -> Sequence[Any] | None:
+    """What the ledger notes as ``local``, None where that is nothing."""
+    definition = tracked.definition
+    if definition.identity is not Identity.NATURAL:
+        return addresses[0]
+    if addresses[0] is keys:
+        return None
+    return [local_of(definition, key, address) for key, address in zip(keys, zip(*addresses, strict=True), strict=True)]
 
 
 def _taken(ledger: Ledger, tracked: Tracked, wanted: Sequence[int]) -> set[Value]:
@@ -137,41 +165,46 @@ def _taken(ledger: Ledger, tracked: Tracked, wanted: Sequence[int]) -> set[Value
 
 
 def _values(
-    ledger: Ledger, tracked: Tracked, rows: Sequence[Row], addresses: Sequence[Address | None]
-) -> list[tuple[Value, ...] | None]:
-    """The values of each row with references as integers; None where there is no address, or no parent."""
-    values: list[tuple[Value, ...] | None] = [
-        None if address is None else row[VALUES:] for row, address in zip(rows, addresses, strict=True)
-    ]
+    ledger: Ledger, tracked: Tracked, columns: Sequence[Sequence[Any]], addresses: Sequence[Column]
+) -> tuple[list[Column], set[int]]:
+    """The fields, column by column, with references as integers, and the positions of rows without a parent."""
+    values: list[Column] = list(columns[VALUES:])
+    orphans: set[int] = set()
     for index, item in enumerate(tracked.definition.fields):
         if item.refers_to:
-            _refer(values, index, _integers(ledger, tracked, item.refers_to, index, rows, addresses))
+            integers = _integers(ledger, tracked, item.refers_to, columns[KEY], values[index], addresses)
+            turned = list(map(integers.get, values[index]))
+            orphans |= _lost(values[index], turned)
+            values[index] = turned
     for parent, column, index in natural_parents(tracked.definition):
-        wanted = {found[index] for found in values if found is not None} - {None}
-        absent = absent_parents(ledger, parent, column, wanted)
+        absent = absent_parents(ledger, parent, column, set(values[index]) - {None})
         if parent == tracked.definition.name:
-            absent -= {address[0] for address in addresses if address is not None}
+            absent -= set(addresses[0])
         if absent:
-            values = [None if found is not None and found[index] in absent else found for found in values]
-    return values
+            orphans |= {position for position, value in enumerate(values[index]) if value in absent}
+    return values, orphans
 
 
-def _refer(values: list[tuple[Value, ...] | None], index: int, integers: Mapping[Value, Value]) -> None:
-    """Put integers in the place of keys in one column; rows with a key that has none become None."""
-    for position, found in enumerate(values):
-        if found is not None and found[index] is not None:
-            integer = integers.get(found[index])
-            values[position] = None if integer is None else (*found[:index], integer, *found[index + 1 :])
+def _lost(before: Column, after: Column) -> set[int]:
+    """Positions of values that became null."""
+    if before.count(None) == after.count(None):
+        return set()
+    return {index for index, value in enumerate(after) if value is None and before[index] is not None}
 
 
 def _integers(
-    ledger: Ledger, tracked: Tracked, wire: str, index: int, rows: Sequence[Row], addresses: Sequence[Address | None]
-) -> dict[Value, Value]:
-    """The integers of the records that column ``index`` refers to."""
+    ledger: Ledger,
+    tracked: Tracked,
+    wire: str,
+    keys: Sequence[str],
+    referred: Column,
+    addresses: Sequence[Column],
+) -> Mapping[Value, Value]:
+    """The integers of the records that a column refers to."""
     found: dict[Value, Value] = {}
     if wire == tracked.wire:
-        found = {row[KEY]: address[0] for row, address in zip(rows, addresses, strict=True) if address is not None}
-    lacking = sorted({key for row in rows if type(key := row[VALUES + index]) is str and key not in found})
+        found = {key: number for key, number in zip(keys, addresses[0], strict=True) if number is not None}
+    lacking = sorted({key for key in referred if type(key) is str and key not in found})
     if lacking and ledger.has(wire):
         entries = ledger.resource(wire).rows.by_keys(lacking)
         found.update({key: entry.local for key, entry in entries.items() if entry.local is not None and entry.hash})

@@ -18,9 +18,10 @@ from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
 from tallystick.site.schema import Identity
 
-PAGE_ROWS = 2000
-PAGE_BYTES = 2 * 1024 * 1024
+PAGE_ROWS = 8000
+PAGE_BYTES = 4 * 1024 * 1024
 FIRST_ROWS = 32
+FEW_ORIGINS = 32
 LEFT_SCOPE = 8
 
 
@@ -67,25 +68,40 @@ class Reader:
         self.skipped = False
         """True once a record was left out because it was marked again: the digest must not be said to be reached."""
         self._limit = FIRST_ROWS
-        self._skip = _skips(ledger, digest)
+        known = ledger.engine.query("SELECT id, name FROM tally_origin ORDER BY id")
+        self._skip = [(number, digest[name]) for number, name in known if name in digest][:16]
+        self._numbered = _numbered([number for number, _ in known])
+        managed = tracked.definition.identity is Identity.MANAGED
+        self._may_be_plain = bool(self._numbered) and not (dead or managed) and matches is None and keys is None
 
     def batch(self, position: int, until: int) -> Batch:
         """The next rows after seq ``position``, up to ``until``."""
         rows: list[Row] = []
-        origins: dict[int, int] = {}
+        origins = dict(self._numbered)
         size = 0
         while len(rows) < PAGE_ROWS and size < PAGE_BYTES:
-            limit = min(self._limit, PAGE_ROWS)
-            found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)
-            made = self._rows(found, origins)
+            limit = min(self._limit, PAGE_ROWS - len(rows))
+            made, last, more = self._stretch(position, until, limit, origins)
             rows.extend(made)
             size += _size(made)
-            if found:
-                position = found[-1][0].seq
-            if len(found) < limit:
+            position = last
+            if not more:
                 return Batch(rows, self._names(origins), until, False)
             self._limit = max(FIRST_ROWS, min(PAGE_ROWS, self._limit * 4, PAGE_BYTES * len(rows) // max(size, 1)))
         return Batch(rows, self._names(origins), position, True)
+
+    def _stretch(
+        self, position: int, until: int, limit: int, origins: dict[int, int]
+    ) -> tuple[Sequence[Row], int, bool]:
+        """Rows of up to ``limit`` entries, the seq they reach, and whether more may follow."""
+        pending = self.waiting()
+        if self._may_be_plain and not pending:
+            plain = self.tracked.rows.plain(position, until, limit, self._skip)
+            if plain is not None:
+                return plain.rows, plain.seq or position, len(plain.rows) == limit
+        found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)
+        made = self._rows(found, origins, pending)
+        return made, found[-1][0].seq if found else position, len(found) == limit
 
     def heads(self, position: int, until: int) -> list[tuple[Entry, Whole | None]]:
         """Entries that ``batch`` would send, without their rows: for announcing."""
@@ -104,18 +120,17 @@ class Reader:
     def _names(self, origins: Mapping[int, int]) -> list[str]:
         return [self.ledger.origin_name(number) for number in origins]
 
-    def _rows(self, found: Sequence[tuple[Entry, tuple[Value, ...] | None]], origins: dict[int, int]) -> list[Row]:
-        pending = self.waiting()
+    def _rows(
+        self,
+        found: Sequence[tuple[Entry, tuple[Value, ...] | None]],
+        origins: dict[int, int],
+        pending: frozenset[str],
+    ) -> list[Row]:
         wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
         managed = self._managed(found)
-        plain = self.matches is None and self.keys is None and not pending and not managed
         made: list[Row] = []
         for entry, values in found:
             index = origins.setdefault(entry.origin, len(origins))
-            if plain and values is not None and entry.extra is None and not entry.flags & WHOLE:
-                flags = entry.flags & GENESIS
-                made.append((entry.key, entry.local, index, entry.tick, entry.stamp, flags, None, *values))
-                continue
             row = self._row(entry, values, index, wholes.get(entry.key), pending, managed)
             if row is not None:
                 made.append(row)
@@ -213,9 +228,13 @@ def keys_at(ledger: Ledger, tracked: Tracked, addresses: Any) -> frozenset[str]:
     return frozenset(entry.key for entry in tracked.rows.by_locals(locals_).values())
 
 
-def _skips(ledger: Ledger, digest: Vector) -> list[tuple[int, int]]:
-    known = ledger.engine.query("SELECT name, id FROM tally_origin")
-    return [(number, digest[name]) for name, number in known if name in digest][:16]
+def _numbered(numbers: Sequence[int]) -> dict[int, int]:
+    """Positions of origins in a page, all of them by number while they are few; else none in advance.
+
+    Then a ledger row says by itself where its origin is, and rows need not be looked at one by one.
+    """
+    few = len(numbers) <= FEW_ORIGINS and list(numbers) == list(range(1, len(numbers) + 1))
+    return {number: number - 1 for number in numbers} if few else {}
 
 
 def _size(rows: Sequence[Row]) -> int:

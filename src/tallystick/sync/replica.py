@@ -12,9 +12,9 @@ method raises anything else it says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -242,3 +242,11 @@ class Replica(Protocol):
 
     def close(self) -> None:
         """Let go of connections. Idempotent."""
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """A replica that can do a part of ``apply`` in advance, in another thread, while an earlier page is applied."""
+
+    def packed(self, page: Page, settings: Settings) -> Callable[[], Tally]:
+        """What ``apply`` would do, ready to be called once the pages before it are applied."""

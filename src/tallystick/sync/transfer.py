@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from tallystick.core.pages import Page, Tally
 from tallystick.errors import StateError
-from tallystick.sync.replica import Closing, Known, Selection, Settings
+from tallystick.sync.replica import Closing, Known, Packing, Selection, Settings
+from tallystick.sync.uncollected import uncollected
 
 Progress = Callable[[str, int], None]
 """Called with the resource's wire name and the number of records of each page that was applied."""
@@ -78,18 +80,37 @@ def _carry(
     done: Transfer,
     progress: Progress | None,
 ) -> None:
-    """Read one page ahead while the target applies: reading and applying overlap, memory stays at two pages."""
-    with ThreadPoolExecutor(1, "tally-read") as reader:
-        pages = source.changes(selection)
-        ahead: Future[Page | Closing | None] = reader.submit(next, pages, None)
+    """Read one page ahead, and make it ready to go, while the target applies: memory stays at two pages."""
+    with uncollected(), ThreadPoolExecutor(1, "tally-read") as reader:
+        pages = _ready(source.changes(selection), target, settings)
+        ahead: Future[Closing | _Ready | None] = reader.submit(next, pages, None)
         while (item := ahead.result()) is not None:
             if isinstance(item, Closing):
                 for wire, tally in target.acknowledge(item, settings).items():
                     done.tallies.setdefault(wire, Tally()).add(tally)
                 return
             ahead = reader.submit(next, pages, None)
-            tally = target.apply(item, settings)
+            tally = item.apply()
             done.tallies.setdefault(item.resource, Tally()).add(tally)
-            done.records += len(item.rows)
+            done.records += item.records
             if progress is not None:
-                progress(item.resource, len(item.rows))
+                progress(item.resource, item.records)
+
+
+class _Ready(NamedTuple):
+    """A page that only has to be applied."""
+
+    resource: str
+    records: int
+    apply: Callable[[], Tally]
+
+
+def _ready(pages: Iterator[Page | Closing], target: Target, settings: Settings) -> Iterator[Closing | _Ready]:
+    for item in pages:
+        if isinstance(item, Closing):
+            yield item
+        else:
+            apply = (
+                target.packed(item, settings) if isinstance(target, Packing) else partial(target.apply, item, settings)
+            )
+            yield _Ready(item.resource, len(item.rows), apply)

@@ -37,6 +37,7 @@ from tallystick.protocols.native.requests import ASGIScope, Disconnected, Incomi
 from tallystick.protocols.native.streaming import ChangeStream
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Selection
+from tallystick.sync.uncollected import uncollected
 from tallystick.version import VERSION as SOFTWARE
 
 _log = logging.getLogger("tallystick.native")
@@ -131,12 +132,13 @@ class NativeProvider:
         return _reply(answer, media_type, incoming)
 
     def _apply(self, kind: str, body: bytes, incoming: Incoming, media_type: str) -> Reply:
-        form, page = self._settings_and_page(kind, body)
-        check_apply(form, page, self.limits)
-        with self.pool.borrowed() as replica:
-            check_resources(replica, form.scope)
-            with self.pool.writing:
-                tally: Tally = replica.apply(page, settings_of(form))
+        with uncollected():
+            form, page = self._settings_and_page(kind, body)
+            check_apply(form, page, self.limits)
+            with self.pool.borrowed() as replica:
+                check_resources(replica, form.scope)
+                with self.pool.writing:
+                    tally: Tally = replica.apply(page, settings_of(form))
         return _reply(tally, media_type, incoming)
 
     def _settings_and_page(self, kind: str, body: bytes) -> tuple[SettingsForm, Page]:

@@ -207,10 +207,18 @@ class RemoteReplica:
     # Apply
 
     def apply(self, page: Page, settings: Settings) -> Tally:
+        """See the port. A page that is too large for one request goes in parts, the last of which bears the state."""
+        return self.packed(page, settings)()
+
+    def packed(self, page: Page, settings: Settings) -> Callable[[], Tally]:
+        """See ``sync.replica.Packing``: the requests are made, and sent when the result is called."""
         form = blocks.block(blocks.SETTINGS, encode(settings_form(settings)), self.limits)
+        bodies = [form + blocks.block(blocks.PAGE, raw, self.limits) for raw in encode_page(page, self.limits)]
+        return lambda: self._all_applied(bodies)
+
+    def _all_applied(self, bodies: Sequence[bytes]) -> Tally:
         total = Tally()
-        for raw in encode_page(page, self.limits):
-            body = form + blocks.block(blocks.PAGE, raw, self.limits)
+        for body in bodies:
             total.add(self._repeated(partial(self._applied, body)))
         return total
 

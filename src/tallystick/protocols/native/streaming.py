@@ -18,6 +18,7 @@ from tallystick.protocols.native.codec.pages import encode_page
 from tallystick.protocols.native.pool import Pool
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Closing, Known, Scope, Selection
+from tallystick.sync.uncollected import uncollected
 
 _log = logging.getLogger("tallystick.native")
 
@@ -32,10 +33,12 @@ class ChangeStream:
 
     def piece(self) -> bytes | None:
         """The next piece; None at the end. The first call raises what cannot be; later errors become pieces."""
-        if self.pieces is None:
-            return self._first()
+        with uncollected():
+            return self._first() if self.pieces is None else self._next(self.pieces)
+
+    def _next(self, pieces: Iterator[bytes]) -> bytes | None:
         try:
-            return next(self.pieces, None)
+            return next(pieces, None)
         except Exception as error:
             if not isinstance(error, TallystickError):
                 _log.exception("unexpected in a stream of changes")

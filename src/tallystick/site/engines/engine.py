@@ -41,6 +41,29 @@ class Entry(NamedTuple):
     extra: bytes | None
 
 
+class PlainRows(NamedTuple):
+    """Rows of a page (``core.pages``), and the highest seq among them, 0 for none."""
+
+    rows: Sequence[tuple[Any, ...]]
+    seq: int
+
+
+class NewEntries(NamedTuple):
+    """Ledger entries of new records, column by column: born now, kept as they came, one version without an extra.
+
+    ``locals`` None: none of them has one.
+    """
+
+    seqs: range
+    keys: Sequence[str]
+    locals: Sequence[Any] | None
+    origins: Sequence[int]
+    ticks: Sequence[int]
+    stamps: Sequence[int]
+    hashes: Sequence[bytes]
+    flags: Sequence[int]
+
+
 class Mark(NamedTuple):
     """What a trigger noted: kind I, U, D, E (look again: the row may have been evicted), T (all rows were removed).
 
@@ -83,6 +106,12 @@ class Rows(Protocol):
         left out.
         """
 
+    def plain(self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]]) -> PlainRows | None:
+        """The live entries that ``after`` would give, as rows of a page; None where one of them is not plain.
+
+        Plain is a record of one version without an extra, whose row is there. An origin is its number less one.
+        """
+
     def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:
         """Entries of the keys that are in the ledger."""
 
@@ -100,6 +129,9 @@ class Rows(Protocol):
 
     def insert(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
         """Insert rows. Raises Rejected; then nothing of the batch is in the table."""
+
+    def insert_columns(self, columns: Sequence[Sequence[Value]]) -> None:
+        """``insert`` of rows given as columns of equal length: those of the primary key, then those of the fields."""
 
     def update(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
         """Overwrite the fields of rows by address. Raises Rejected; then nothing of the batch was changed."""
@@ -121,6 +153,9 @@ class Rows(Protocol):
 
     def settle_sequence(self) -> None:
         """Move the table's sequence past the integers that were inserted."""
+
+    def put_new(self, entries: NewEntries) -> None:
+        """Write the entries of records that are new and have nothing special about them."""
 
     def forget_all(self) -> None:
         """Remove every ledger entry of the resource."""
@@ -216,6 +251,12 @@ class Engine(Protocol):
 
     def capture_off(self) -> AbstractContextManager[None]:
         """Inside: this transaction's writes leave no marks."""
+
+    def insertion_unmarked(self, number: int, definition: Definition) -> AbstractContextManager[None]:
+        """Inside: rows inserted in bulk into the table of resource ``number`` leave no marks.
+
+        As ``capture_off``, at the lowest cost a row; it may change ``structure``.
+        """
 
     def rows(self, number: int, definition: Definition, parents: Mapping[str, int]) -> Rows:
         """Bulk access to resource ``number``; ``parents`` are numbers of referenced resources by wire name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from tallystick.errors import ConfigurationError, SchemaError, StorageLocked
@@ -365,6 +365,10 @@ class PostgreSQLEngine(PostgreSQLSession):
         finally:
             if self.connection.info.transaction_status == self._psycopg.pq.TransactionStatus.INTRANS:
                 self.native("SELECT pg_catalog.set_config('tally.applying', 'off', true)")
+
+    def insertion_unmarked(self, number: int, definition: Definition) -> AbstractContextManager[None]:
+        """See ``Engine.insertion_unmarked``. COPY runs a statement's triggers once."""
+        return self.capture_off()
 
     def rows(self, number: int, definition: Definition, parents: Mapping[str, int]) -> PostgreSQLRows:
         """Bulk access to resource ``number``."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from tallystick.core.values import Value
 from tallystick.errors import SchemaError
-from tallystick.site.engines.engine import Address, Entry, Rejected
+from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.postgresql_layout import (
     Layout,
     addressable,
@@ -82,6 +83,10 @@ class PostgreSQLRows:
         return compiled(self.engine.schema, self.definition, shape, self._parents)
 
     # Reading
+
+    def plain(self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]]) -> PlainRows | None:
+        """See ``Rows.plain``."""
+        return None
 
     def after(
         self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
@@ -259,11 +264,20 @@ class PostgreSQLRows:
             self.engine.native(
                 f"DELETE FROM {SCHEMA}.record WHERE ctid = ANY(ARRAY(SELECT r.ctid FROM {found}))", (array(replaced),)
             )
+        self._put(entries)
+
+    def _put(self, entries: Sequence[tuple[Any, ...]]) -> None:
         number = self.number
         if all(entry[1].isascii() and holdable(entry[1]) and not entry[1].startswith("\\u") for entry in entries):
             self.engine.copy(_PUT, ((number, *entry) for entry in entries))
         else:
-            self.engine.copy(_PUT, ((number, *entry._replace(key=stored_text(entry.key))) for entry in entries))
+            self.engine.copy(_PUT, ((number, entry[0], stored_text(entry[1]), *entry[2:]) for entry in entries))
+
+    def put_new(self, entries: NewEntries) -> None:
+        """See ``Rows.put_new``."""
+        locals_ = repeat(None) if entries.locals is None else entries.locals
+        head, tail = entries[3:7], (repeat(None), entries.flags, repeat(None))
+        self._put(list(zip(entries.seqs, entries.keys, locals_, entries.seqs, *head, *tail, strict=False)))
 
     def forget_all(self) -> None:
         """See ``Rows.forget_all``."""
@@ -273,10 +287,16 @@ class PostgreSQLRows:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """See ``Rows.insert``. By COPY: also into columns GENERATED ALWAYS AS IDENTITY."""
+        self._insert([(*address, *values) for address, values in rows])
+
+    def insert_columns(self, columns: Sequence[Sequence[Value]]) -> None:
+        """See ``Rows.insert_columns``."""
+        self._insert(list(zip(*columns, strict=True)))
+
+    def _insert(self, flat: Sequence[tuple[Value, ...]]) -> None:
         layout = self._layout
         names = [*self.definition.key_columns, *self.definition.columns]
         listed = ", ".join(map(quoted, names))
-        flat = [(*address, *values) for address, values in rows]
         check(flat, names, (*layout.keys, *layout.fields))
         with self._attempt():
             done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), flat, refusals=True)

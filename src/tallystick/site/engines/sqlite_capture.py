@@ -23,6 +23,11 @@ def trigger_names(number: int) -> list[str]:
     return [f"tally_{kind}_{number}" for kind in ("insert", "update", "delete", "evict_insert", "evict_update")]
 
 
+def insertion_triggers(number: int) -> tuple[str, str]:
+    """Names of those that run when a row is inserted."""
+    return f"tally_insert_{number}", f"tally_evict_insert_{number}"
+
+
 def triggers(number: int, definition: Definition) -> list[str]:
     """CREATE TRIGGER statements for a table."""
     insert, update, delete, evict_insert, evict_update = trigger_names(number)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tallystick.core.values import CANONICAL, Logical, Value
-from tallystick.site.engines.engine import Address, Entry, Rejected
+from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.sqlite_schema import quoted
 from tallystick.site.identity import address_of
 from tallystick.site.schema import Definition, Identity
@@ -25,8 +26,11 @@ _PUT = (
 _BY_KEY = "tally_record r INDEXED BY tally_record_key"
 _BY_LOCAL = "tally_record r INDEXED BY tally_record_local"
 """Left alone, SQLite walks through all entries of the resource: every index begins with it."""
-_CONVERTED = (Logical.DECIMAL, Logical.FLOAT64)
+_COLUMNS = {"origins": "origin", "ticks": "tick", "stamps": "stamp", "flags": "flags"}
+_CONVERTED = (Logical.DECIMAL,)
 _LIVE = "(r.flags & 1)=0"
+_UNKNOWN = " AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)"
+GENESIS = 2
 
 
 class SQLiteRows:
@@ -45,12 +49,38 @@ class SQLiteRows:
 
     # Reading
 
+    def plain(self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]]) -> PlainRows | None:
+        """See ``Rows.plain``."""
+        if not self._single or self._converters:
+            return None
+        chosen = f"r.resource={self.number} AND r.seq>? AND r.seq<=? AND {_LIVE}{_UNKNOWN * len(skip)}"
+        known = [value for pair in skip for value in pair]
+        counted = f"SELECT r.seq, r.extra, r.flags FROM tally_record r WHERE {chosen} ORDER BY r.seq LIMIT ?"
+        count, last, extras, flags = self.engine.query(
+            f"SELECT count(*), max(seq), count(extra), max(flags) FROM ({counted})", (seq, until, *known, limit)
+        )[0]
+        if not count:
+            return PlainRows((), 0)
+        if extras or flags > GENESIS:
+            return None
+        columns = "".join(", " + expression for expression in self._expressions)
+        rows = self.engine.query(
+            f"SELECT r.key, r.local, r.origin-1, r.tick, r.stamp, r.flags, NULL{columns} FROM tally_record r "
+            f"CROSS JOIN {self.table} t ON {self._row_of_entry}{self._joins} WHERE {chosen} ORDER BY r.seq",
+            (seq, last, *known),
+        )
+        return PlainRows(rows, last) if len(rows) == count else None
+
+    @cached_property
+    def _row_of_entry(self) -> str:
+        """The condition by which a ledger entry finds its row, for keys of one column."""
+        match = "r.local" if self.definition.identity is not Identity.NATURAL else "coalesce(r.local, r.key)"
+        return f"t.{quoted(self.definition.key_columns[0])}={match}"
+
     def after(
         self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
     ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
-        conditions = "".join(
-            " AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)" for _ in skip
-        )
+        conditions = _UNKNOWN * len(skip)
         if dead is not None:
             conditions += f" AND (r.flags & 1)={int(dead)}"
         where = f"WHERE r.resource={self.number} AND r.seq>? AND r.seq<=?{conditions} ORDER BY r.seq LIMIT ?"
@@ -70,11 +100,10 @@ class SQLiteRows:
 
     def _joined(self, where: str, parameters: Sequence[Any]) -> list[tuple[Entry, tuple[Value, ...] | None]]:
         key = quoted(self.definition.key_columns[0])
-        match = "r.local" if self.definition.identity is not Identity.NATURAL else "coalesce(r.local, r.key)"
         columns = "".join(", " + expression for expression in self._expressions)
         sql = (
             f"SELECT {_ENTRY}, t.{key} IS NOT NULL{columns} FROM tally_record r "
-            f"LEFT JOIN {self.table} t ON t.{key}={match} AND {_LIVE}{self._joins} {where}"
+            f"LEFT JOIN {self.table} t ON {self._row_of_entry} AND {_LIVE}{self._joins} {where}"
         )
         rows = self.engine.query(sql, parameters)
         start = _WIDTH + 1
@@ -136,18 +165,41 @@ class SQLiteRows:
             )
         self.engine.executemany(self._put, entries)
 
+    def put_new(self, entries: NewEntries) -> None:
+        """See ``Rows.put_new``. What is the same for all of them stands in the statement: binding it would cost more
+        than writing it."""
+        columns: dict[str, Sequence[Any]] = {"key": entries.keys, "hash": entries.hashes}
+        fixed = {"resource": str(self.number), "seq": "?1", "born_seq": "?1"}
+        for name in _COLUMNS:
+            column: Sequence[int] = getattr(entries, name)
+            if column.count(column[0]) == len(column):
+                fixed[_COLUMNS[name]] = str(int(column[0]))
+            else:
+                columns[_COLUMNS[name]] = column
+        if entries.locals is not None:
+            columns["local"] = entries.locals
+        fixed |= {name: f"?{index}" for index, name in enumerate(columns, 2)}
+        self.engine.executemany(
+            f"INSERT INTO tally_record({', '.join(fixed)}) VALUES ({', '.join(fixed.values())})",
+            zip(entries.seqs, *columns.values(), strict=True),
+        )
+
     def forget_all(self) -> None:
         self.engine.execute("DELETE FROM tally_record WHERE resource=?", (self.number,))
 
     # Writing rows
 
     def insert(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
+        self._many(self._insertion, ((*address, *values) for address, values in rows))
+
+    def insert_columns(self, columns: Sequence[Sequence[Value]]) -> None:
+        self._many(self._insertion, zip(*columns, strict=True))
+
+    @cached_property
+    def _insertion(self) -> str:
         names = [*self.definition.key_columns, *self.definition.columns]
         marks = ",".join("?" * len(names))
-        listed = ", ".join(quoted(name) for name in names)
-        self._many(
-            f"INSERT INTO {self.table} ({listed}) VALUES ({marks})", ((*address, *values) for address, values in rows)
-        )
+        return f"INSERT INTO {self.table} ({', '.join(map(quoted, names))}) VALUES ({marks})"
 
     def update(self, rows: Sequence[tuple[Address, Sequence[Value]]]) -> None:
         if not self.definition.fields:
@@ -202,7 +254,7 @@ class SQLiteRows:
 
 
 def _converters(definition: Definition) -> list[tuple[int, Callable[[Any], Value]]]:
-    """Only numbers are converted: text is the application's own here, and travels exactly as it is."""
+    """Only decimals are converted: text is the application's own here, and travels exactly as it is."""
     return [
         (index, CANONICAL[item.logical]) for index, item in enumerate(definition.fields) if item.logical in _CONVERTED
     ]
@@ -222,6 +274,8 @@ def _field_sql(definition: Definition, parents: Mapping[str, int]) -> tuple[list
                 f" LEFT JOIN tally_record {alias} INDEXED BY tally_record_local "
                 f"ON {alias}.resource={parents[item.refers_to]} AND {alias}.local={column} AND ({alias}.flags & 1)=0"
             )
+        elif item.logical is Logical.FLOAT64:
+            expressions.append(f"CASE typeof({column}) WHEN 'integer' THEN CAST({column} AS REAL) ELSE {column} END")
         else:
             expressions.append(column)
     return expressions, "".join(joins)
