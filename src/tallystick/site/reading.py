@@ -96,7 +96,7 @@ class Reader:
         """Rows of up to ``limit`` entries, the seq they reach, and whether more may follow."""
         pending = self.waiting()
         if self._may_be_plain and not pending:
-            plain = self.tracked.rows.plain(position, until, limit, self._skip)
+            plain = self.tracked.rows.plain(position, until, limit, self._skip, len(self._numbered))
             if plain is not None:
                 return plain.rows, plain.seq or position, len(plain.rows) == limit
         found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)

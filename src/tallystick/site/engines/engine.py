@@ -106,10 +106,13 @@ class Rows(Protocol):
         left out.
         """
 
-    def plain(self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]]) -> PlainRows | None:
+    def plain(
+        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]], origins: int
+    ) -> PlainRows | None:
         """The live entries that ``after`` would give, as rows of a page; None where one of them is not plain.
 
-        Plain is a record of one version without an extra, whose row is there. An origin is its number less one.
+        Plain is a record of one version without an extra, whose row is there and whose origin's number is not above
+        ``origins``. An origin is given as its number less one.
         """
 
     def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:

@@ -84,7 +84,9 @@ class PostgreSQLRows:
 
     # Reading
 
-    def plain(self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]]) -> PlainRows | None:
+    def plain(
+        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]], origins: int
+    ) -> PlainRows | None:
         """See ``Rows.plain``."""
         return None
 

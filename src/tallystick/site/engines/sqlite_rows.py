@@ -49,19 +49,22 @@ class SQLiteRows:
 
     # Reading
 
-    def plain(self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]]) -> PlainRows | None:
+    def plain(
+        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]], origins: int
+    ) -> PlainRows | None:
         """See ``Rows.plain``."""
         if not self._single or self._converters:
             return None
         chosen = f"r.resource={self.number} AND r.seq>? AND r.seq<=? AND {_LIVE}{_UNKNOWN * len(skip)}"
         known = [value for pair in skip for value in pair]
-        counted = f"SELECT r.seq, r.extra, r.flags FROM tally_record r WHERE {chosen} ORDER BY r.seq LIMIT ?"
-        count, last, extras, flags = self.engine.query(
-            f"SELECT count(*), max(seq), count(extra), max(flags) FROM ({counted})", (seq, until, *known, limit)
+        counted = f"SELECT r.seq, r.origin, r.extra, r.flags FROM tally_record r WHERE {chosen} ORDER BY r.seq LIMIT ?"
+        count, last, extras, flags, highest = self.engine.query(
+            f"SELECT count(*), max(seq), count(extra), max(flags), max(origin) FROM ({counted})",
+            (seq, until, *known, limit),
         )[0]
         if not count:
             return PlainRows((), 0)
-        if extras or flags > GENESIS:
+        if extras or flags > GENESIS or highest > origins:
             return None
         columns = "".join(", " + expression for expression in self._expressions)
         rows = self.engine.query(
