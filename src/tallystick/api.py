@@ -373,6 +373,13 @@ class Site:
         """The run log, newest first."""
         return runs.runs(self.ledger, run, limit)
 
+    def posted_results(self, run: str) -> list[dict[str, Any]]:
+        """What SData targets reported of a run to this site, record by record: kind, from, status, method, uuid,
+        message."""
+        from tallystick.protocols.sdata.site.results import results
+
+        return results(self.ledger, run)
+
     def managed(self, resource: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Contents of managed records."""
         return contents(self.ledger, self._tracked(resource), keys)

@@ -31,6 +31,7 @@ def command(site: str, run: str, peer: str, task: str, limit: int, as_json: bool
     Examples:
       tallystick log clinic.db --limit 5
       tallystick log clinic.db --peer hub --json
+      tallystick log erp.db --run nightly-crm
     """
     from tallystick.api import open as open_site
     from tallystick.jobs.log_table import LogTable
@@ -43,9 +44,10 @@ def command(site: str, run: str, peer: str, task: str, limit: int, as_json: bool
             registry = Registry(opened.ledger)
             names = {peer, registry.peer(peer).url} if registry.has_peer(peer) else {peer}
             runs = [one for one in runs if one.peer in names]
+        results = opened.posted_results(run) if run else []
     found = sorted([*map(_of_run, runs), *map(_of_entry, logged)], key=lambda item: item["started"], reverse=True)
     if as_json:
-        print_json(found[:limit])
+        print_json([{**item, "results": results} if run else item for item in found[:limit]])
         return 0
     rows = [
         (
@@ -61,6 +63,10 @@ def command(site: str, run: str, peer: str, task: str, limit: int, as_json: bool
         for item in found[:limit]
     ]
     table(("time", "run", "task", "action", "peer", "resource", "outcome", "message"), rows)
+    if results:
+        click.echo("\nresults that SData targets reported of single records:")
+        head = ("kind", "from", "status", "method", "uuid", "message")
+        table(head, [tuple(one[name] for name in head) for one in results])
     return 0
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "sync": "Bring two ends into agreement.",
     "verify": "Prove that two ends agree, or show what differs.",
     "repair": "Heal what verify found.",
+    "link": "Link equal records of two SData providers.",
     "serve": "Serve a site over HTTP.",
     "track": "Track tables of a database.",
     "untrack": "Stop tracking; without names remove every trace.",

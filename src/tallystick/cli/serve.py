@@ -20,8 +20,9 @@ from tallystick.errors import UsageError
 @click.option(
     "--base-url",
     metavar="URL",
-    help="SData: the URL by which peers know this site for ever, as https://host:5493/sdata. Kept at the first time.",
+    help="SData: the address in links, as https://host:5493/sdata; it names the site for ever when first synchronized.",
 )
+@click.option("--namespace", metavar="URI", help="SData: namespace of payloads, where a contract demands one.")
 @click.option("--priority", type=click.IntRange(1, 9), help="SData: conflict priority, 1 wins over 9. Default: 5.")
 def command(site: str, host: str, port: int, sdata: bool, **given: Any) -> int:
     """Serve SITE over HTTP. An address other than loopback needs users (tallystick users add).
@@ -37,20 +38,21 @@ def command(site: str, host: str, port: int, sdata: bool, **given: Any) -> int:
 
     providers = PROVIDERS
     if sdata:
-        providers = (*providers, _sdata(site, host, port, given))
+        providers = (*providers, _sdata(host, port, given))
     elif any(value is not None for value in given.values()):
         raise UsageError("these options belong to SData", hint="add --sdata")
     serve(site, host, port, providers=providers)
     return 0
 
 
-def _sdata(site: str, host: str, port: int, given: dict[str, Any]) -> Any:
+def _sdata(host: str, port: int, given: dict[str, Any]) -> Any:
     """The SData provider that the options ask for, named by the address it is first served at."""
-    from tallystick.web.sdata import Service, kept_base
+    from tallystick.web.bounds import is_loopback
+    from tallystick.web.sdata import Service
 
-    base = given.pop("base_url") or kept_base(site)
-    if not base and not port:
-        raise UsageError("the endpoints of SData are named by an address that stays", hint="give --base-url or --port")
+    base = given.pop("base_url")
+    if not base and not (port and is_loopback(host)):
+        raise UsageError("the endpoints of SData are named by an address that stays", hint="give --base-url")
     named = f"[{host}]" if ":" in host else host
     chosen = {name: value for name, value in given.items() if value is not None}
     return Service(base=base or f"http://{named}:{port}/sdata", **chosen)

@@ -9,6 +9,8 @@ import click
 
 from tallystick.cli.options import as_json, pairs, policies
 from tallystick.cli.output import Meter, print_json, report, table
+from tallystick.cli.sdata_sync import is_sdata
+from tallystick.cli.sdata_sync import synchronize as synchronize_sdata
 from tallystick.cli.tree_options import RECORDS_ONLY, TREES_ONLY, are_trees, refuse, tree_options
 from tallystick.core import filter_text, filters
 from tallystick.core.values import fold
@@ -47,6 +49,7 @@ from tallystick.errors import UsageError
 @click.option("--allow-deletes", metavar="N|all", help="Let so many deletions (per resource) pass the guard.")
 @click.option("--run-name", default="", help="Name of the run in the log.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end ('-' is stdin).")
+@click.option("--results-to", multiple=True, metavar="URL", help="SData: a dataset that gets all results, too.")
 @click.option("--trust", multiple=True, metavar="FINGERPRINT", help="Take bundles of the site with this fingerprint.")
 @tree_options
 @as_json
@@ -55,7 +58,8 @@ def command(a: str, b: str, **given: Any) -> int:
 
     A and B are SQLite files, postgresql:// databases, or served sites (http://, https://); one of them may be a
     directory that other sites visit, too (files+dir:PATH). Tables are tracked on first use. Or both are directories,
-    whose files are synchronized. THIS in policies is A, in both directions.
+    whose files are synchronized. THIS in policies is A, in both directions. SData providers (sdata+http://,
+    sdata+https://) are synchronized with each other or with a database.
 
     \b
     Examples:
@@ -65,7 +69,14 @@ def command(a: str, b: str, **given: Any) -> int:
       tallystick sync a.db b.db --conflict merge --conflict patients.phone=this
       tallystick sync a.db postgresql://db/hub --only orders --where "orders: total gt 10"
       tallystick sync files+dir:/media/stick clinic.db
+      tallystick sync sdata+https://erp.example.org/sdata/erp/crm/- sdata+https://shop.example.org/sdata/shop/crm/-
+      tallystick sync sdata+https://anna@erp.example.org/sdata/erp/crm/-/accounts clinic.db
     """
+    if is_sdata(a, b):
+        refuse(TREES_ONLY, "SData providers")
+        return synchronize_sdata(a, b, given)
+    if given["results_to"]:
+        raise UsageError("--results-to is for SData providers", hint="name one of them, as sdata+https://...")
     if are_trees(a, b):
         refuse(RECORDS_ONLY, "directories")
         from tallystick.cli.tree_sync import synchronize

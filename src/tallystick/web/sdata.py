@@ -21,29 +21,32 @@ from tallystick.web.providers import Mounted, Services
 
 VERSION = "1.1"
 NAMESPACE = "urn:tallystick:contract:"
-_BASE = "sdata.base"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """How a site is served as SData.
 
-    ``base`` is the URL of the virtual directory (``https://host:5493/sdata``): it names every endpoint for ever, and
-    is kept in the site when it is first served; "" takes the kept one. ``priority`` is the conflict priority, 1
-    (strong) to 9 (weak).
+    ``base`` is the URL of the virtual directory (``https://host:5493/sdata``), by which links are written. It also
+    names the endpoints of the site when they are first synchronized; they keep that name wherever the site moves.
+    ``namespace`` is that of payloads; ``priority`` the conflict priority, 1 (strong) to 9 (weak).
     """
 
-    base: str = ""
+    base: str
     application: str = "tallystick"
     contract: str = "site"
     dataset: str = "-"
+    namespace: str = ""
     priority: int = PRIORITY
 
     def __call__(self, services: Services) -> Mounted:
-        """Mount the provider. Raises ConfigurationError for a base URL that cannot be, or is not the one kept."""
-        base = _kept_base(services, self.base)
+        """Mount the provider. Raises ConfigurationError for a base URL that cannot be."""
+        base = self.base.strip().rstrip("/")
+        if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).path.strip("/"):
+            raise ConfigurationError(f"{base!r} cannot be SData's base", hint="write it like https://host:5493/sdata")
         dataset_url = "/".join((base, self.application, self.contract, self.dataset))
-        store = SiteStore(services.pool, dataset_url, self.contract, NAMESPACE + self.contract, priority=self.priority)
+        namespace = self.namespace or NAMESPACE + self.contract
+        store = SiteStore(services.pool, dataset_url, self.contract, namespace, priority=self.priority)
         dataset = Dataset(self.application, self.contract, self.dataset, store)
         provider = Provider(
             base, [dataset], authenticator=SiteUsers(services), settings=Settings(author=self.application)
@@ -66,35 +69,6 @@ def _refused(error: TallystickError) -> Reply:
     answer = answer_error(error, Form.XML)
     headers = [(name.encode(), value.encode()) for name, value in answer.headers.items() if name != "Content-Type"]
     return Reply(answer.status, answer.headers["Content-Type"], answer.body, tuple(headers))
-
-
-def _kept_base(services: Services, wanted: str) -> str:
-    """The URL that names this site's endpoints: kept from the first time on, and never changed by accident."""
-    wanted = wanted.strip().rstrip("/")
-    if wanted and (urlsplit(wanted).scheme not in ("http", "https") or not urlsplit(wanted).netloc):
-        raise ConfigurationError(f"{wanted!r} cannot name endpoints", hint="write it like https://host:5493/sdata")
-    with services.pool.writing, services.pool.borrowed() as replica:
-        ledger = replica.ledger
-        kept = ledger.meta(_BASE)
-        if wanted and kept and wanted != kept:
-            raise ConfigurationError(
-                f"the endpoints of {services.site} are named {kept}, by which every peer knows them, not {wanted}",
-                hint="serve it under the old URL; a proxy may answer there",
-            )
-        if not kept:
-            if not wanted:
-                raise ConfigurationError("the site's SData endpoints have no name yet", hint="give --base-url")
-            with ledger.engine.write():
-                ledger.put_meta(_BASE, wanted)
-    return kept or wanted
-
-
-def kept_base(site: str) -> str:
-    """The URL under which the endpoints of a site are known; "" when it was never served as SData."""
-    from tallystick.api import open as open_site
-
-    with open_site(site) as opened:
-        return opened.ledger.meta(_BASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Final
 
 from tallystick.errors import TallystickError
 from tallystick.protocols.sdata.codec.feeds import Glance, glance
-from tallystick.protocols.sdata.codec.kinds import Kind
+from tallystick.protocols.sdata.codec.kinds import Contract, Kind
 from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, FEED_TYPE, SCHEMA, SYNC_SOURCE, SYNC_TARGET
 from tallystick.protocols.sdata.codec.schema import read_schema
 from tallystick.protocols.sdata.errors import MalformedMessage, PassStopped
@@ -176,13 +176,18 @@ def common_kinds(source: Remote, target: Remote) -> tuple[Kind, ...]:
     return tuple(sorted(found, key=lambda kind: (kind.order, kind.name)))
 
 
-def _kinds(dataset: Remote) -> list[Kind]:
+def dataset_contract(dataset: Remote) -> Contract:
+    """What a dataset offers, by its ``$schema``. Raises PassStopped when it has no readable one."""
     url = f"{dataset.endpoint}/{SCHEMA}"
     answer = dataset.expected(dataset.send("GET", url), url, 200)
     try:
-        return [kind for kind in read_schema(answer.body).kinds if not kind.embedded]
+        return read_schema(answer.body, dataset.endpoint.split("/")[-2])
     except MalformedMessage as error:
         raise PassStopped(f"{url} is no schema: {error.message}", status=200) from error
+
+
+def _kinds(dataset: Remote) -> list[Kind]:
+    return [kind for kind in dataset_contract(dataset).kinds if not kind.embedded]
 
 
 def of_kind(dataset: Remote, name: str) -> Remote:

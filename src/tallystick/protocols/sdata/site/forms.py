@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -170,17 +171,24 @@ def _unknown(content: Mapping[str, Any], known: frozenset[str], keys: frozenset[
 
 
 def forms(
-    definitions: Sequence[Definition], name: str, namespace: str, priority: int
+    definitions: Sequence[Definition], name: str, namespace: str, priority: int, spelling: Contract | None = None
 ) -> tuple[Contract, dict[str, Form]]:
-    """The contract that a site's tables make, and the forms by resource name. Managed resources are no kinds."""
+    """The contract that a site's tables make, and the forms by resource name. Managed resources are no kinds.
+
+    ``spelling`` is another end's contract, whose names are used where they are ours but for case and underscores.
+    """
     tables = [item for item in definitions if item.identity is not Identity.MANAGED]
     names = _distinct({item.wire: _camel(item.name, item.wire) for item in tables}, _plural)
     order = parents_first([Rank(item.wire, item.parents) for item in tables])
     elements = _distinct(names, _singular)
+    by_uuid = {item.name: item.wire for item in tables if _is_uuid(item)}
     made = {}
     for position, wire in enumerate(order, 1):
         definition = next(item for item in tables if item.wire == wire)
-        fields, keys = _properties(definition)
+        theirs = _theirs(spelling, names[wire])
+        if theirs is not None:
+            names[wire], elements[wire] = theirs.name, theirs.element
+        fields, keys = (_spelled(one, theirs) for one in _properties(_with_references(definition, by_uuid)))
         kind = Kind(
             name=names[wire],
             element=elements[wire],
@@ -231,7 +239,8 @@ def _singular(name: str) -> str:
 def _properties(definition: Definition) -> tuple[dict[str, Field], dict[str, Field]]:
     """Fields and key fields by property name."""
     made_of = definition.identity in (Identity.NATURAL, Identity.DERIVED)
-    keys = {_camel(item.column, item.wire): item for item in (definition.key_fields if made_of else ())}
+    own = definition.key_fields if made_of and not _is_uuid(definition) else ()
+    keys = {_camel(item.column, item.wire): item for item in own}
     fields: dict[str, Field] = {}
     for item in definition.fields:
         name = _camel(item.column, item.wire)
@@ -239,6 +248,32 @@ def _properties(definition: Definition) -> tuple[dict[str, Field], dict[str, Fie
         free = short and short not in keys and all(_camel(o.column, o.wire) != short for o in definition.fields)
         fields[short if item.refers_to and name.endswith("Id") and free else name] = item
     return fields, keys
+
+
+def _is_uuid(definition: Definition) -> bool:
+    """True when the primary key is the resource's uuid and nothing else."""
+    return len(definition.key_fields) == 1 and definition.key_fields[0].wire == "uuid"
+
+
+def _with_references(definition: Definition, by_uuid: Mapping[str, str]) -> Definition:
+    """Columns that refer to a uuid as primary key are references, as those to integers are."""
+    found = {one.columns[0]: by_uuid[one.parent] for one in definition.references if one.parent in by_uuid}
+    return replace(
+        definition,
+        fields=tuple(
+            replace(one, refers_to=found[one.column]) if one.column in found else one for one in definition.fields
+        ),
+    )
+
+
+def _theirs(spelling: Contract | None, name: str) -> Kind | None:
+    listed = () if spelling is None else spelling.kinds
+    return next((kind for kind in listed if fold(name) in (fold(kind.name), fold(kind.element))), None)
+
+
+def _spelled(fields: Mapping[str, Field], theirs: Kind | None) -> dict[str, Field]:
+    known = {} if theirs is None else {fold(found.name): found.name for found in theirs.properties}
+    return {known.get(fold(name), name): field for name, field in fields.items()}
 
 
 def _property(name: str, field: Field, kinds: Mapping[str, str]) -> Property:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from tallystick.protocols.sdata.store import ResultReport
+from tallystick.protocols.sdata.site.tables import ROOM
+from tallystick.protocols.sdata.store import Job, ResultReport
+from tallystick.site import runs
 from tallystick.site.ledger import Ledger
 
 KEPT_PAGES = 10_000
@@ -32,3 +36,45 @@ def reports(ledger: Ledger, run_name: str = "") -> list[tuple[str, ResultReport]
         parameters = (run_name,)  # type: ignore[assignment]
     rows = ledger.engine.query(f"{sql} ORDER BY id", parameters)
     return [(str(kind), _decoder.decode(bytes(raw))) for kind, raw in rows]
+
+
+def results(ledger: Ledger, run_name: str) -> list[dict[str, Any]]:
+    """What targets reported of a run, entry by entry; nothing where the site was never served as SData."""
+    if not ledger.meta(f"format.{ROOM}"):
+        return []
+    return [
+        {
+            "kind": kind,
+            "from": report.endpoint,
+            "stamp": report.run_stamp,
+            "status": entry.status,
+            "method": entry.method,
+            "uuid": entry.uuid,
+            "message": "; ".join(found.message for found in entry.diagnoses) or entry.message,
+        }
+        for kind, report in reports(ledger, run_name)
+        for entry in report.entries
+    ]
+
+
+def note_run(ledger: Ledger, job: Job, action: str, peer: str, records: int, refused: int = 0) -> None:
+    """Note in the run log what a job of a named run moved; all jobs of a run and kind are one line of it.
+
+    Inside ``ledger.write()``. Jobs that moved nothing leave no trace.
+    """
+    if not job.run_name or not records:
+        return
+    action = f"{action} {job.resource_kind}"
+    rows = ledger.engine.query(
+        "SELECT id, report FROM tally_run WHERE name=? AND stamp=? AND action=? AND peer=?",
+        (job.run_name, job.run_stamp, action, peer),
+    )
+    report = {"records": records, "failed": refused}
+    if rows:
+        before = msgspec.json.decode(rows[0][1], type=dict[str, int])
+        report = {name: count + before.get(name, 0) for name, count in report.items()}
+        number = int(rows[0][0])
+    else:
+        number = runs.begin(ledger, job.run_name, peer, action)
+        ledger.engine.execute("UPDATE tally_run SET stamp=? WHERE id=?", (job.run_stamp, number))
+    runs.finish(ledger, number, runs.WARNING if report["failed"] else runs.SUCCESS, report)

@@ -47,10 +47,14 @@ class Named(NamedTuple):
 
 
 class Names:
-    """Origins of one resource by endpoint and back, in one transaction. ``own`` is the resource's collection URL."""
+    """Origins of one resource by endpoint and back, in one transaction.
 
-    def __init__(self, ledger: Ledger, tracked: Tracked, own: str) -> None:
-        self.ledger, self.tracked, self.own = ledger, tracked, own
+    ``url`` is the resource's collection URL. It names the endpoint from the first synchronization on; later the
+    site may be served at another address, but ``own`` stays the name by which peers know it.
+    """
+
+    def __init__(self, ledger: Ledger, tracked: Tracked, url: str) -> None:
+        self.ledger, self.tracked = ledger, tracked
         rows = ledger.engine.query(
             "SELECT origin, endpoint, url, shift FROM tally_sdata_origin WHERE resource=?", (tracked.number,)
         )
@@ -58,6 +62,7 @@ class Names:
         self._origins: dict[str, list[tuple[int, str]]] = {}
         for origin, named in self._named.items():
             self._origins.setdefault(named.endpoint, []).append((named.shift, origin))
+        self.own = self._named[ledger.origin].url if ledger.origin in self._named else url
 
     @property
     def fresh(self) -> bool:

@@ -22,8 +22,8 @@ from tallystick.protocols.sdata.rules.progress import written
 from tallystick.protocols.sdata.site import freezing, jobs, resources, standings
 from tallystick.protocols.sdata.site.forms import Form, forms
 from tallystick.protocols.sdata.site.place import Place
-from tallystick.protocols.sdata.site.results import add_report, reports
-from tallystick.protocols.sdata.site.tables import STEPS
+from tallystick.protocols.sdata.site.results import add_report, note_run, reports
+from tallystick.protocols.sdata.site.tables import ROOM, STEPS
 from tallystick.protocols.sdata.site.taking import Taking
 from tallystick.protocols.sdata.store import (
     Found,
@@ -32,6 +32,7 @@ from tallystick.protocols.sdata.store import (
     JobKind,
     JobState,
     Outcome,
+    OutcomeKind,
     OutcomePage,
     Query,
     Resource,
@@ -44,7 +45,6 @@ from tallystick.site.ledger import Ledger
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
 
-ROOM: Final = "sdata"
 PRIORITY: Final = 5
 """The conflict priority of a site that says nothing: neither wish to win nor to lose (spec 5.1)."""
 
@@ -57,12 +57,23 @@ class SiteStore:
     """One dataset: the tables that a site tracks. ``base`` is the dataset's URL, which names every endpoint for ever.
 
     ``name`` and ``namespace`` are the contract's; ``priority`` is the conflict priority of all kinds, 1 to 9.
+    ``spelling`` is another end's contract whose spelling of names is used.
     """
 
-    def __init__(self, pool: Pool, base: str, name: str, namespace: str, *, priority: int = PRIORITY) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        base: str,
+        name: str,
+        namespace: str,
+        *,
+        priority: int = PRIORITY,
+        spelling: Contract | None = None,
+    ) -> None:
         self.base = base.rstrip("/")
         self._pool = pool
         self._name, self._namespace, self._priority = name, namespace, priority
+        self._spelling = spelling
         self._catalog = ""
         self._contract = Contract(name=name, namespace=namespace)
         self._forms: dict[str, Form] = {}
@@ -77,6 +88,11 @@ class SiteStore:
         """The kinds served here: as many as the site tracked tables when it was last asked."""
         return self._contract
 
+    def refreshed(self) -> Contract:
+        """The kinds served here as the site is now."""
+        with self._borrowed():
+            return self._contract
+
     def endpoint(self, kind: Kind) -> str:
         """See `SDataStore.endpoint`."""
         return f"{self.base}/{kind.name}"
@@ -88,7 +104,7 @@ class SiteStore:
             catalog = ledger.meta("catalog")
             if catalog != self._catalog:
                 definitions = [tracked.definition for tracked in ledger.resources()]
-                contract, made = forms(definitions, self._name, self._namespace, self._priority)
+                contract, made = forms(definitions, self._name, self._namespace, self._priority, self._spelling)
                 self._forms = {form.kind.name: form for form in made.values()}
                 self._contract, self._catalog = contract, catalog
             yield ledger
@@ -147,6 +163,7 @@ class SiteStore:
             for start in range(0, len(heads), freezing.PART):
                 part = freezing.encode_heads(heads[start : start + freezing.PART])
                 jobs.keep(place.ledger, job, start, part)
+            note_run(place.ledger, job, "sdata source", posted.origin, len(heads))
             self._end(place.ledger, job, len(heads))
             return len(heads)
 
@@ -191,6 +208,8 @@ class SiteStore:
                     retry(place.ledger)
                 jobs.keep(place.ledger, job, jobs.HEAD, _encoder.encode((digest, len(outcomes))))
                 jobs.keep_outcomes(place.ledger, job, outcomes)
+                refused = sum(one.kind in _REFUSED for one in outcomes)
+                note_run(place.ledger, job, "sdata target", page.digest.origin, len(outcomes), refused)
                 self._end(place.ledger, job, len(outcomes))
 
             return take
@@ -330,6 +349,7 @@ class SiteStore:
         self._write(kind, lambda place: resources.unlink(place, uuid))
 
 
+_REFUSED: Final = (OutcomeKind.FAILED, OutcomeKind.CONFLICT_LOST)
 _TOUCH_SECONDS: Final = 60.0
 """How often it is noted that somebody reads a job that is done."""
 

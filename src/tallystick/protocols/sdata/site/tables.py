@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ROOM = "sdata"
+
 STEPS = (
     (
         "CREATE TABLE tally_sdata_origin (resource {int} NOT NULL, origin {text} NOT NULL, endpoint {text} NOT NULL, "
