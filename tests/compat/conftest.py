@@ -26,8 +26,8 @@ class Recorder:
 
 
 @pytest.fixture
-def server(tmp_path):
-    with kopano.server(server_socket=str(tmp_path / "site.db")) as opened:
+def server(site_url):
+    with kopano.server(server_socket=site_url) as opened:
         yield opened
 
 

@@ -7,6 +7,9 @@ from tallystick.compat.kopano import SYNC_NEW_MESSAGE
 from tallystick.compat.MAPI.Struct import MAPIErrorNetworkError, MAPIErrorNoAccess, MAPIErrorNotFound
 from tallystick.errors import StorageLocked
 
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
+
 NEW = SYNC_NEW_MESSAGE
 
 

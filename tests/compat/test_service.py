@@ -10,6 +10,9 @@ import pytest
 from tallystick.compat import kopano
 from tallystick.compat.kopano import Config, Service, Worker
 
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
+
 
 def settings(tmp_path, text, **known):
     path = tmp_path / "service.cfg"

@@ -8,6 +8,9 @@ import pytest
 from tallystick.compat import MAPI, kopano
 from tallystick.compat.MAPI import Struct, Tags
 
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
+
 
 def arguments(function):
     found = list(inspect.signature(function).parameters.values())[1:]

@@ -1,14 +1,30 @@
-"""A fresh server in memory, and one on disk."""
+"""A fresh server on each engine, with a store and a folder."""
 
 import pytest
 
-from tallystick.stores import Server, SqliteRecords
+import tallystick
+from tallystick.stores import Server, SiteRecords
 
 
 @pytest.fixture
-def server():
-    with Server(SqliteRecords(":memory:", durable=False)) as opened:
-        yield opened
+def records(site_url):
+    opened = SiteRecords(tallystick.open(site_url, create=True).ledger)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def quick_server(records):
+    """A server whose last commits a power cut would lose."""
+    engine = records.session.engine
+    off = "PRAGMA synchronous = OFF" if engine.dialect == "sqlite" else "SET synchronous_commit = off"
+    engine.execute(off)
+    return Server(records)
+
+
+@pytest.fixture
+def server(records):
+    return Server(records)
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ import pytest
 
 from tallystick.stores import ArgumentError, DuplicateError, NotFoundError
 
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
+
 
 def names(folders):
     return [folder.name for folder in folders]

@@ -4,10 +4,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-
-from tallystick.stores import Server, SqliteRecords
 
 START = datetime(2024, 1, 1)
 
@@ -32,7 +30,7 @@ class History:
 
     def __init__(self, server, random):
         self.random = random
-        store = server.create_user("anna").store
+        store = server.create_user(f"user {len(list(server.users()))}").store
         self.folder, self.other = store.create_folder("f"), store.create_folder("g")
         self.mirror, self.state, self.begin = Mirror(), None, None
         self.made = 0
@@ -84,13 +82,16 @@ class History:
         assert self.mirror.items == {item.sourcekey: (item.subject, item.read) for item in shown}
 
 
+def once_for_each_seed(check, examples):
+    """Run ``check`` for random seeds, all on one server."""
+    settings(max_examples=examples, deadline=None, phases=(Phase.generate,))(given(st.integers(0, 2**32))(check))()
+
+
 @pytest.mark.parametrize("windows", (False, True))
-@given(seed=st.integers(0, 2**32))
-@settings(max_examples=60)
-def test_pages_lead_to_what_is_there(windows, seed):
-    random = Random(seed)
-    with Server(SqliteRecords(":memory:", durable=False)) as server:
-        history = History(server, random)
+def test_pages_lead_to_what_is_there(quick_server, windows):
+    def check(seed):
+        random = Random(seed)
+        history = History(quick_server, random)
         for _ in range(60):
             act = random.random()
             if act < 0.55:
@@ -103,15 +104,16 @@ def test_pages_lead_to_what_is_there(windows, seed):
                 history.finish(random.choice([1, 2, None]))
         history.finish(None)
 
+    once_for_each_seed(check, 8)
+
 
 @pytest.mark.parametrize("windows", (False, True))
-@given(seed=st.integers(0, 2**32))
-@settings(max_examples=30)
-def test_any_old_state_leads_there_again(windows, seed):
+def test_any_old_state_leads_there_again(quick_server, windows):
     """A consumer that lost its newest states goes on from an older one, with the copy it had then."""
-    random = Random(seed)
-    with Server(SqliteRecords(":memory:", durable=False)) as server:
-        history = History(server, random)
+
+    def check(seed):
+        random = Random(seed)
+        history = History(quick_server, random)
         kept = []
         for _ in range(30):
             for _ in range(random.randrange(4)):
@@ -127,3 +129,5 @@ def test_any_old_state_leads_there_again(windows, seed):
                 history.mirror.items = dict(items)
                 kept = kept[: 1 + [state for state, _ in kept].index(history.state)]
         history.finish(None)
+
+    once_for_each_seed(check, 6)

@@ -2,10 +2,14 @@
 
 import pytest
 
+import tallystick
 from tallystick.errors import AccessDenied
-from tallystick.stores import ArgumentError, DuplicateError, LogonError, NotFoundError, Server, SqliteRecords
+from tallystick.stores import ArgumentError, DuplicateError, LogonError, NotFoundError, Server, SiteRecords
 from tallystick.stores.rights import Right, names_of, rights_of
 from tallystick.stores.store import WELL_KNOWN
+
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
 
 
 def test_a_site_begins_with_one_company_and_nobody(server):
@@ -203,10 +207,10 @@ def test_rights_have_names():
 
 def test_a_site_on_disk_is_there_again(tmp_path):
     path = str(tmp_path / "site.db")
-    with Server(SqliteRecords(path)) as server:
+    with Server(SiteRecords(tallystick.open(path, create=True).ledger)) as server:
         guid = server.guid
         server.create_user("anna").store.inbox.create_item(subject="kept", text="text")
-    with Server(SqliteRecords(path)) as server:
+    with Server(SiteRecords(tallystick.open(path, create=True).ledger)) as server:
         assert server.guid == guid
         (item,) = server.user("anna").inbox.items()
         assert (item.subject, item.text) == ("kept", "text")

@@ -240,5 +240,12 @@ def _numbered(numbers: Sequence[int]) -> dict[int, int]:
 def _size(rows: Sequence[Row]) -> int:
     total = 0
     for row in rows[:: max(1, len(rows) // 32)]:
-        total += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
+        total += sum(_weight(value) for value in row)
     return total * max(1, len(rows) // 32)
+
+
+def _weight(value: object) -> int:
+    """Bytes that a value takes, about; the content of a managed record weighs what is in it."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    return sum(map(_weight, value.values())) if isinstance(value, dict) else 8

@@ -14,8 +14,8 @@ from tallystick.stores.errors import (
 from tallystick.stores.folder import Folder
 from tallystick.stores.item import Item
 from tallystick.stores.message import Address
+from tallystick.stores.records import SiteRecords
 from tallystick.stores.server import Server
-from tallystick.stores.sqlite import SqliteRecords
 from tallystick.stores.store import Store
 from tallystick.stores.user import User
 
@@ -30,7 +30,7 @@ __all__ = [
     "NotFoundError",
     "NotSupportedError",
     "Server",
-    "SqliteRecords",
+    "SiteRecords",
     "Store",
     "StoreError",
     "User",

@@ -14,7 +14,6 @@ from tallystick.stores.hierarchy import breadth_first
 from tallystick.stores.item import Item, described, fresh_properties
 from tallystick.stores.objects import Field, Managed
 from tallystick.stores.port import Draft, Parked, pages
-from tallystick.stores.properties import write_properties
 from tallystick.stores.rights import EVERYONE, Permission, Right, names_of
 
 if TYPE_CHECKING:
@@ -152,10 +151,10 @@ class Folder(Managed):
     def _draft(self, given: dict[str, Any]) -> Draft:
         changed, fields = described(given)
         owner = {} if self.server.caller_key is None else {"owner": self.server.caller_key}
-        blob = write_properties({**fresh_properties(self.server.now()), **owner, **changed})
+        properties = {**fresh_properties(self.server.now()), **owner, **changed}
         fields = {"read": True, "associated": self._associated == (1,), **fields}
         kinds = (Kind.NEW, Kind.CHANGE) if given else (Kind.NEW,)
-        return Draft(Class.ITEM, self._number, self.record.store, properties=blob, kinds=kinds, **fields)
+        return Draft(Class.ITEM, self._number, self.record.store, properties=properties, kinds=kinds, **fields)
 
     # folders ---------------------------------------------------------------------------------------------------
 
@@ -203,8 +202,8 @@ class Folder(Managed):
         if at._child(name) is not None:
             raise DuplicateError(f"folder {path!r} already exists")
         now = self.server.now()
-        blob = write_properties({"created": now, "modified": now, "container_class": container_class})
-        draft = Draft(Class.FOLDER, at._number, at.record.store, name, blob, kinds=(Kind.NEW, Kind.CHANGE))
+        properties = {"created": now, "modified": now, "container_class": container_class}
+        draft = Draft(Class.FOLDER, at._number, at.record.store, name, properties, kinds=(Kind.NEW, Kind.CHANGE))
         return self.server.faces.folder(self.server, self.server.records.insert([draft])[0])
 
     # moving and deleting ---------------------------------------------------------------------------------------

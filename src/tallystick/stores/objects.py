@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from tallystick.stores.changelog import Class, Kind
 from tallystick.stores.port import Record, Revision
-from tallystick.stores.properties import read_properties, write_properties
+from tallystick.stores.properties import read_properties
 from tallystick.stores.times import to_local, to_micros
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Managed:
         with self.server.records.transaction():
             self._refresh()
             if Kind.CHANGE in kinds:
-                fields["properties"] = write_properties({**self.properties, "modified": self.server.now(), **changed})
+                fields["properties"] = {**self.properties, "modified": self.server.now(), **changed}
             self.server.records.update([Revision(self._number, kinds, **fields)])
         self._refresh()
 

@@ -191,12 +191,31 @@ def _folder_window(records: Records, request: Request) -> Plan:
     if known is None:
         return _begin_window(records, request, live, fit)
     rows = difference(live, fit, known, state.seq)
+    if not request.faithful:
+        rows += _vanished(records, request, live, fit, known)
     top = records.top(request.scope) if rows else state.seq
     if state.position is not None:
         rows = _rest(rows, live, state.position)
         top = state.position.until
     plan = _newest_first(records, request, rows, live, top)
     return _remember(records, request, plan, fit, known) if rows or state.position is not None else plan
+
+
+def _vanished(records: Records, request: Request, live: Sequence[Live], fit: set[int], known: set[int]) -> list[Row]:
+    """Ends of what came and went since the state: a consumer that died may have been told that it came."""
+    seq = request.state.seq
+    alive = {item.entry for item in live}
+    left = [
+        item.entry
+        for item in live
+        if item.entry not in fit and item.entry not in known and item.content > max(seq, item.created)
+    ]
+    gone = [
+        entry.id
+        for entry in records.entries(request.scope, seq, Class.ITEM)
+        if entry.id not in alive and entry.id not in known and max(entry.soft, entry.hard) > seq
+    ]
+    return [Row(seq, Kind.HARD, entry, False) for entry in [*left, *gone]]
 
 
 def _known(records: Records, state: State) -> set[int] | None:

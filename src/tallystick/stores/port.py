@@ -1,9 +1,10 @@
 """The port between the object model and the database that keeps it.
 
 A managed record is (key, parent, properties, parts): a folder, item, store, user or company. Its parent is another
-managed record, so records form the resource tree (store > folder > folder > item); ``properties`` is one blob that
-the object model reads and writes; parts (text, source, attachments) are fetched only when asked for. Beside the
-records stands the log of ``changelog.py``: the last seq per kind of change. **One write is one change and one seq.**
+managed record, so records form a tree (store > folder > folder > item); ``properties`` is a mapping that the object
+model reads and writes; parts (text, source, attachments) are fetched only when asked for, and written only when they
+change. Beside the records stands the log of ``changelog.py``: the last seq per kind of change. **One write is one
+change of the record, and one seq.**
 
 Every method is set-based, atomic, and part of the surrounding ``transaction``, if there is one. All raise StorageError
 (StorageLocked, which is transient, while another process writes; the call may be repeated as it is).
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tallystick.stores.changelog import Class, Entry, Kind
 from tallystick.stores.windows import Live
@@ -45,6 +46,13 @@ class Record(NamedTuple):
     name: str
     """Of folders, stores, users and companies; items have none."""
     properties: bytes
+    """Its whole content, packed; see ``properties.py``."""
+    resource: int = 0
+    """Number of the site's resource that keeps it."""
+    body: str = ""
+    """The key that its parts are kept under, where it is not its own."""
+    digest: int = 0
+    """Of its content but the read flag."""
 
 
 class Draft(NamedTuple):
@@ -54,7 +62,7 @@ class Draft(NamedTuple):
     parent: int
     store: int = 0
     name: str = ""
-    properties: bytes = b""
+    properties: Mapping[str, Any] = {}
     parts: Mapping[str, bytes] = {}
     associated: bool = False
     read: bool = False
@@ -70,7 +78,8 @@ class Revision(NamedTuple):
     record: int
     kinds: Sequence[Kind] = (Kind.CHANGE,)
     name: str | None = None
-    properties: bytes | None = None
+    properties: Mapping[str, Any] | None = None
+    """All of them, instead of those it had."""
     read: bool | None = None
     delivered: int | None = None
     parts: Mapping[str, bytes | None] = {}

@@ -45,7 +45,7 @@ def _allow_deletion(server: Server, present: Iterable[Record]) -> None:
     for record in present:
         if record.object == Class.FOLDER:
             known = server.store_by_number(record.store).properties["folders"]
-            if record.id in (known["root"], known["subtree"]):
+            if record.key.hex() in (known.get("root"), known.get("subtree")):
                 raise ArgumentError(f"folder {record.name!r} holds all others and stays as long as its store")
         if server.caller is not None:
             _allow_deletion_by(server, record)
@@ -162,7 +162,7 @@ def _copied(records: Records, record: Record, place: Record) -> Draft:
         place.id,
         place.store,
         record.name,
-        record.properties,
+        read_properties(record.properties),
         parts,
         bool(record.associated),
         bool(record.read),

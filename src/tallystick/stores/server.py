@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequen
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, ClassVar, Self
 
 from tallystick.errors import AccessDenied
@@ -21,11 +22,13 @@ from tallystick.stores.group import Group
 from tallystick.stores.item import DeletedItem, Item
 from tallystick.stores.objects import Managed, entryid_of, key_in
 from tallystick.stores.port import SERVER, Draft, Parked, Record, Records
-from tallystick.stores.properties import write_properties
 from tallystick.stores.rights import ALL, EVERYONE, Right
 from tallystick.stores.states import Form, from_text, to_text
 from tallystick.stores.store import WELL_KNOWN, Store
 from tallystick.stores.user import DeletedUser, User
+
+_FIRST_COMPANY = sha256(b"tallystick company Default").digest()[:22]
+"""Its key is the same everywhere: sites that meet later have one company, not two of one name."""
 
 _LIFETIME = 90 * 86400
 """Seconds after its last use that a registered synchronization is kept. States outlive it: the log is never cut."""
@@ -69,7 +72,7 @@ class Server:
         self._guids: dict[int, bytes] = {}
         with records.transaction():
             if not records.children(SERVER, Class.COMPANY):
-                records.insert([Draft(Class.COMPANY, SERVER, name="Default")])
+                records.insert([Draft(Class.COMPANY, SERVER, name="Default", key=_FIRST_COMPANY)])
             records.expire(int(self.time()) - _LIFETIME)
         if user is not None:
             self.caller = self._logged_on(user)
@@ -205,7 +208,7 @@ class Server:
         with self.records.transaction():
             if self.records.children(place.hierarchyid, Class.USER, name=name):
                 raise DuplicateError(f"user {name!r} already exists")
-            draft = Draft(Class.USER, place.hierarchyid, name=name, properties=write_properties(details))
+            draft = Draft(Class.USER, place.hierarchyid, name=name, properties=details)
             user = self.faces.user(self, self.records.insert([draft])[0])
             if password is not None:
                 user.password = password
@@ -234,8 +237,8 @@ class Server:
         with self.records.transaction():
             if self.records.children(place.hierarchyid, Class.GROUP, name=name):
                 raise DuplicateError(f"group {name!r} already exists")
-            blob = write_properties({"fullname": fullname, "email": email, "members": []})
-            draft = Draft(Class.GROUP, place.hierarchyid, name=name, properties=blob)
+            details = {"fullname": fullname, "email": email, "members": []}
+            draft = Draft(Class.GROUP, place.hierarchyid, name=name, properties=details)
             return self.faces.group(self, self.records.insert([draft])[0])
 
     def remove_group(self, name: str) -> None:
@@ -267,7 +270,7 @@ class Server:
 
     def rights(self, folder: Folder, user: User) -> Right:
         """Everything ``user`` may do in ``folder``."""
-        if user.admin or self.require(folder.record.store).id in user.properties.get("stores", {}).values():
+        if user.admin or self.require(folder.record.store).key.hex() in user.properties.get("stores", {}).values():
             return ALL
         granted = folder.granted()
         members = {EVERYONE, user.record.key.hex()}
@@ -310,9 +313,13 @@ class Server:
 
     def store_of(self, user: User, kind: str) -> Store | None:
         """A user's store of one kind."""
-        number = user.properties.get("stores", {}).get(kind)
-        found = self.records.records([number]) if number else {}
-        return next((self.faces.store(self, one) for one in found.values()), None)
+        found = self.by_key(user.properties.get("stores", {}).get(kind), Class.STORE)
+        return None if found is None else self.faces.store(self, found)
+
+    def by_key(self, key: str | None, object: Class) -> Record | None:
+        """The record that another one refers to by its key in hexadecimal; None if it is gone."""
+        found = self.records.find(bytes.fromhex(key)) if key else None
+        return found if found is not None and found.object == object else None
 
     @property
     def public_store(self) -> Store | None:
@@ -332,43 +339,33 @@ class Server:
                     f"{'the site' if user is None else f'user {user.name!r}'} has a {kind} store already"
                 )
             name = "Public store" if user is None else f"Inbox - {user.fullname or user.name}"
-            store = self._insert_store(name, kind, 0 if user is None else user.hierarchyid)
+            store = self._insert_store(name, kind, "" if user is None else user.record.key.hex())
             if user is not None:
-                user._write({"stores": {**user.properties.get("stores", {}), kind: store.hierarchyid}})
+                user._write({"stores": {**user.properties.get("stores", {}), kind: store.record.key.hex()}})
         return store
 
-    def _insert_store(self, name: str, kind: str, owner: int) -> Store:
+    def _insert_store(self, name: str, kind: str, owner: str) -> Store:
         now = self.now()
         described = {"type": kind, "owner": owner, "created": now, "folders": {}}
-        record = self.records.insert([Draft(Class.STORE, SERVER, name=name, properties=write_properties(described))])[0]
+        record = self.records.insert([Draft(Class.STORE, SERVER, name=name, properties=described)])[0]
         root = self._insert_folders(record.id, record.id, [("Root", None)])[0]
-        subtree = self._insert_folders(record.id, root, [("IPM_SUBTREE", None)])[0]
+        subtree = self._insert_folders(record.id, root.id, [("IPM_SUBTREE", None)])[0]
         known = WELL_KNOWN if kind == "private" else ()
-        below = self._insert_folders(record.id, subtree, [(shown, purpose) for _, shown, purpose in known])
-        folders = {
-            "root": root,
-            "subtree": subtree,
-            **{name: number for (name, _, _), number in zip(known, below, strict=True)},
-        }
+        below = self._insert_folders(record.id, subtree.id, [(shown, purpose) for _, shown, purpose in known])
+        names = ("root", "subtree", *(name for name, _, _ in known))
+        folders = {name: made.key.hex() for name, made in zip(names, (root, subtree, *below), strict=True)}
         store = self.faces.store(self, record)
         store._write({"folders": folders})
         return store
 
-    def _insert_folders(self, store: int, parent: int, named: Sequence[tuple[str, str | None]]) -> list[int]:
+    def _insert_folders(self, store: int, parent: int, named: Sequence[tuple[str, str | None]]) -> list[Record]:
         now = self.now()
         kinds = (Kind.NEW, Kind.CHANGE)
         drafts = [
-            Draft(
-                Class.FOLDER,
-                parent,
-                store,
-                name,
-                write_properties({"created": now, "container_class": purpose}),
-                kinds=kinds,
-            )
+            Draft(Class.FOLDER, parent, store, name, {"created": now, "container_class": purpose}, kinds=kinds)
             for name, purpose in named
         ]
-        return [record.id for record in self.records.insert(drafts)] if drafts else []
+        return self.records.insert(drafts) if drafts else []
 
     def remove_store(self, store: Store) -> None:
         """Delete a store and all that is in it."""

@@ -63,8 +63,8 @@ class Store(Managed):
     @property
     def user(self) -> User | None:
         """Its owner; None for the public store and when he is gone."""
-        owner = self.server.records.records([self.properties.get("owner", 0)])
-        return next((self.server.faces.user(self.server, found) for found in owner.values()), None)
+        found = self.server.by_key(self.properties.get("owner"), Class.USER)
+        return None if found is None else self.server.faces.user(self.server, found)
 
     @property
     def orphan(self) -> bool:
@@ -80,9 +80,8 @@ class Store(Managed):
     # folders ---------------------------------------------------------------------------------------------------
 
     def _well_known(self, name: str) -> Folder | None:
-        number = self.properties["folders"].get(name)
-        found = self.server.records.records([number]) if number else {}
-        return next((self.server.faces.folder(self.server, record) for record in found.values()), None)
+        found = self.server.by_key(self.properties["folders"].get(name), Class.FOLDER)
+        return None if found is None else self.server.faces.folder(self.server, found)
 
     @property
     def root(self) -> Folder:
@@ -160,7 +159,7 @@ class Store(Managed):
         return self._well_known("journal")
 
     def _choose(self, name: str, folder: Folder) -> None:
-        self._write({"folders": {**self.properties["folders"], name: folder.hierarchyid}})
+        self._write({"folders": {**self.properties["folders"], name: folder.record.key.hex()}})
 
     def folders(self, recurse: bool = True) -> Iterator[Folder]:
         """The visible folders: parents before children; without ``recurse`` only the topmost."""

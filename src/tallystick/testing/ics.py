@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from tallystick.compat import kopano
@@ -219,10 +220,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The command: 0 if everything came out as recorded, 1 if not, 2 if the recording cannot be played."""
     parser = argparse.ArgumentParser(prog="python -m tallystick.testing.ics", description=__doc__.splitlines()[0])
     parser.add_argument("recording", help="a file with one scenario per line")
-    parser.add_argument("--site", default=":memory:", help="the site to play on (a fresh one that is thrown away)")
+    parser.add_argument("--site", metavar="SITE", help="path or URL of the site to play on; else one is thrown away")
     given = parser.parse_args(arguments)
     try:
-        with open(given.recording, encoding="utf-8") as lines, kopano.server(server_socket=given.site) as server:
+        with (
+            open(given.recording, encoding="utf-8") as lines,
+            TemporaryDirectory(prefix="tallystick-ics-") as directory,
+            kopano.server(server_socket=given.site or f"{directory}/site.db") as server,
+        ):
             report = _on_fresh_store(lines, server)
     except (OSError, UsageError) as error:
         print(error, file=sys.stderr)

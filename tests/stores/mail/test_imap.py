@@ -13,6 +13,9 @@ from tallystick.stores.mail import import_mail, open_source
 from tallystick.stores.mail.imap import ImapSource, parse_address, quoted
 from tallystick.stores.times import to_micros
 
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
+
 USERS = (f"user{number}" for number in itertools.count())
 
 

@@ -211,19 +211,19 @@ def test_an_import_that_was_interrupted_goes_on(store, box):
 
 def test_a_message_that_cannot_be_kept_is_listed_and_delays_nobody(store, box, monkeypatch):
     from tallystick.errors import ValueRejected
-    from tallystick.stores import folder
+    from tallystick.stores.records import writing
 
     add(box, "good")
     bad = add(box, "bad")
     add(box, "fine")
-    real = folder.write_properties
+    real = writing.content_of
 
-    def refusing(properties):
+    def refusing(structure, properties):
         if properties.get("subject") == "bad":
             raise ValueRejected("this cannot be kept")
-        return real(properties)
+        return real(structure, properties)
 
-    monkeypatch.setattr(folder, "write_properties", refusing)
+    monkeypatch.setattr(writing, "content_of", refusing)
     report = take(store, box)
     assert report.created == 2
     ((place, uid, why),) = report.refused

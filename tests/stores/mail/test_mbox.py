@@ -11,6 +11,9 @@ from tallystick.stores.mail import import_mail, open_source
 from tallystick.stores.mail.mbox import MboxSource, without_status
 from tallystick.stores.times import to_micros
 
+ENGINES = ("sqlite",)
+"""What is tested here is above the database."""
+
 
 def message(subject, status=""):
     return f"{status}Subject: {subject}\nMessage-ID: <{subject}@x>\n\nbody of {subject}\n".encode()

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
+from tallystick import api
 from tallystick.compat.kopano import identifiers, model
 from tallystick.compat.kopano.errors import (
     AccessDeniedError,
@@ -20,7 +21,7 @@ from tallystick.compat.kopano.errors import (
     as_mapi,
 )
 from tallystick.compat.MAPI.Struct import MAPIErrorNoAccess, MAPIErrorNotFound
-from tallystick.errors import StorageError
+from tallystick.errors import ConfigurationError
 from tallystick.stores import server as native
 from tallystick.stores import synchronization
 from tallystick.stores.company import Company
@@ -28,8 +29,8 @@ from tallystick.stores.delivery import Importer, OnError
 from tallystick.stores.notices import Notice
 from tallystick.stores.objects import Managed
 from tallystick.stores.port import SERVER, Records
+from tallystick.stores.records import SiteRecords
 from tallystick.stores.server import Faces
-from tallystick.stores.sqlite import SqliteRecords
 from tallystick.stores.store import Store
 from tallystick.stores.user import User
 from tallystick.stores.watching import Watch
@@ -43,11 +44,13 @@ _SYSTEM = ("", "SYSTEM")
 class Server(native.Server):
     """A site, opened. Programs call ``kopano.server()``; calling this class itself works and warns.
 
-    ``server_socket`` names the site: the path of its database, or ``sqlite:///PATH``. ``auth_user`` and ``auth_pass``
-    are checked where the user has a password; without a user, the site itself is speaking, which may do everything.
-    ``lossless`` repairs what recordings of the original show as lost or out of order: a window begun on an
-    unrestricted state loses nothing, folders come after their parents. The other arguments are taken for programs that
-    pass them. Raises LogonError, and MAPIErrorNetworkError when the database cannot be opened.
+    ``server_socket`` names the site: the path of its database, ``sqlite:///PATH`` or ``postgresql://...``.
+    ``auth_user`` and ``auth_pass`` are checked where the user has a password; without a user, the site itself is
+    speaking, which may do everything. ``lossless`` repairs what recordings of the original show as lost or out of
+    order: a window begun on an unrestricted state loses nothing, folders come after their parents. The other arguments
+    are taken for programs that pass them.
+
+    Raises LogonError, and MAPIErrorNetworkError when the database cannot be opened.
     """
 
     faces: ClassVar[Faces] = model.FACES
@@ -236,13 +239,17 @@ def server(
 
 def open_records(site: str) -> Records:
     """The records of the site called ``site``. Raises LogonError for what is no site, StorageError."""
-    path = site.removeprefix("sqlite:///") if site.startswith("sqlite:///") else site
-    if not path or "://" in path or path == "default:":
+    if not site or site == "default:":
         raise LogonError(
             f"{site!r} names no site",
-            hint=f"pass server_socket=PATH of a site's database, or set {ENVIRONMENT} to it",
+            hint=f"pass server_socket=SITE, the path or URL of a site's database, or set {ENVIRONMENT} to it",
         )
-    directory = os.path.dirname(os.path.abspath(path))
-    if path != ":memory:" and not os.path.isdir(directory):
-        raise StorageError(f"{path} cannot be opened: there is no directory {directory}", hint="name an existing one")
-    return SqliteRecords(path)
+    try:
+        opened = api.open(site, create=True)
+    except ConfigurationError as error:
+        raise LogonError(error.message, hint=error.hint) from error
+    try:
+        return SiteRecords(opened.ledger)
+    except BaseException:
+        opened.close()
+        raise

@@ -1,36 +1,42 @@
-"""The port on SQLite: transactions, seqs, several connections, and what cannot be opened."""
+"""The port on a site: transactions, seqs, several connections, and what cannot be opened."""
 
 import sqlite3
 import threading
 
 import pytest
 
-from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
+import tallystick
+from tallystick.errors import ConfigurationError, StorageError
+from tallystick.stores import SiteRecords
 from tallystick.stores.changelog import Class, Detail, Kind
 from tallystick.stores.port import SERVER, Draft, Parked, Revision, Subject, pages
-from tallystick.stores.sqlite import SqliteRecords
-from tallystick.stores.sqlite.connection import Database
+from tallystick.stores.properties import read_properties
 
 
 @pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "site.db")
-
-
-@pytest.fixture
-def records(path):
-    opened = SqliteRecords(path)
+def another(site_url, records):
+    """Another connection to the same site."""
+    opened = SiteRecords(tallystick.open(site_url).ledger)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def folder(records):
-    return records.insert([Draft(Class.FOLDER, SERVER, name="f")])[0]
+def store(records):
+    return records.insert([Draft(Class.STORE, SERVER)])[0]
+
+
+@pytest.fixture
+def folder(records, store):
+    return records.insert([directory(store, store.id, name="f")])[0]
+
+
+def directory(store, parent, **details):
+    return Draft(Class.FOLDER, parent, store.id, **details)
 
 
 def item(folder, **details):
-    return Draft(Class.ITEM, folder.id, **details)
+    return Draft(Class.ITEM, folder.id, folder.store, **details)
 
 
 def entry(records, record):
@@ -40,7 +46,7 @@ def entry(records, record):
 def test_one_write_is_one_seq(records, folder):
     before = records.last()
     a, b = records.insert([item(folder, kinds=(Kind.NEW, Kind.CHANGE)), item(folder)])
-    records.update([Revision(a.id, properties=b"x"), Revision(b.id, (Kind.FLAG,), read=True)])
+    records.update([Revision(a.id, properties={"x": 1}), Revision(b.id, (Kind.FLAG,), read=True)])
     records.remove([a.id], hard=False)
     assert records.last() == before + 5
     assert entry(records, a)[6:11] == (before + 1, before + 3, 0, before + 5, 0)
@@ -65,32 +71,32 @@ def test_a_block_that_raises_leaves_nothing(records, folder):
     assert records.insert([item(folder)])[0].id == folder.id + 1
 
 
-def test_a_snapshot_sees_one_moment(path, records, folder):
-    other = SqliteRecords(path)
+def test_a_snapshot_sees_one_moment(another, records, folder):
+    top = records.top(folder.id)
     with records.snapshot():
-        assert records.top(folder.id) == 0
-        other.insert([item(folder)])
-        assert records.top(folder.id) == 0
+        assert records.top(folder.id) == top
+        another.insert([item(folder)])
+        assert records.top(folder.id) == top
         with records.snapshot():
             assert records.listed(folder.id) == []
-    assert records.top(folder.id) == 2
-    other.close()
+    assert records.top(folder.id) > top
 
 
-def test_records_are_found_by_number_and_key(records, folder):
-    made = records.insert([item(folder, properties=b"p", delivered=7, read=True, associated=True)])[0]
+def test_records_are_found_by_number_and_key(records, store, folder):
+    made = records.insert([item(folder, properties={"p": "q"}, delivered=7, read=True, associated=True)])[0]
     assert records.records([made.id, 999]) == {made.id: made}
+    assert read_properties(made.properties) == {"p": "q"}
     assert records.find(made.key) == made
     assert records.find(b"none") is None
     assert records.records([]) == {}
-    (moved,) = records.move([made.id], records.insert([Draft(Class.FOLDER, SERVER)])[0].id, 0)
+    (moved,) = records.move([made.id], records.insert([directory(store, store.id)])[0].id, store.id)
     assert records.find(made.key) is None
     assert records.find(moved.key) == moved
 
 
-def test_children_come_by_number_by_name_and_page_by_page(records):
-    top = records.insert([Draft(Class.FOLDER, SERVER)])[0].id
-    made = records.insert([Draft(Class.FOLDER, top, name=name) for name in "abc"])
+def test_children_come_by_number_by_name_and_page_by_page(records, store, folder):
+    top = folder.id
+    made = records.insert([directory(store, top, name=name) for name in "abc"])
     assert records.children(top, Class.FOLDER) == made
     assert records.children(top, Class.FOLDER, name="b") == [made[1]]
     assert records.children(top, Class.FOLDER, page=(made[0].id, 1)) == [made[1]]
@@ -110,15 +116,15 @@ def test_parts_are_kept_beside_the_record(records, folder):
 
 def test_a_revision_of_what_is_gone_is_passed_over(records, folder):
     seq = records.last()
-    records.update([Revision(999, properties=b"x")])
+    records.update([Revision(999, properties={})])
     records.remove([999], hard=True)
-    assert records.move([999], folder.id, 0) == []
+    assert records.move([999], folder.id, folder.store) == []
     assert records.last() == seq
 
 
 def test_two_revisions_of_one_record_both_count(records, folder):
     made = records.insert([item(folder)])[0]
-    records.update([Revision(made.id, (Kind.FLAG,), read=True), Revision(made.id, properties=b"x")])
+    records.update([Revision(made.id, (Kind.FLAG,), read=True), Revision(made.id, properties={"x": 1})])
     assert entry(records, made).detail == Detail.READ
     assert records.records([made.id])[made.id].read == 1
 
@@ -126,7 +132,8 @@ def test_two_revisions_of_one_record_both_count(records, folder):
 def test_the_top_is_that_of_items_folders_and_marks(records, folder):
     made = records.insert([item(folder)])[0]
     assert records.top(folder.id) == records.top(SERVER) == records.last()
-    records.insert([Draft(Class.USER, SERVER, name="anna"), Draft(Class.STORE, SERVER)])
+    company = records.insert([Draft(Class.COMPANY, SERVER, name="c")])[0]
+    records.insert([Draft(Class.USER, company.id, name="anna")])
     assert records.top(SERVER) == records.last() - 2
     mark = records.mark(folder.id)
     assert records.top(folder.id) == records.top(SERVER) == mark
@@ -134,7 +141,7 @@ def test_the_top_is_that_of_items_folders_and_marks(records, folder):
     assert len(records.entries(folder.id, 0)) == 2
     assert [one.record for one in records.entries(SERVER, 0, Class.ITEM)] == [made.id]
     assert [one.object for one in records.entries(SERVER, 0, Class.USER)] == [Class.USER]
-    assert len(records.entries(SERVER, 0)) == 5
+    assert len(records.entries(SERVER, 0)) == 6
 
 
 def test_an_item_put_back_under_its_key_keeps_its_history(records, folder):
@@ -146,13 +153,13 @@ def test_an_item_put_back_under_its_key_keeps_its_history(records, folder):
     assert records.find(made.key) == again
 
 
-def test_a_folder_back_under_its_old_parent_has_its_old_entry(records, folder):
-    top = records.insert([Draft(Class.FOLDER, SERVER)])[0]
-    records.move([folder.id], top.id, 0)
-    (back,) = records.move([folder.id], SERVER, 0)
+def test_a_folder_back_under_its_old_parent_has_its_old_entry(records, store, folder):
+    top = records.insert([directory(store, store.id)])[0]
+    records.move([folder.id], top.id, store.id)
+    (back,) = records.move([folder.id], store.id, store.id)
     assert back.entry == folder.entry
     assert entry(records, back).created == entry(records, folder).created
-    assert {one.parent for one in records.folder_entries([folder.id])} == {SERVER, top.id}
+    assert {one.parent for one in records.folder_entries([folder.id])} == {store.id, top.id}
 
 
 def test_items_are_counted(records, folder):
@@ -220,22 +227,19 @@ def test_pages_keep_the_order_and_leave_out_what_is_gone(records, folder):
 # several connections -----------------------------------------------------------------------------------------------
 
 
-def test_commits_of_others_change_the_version(path, records, folder):
-    other = SqliteRecords(path)
+def test_commits_of_others_change_the_version(another, records, folder):
     version, commits = records.version(), records.commits
     assert records.version() == version
-    other.mark(folder.id)
+    another.mark(folder.id)
     assert records.version() != version
     assert records.commits == commits
     version = records.version()
     records.mark(folder.id)
     assert records.version() != version
-    other.close()
 
 
-def test_waiting_ends_with_a_commit(path, records, folder):
-    other = SqliteRecords(path)
-    for writer in (records, other):
+def test_waiting_ends_with_a_commit(another, records, folder):
+    for writer in (records, another):
         version = records.version()
         thread = threading.Timer(0.05, writer.mark, [folder.id])
         thread.start()
@@ -243,14 +247,12 @@ def test_waiting_ends_with_a_commit(path, records, folder):
         thread.join()
     version = records.version()
     assert records.wait(version, 0.01) == version
-    other.close()
 
 
-def test_several_processes_never_use_a_number_twice(path, records, folder):
-    other = SqliteRecords(path)
+def test_several_processes_never_use_a_number_twice(another, records, folder):
     threads = [
         threading.Thread(target=lambda who=who: [who.insert([item(folder)]) for _ in range(25)])
-        for who in (records, other)
+        for who in (records, another)
     ]
     for thread in threads:
         thread.start()
@@ -258,7 +260,7 @@ def test_several_processes_never_use_a_number_twice(path, records, folder):
         thread.join()
     entries = records.entries(folder.id, 0)
     assert len({one.created for one in entries}) == len({one.record for one in entries}) == 50
-    other.close()
+    assert len({one.key for one in entries}) == 50
 
 
 def test_threads_may_share_it(records, folder):
@@ -270,37 +272,69 @@ def test_threads_may_share_it(records, folder):
     assert len(records.listed(folder.id)) == 100
 
 
-def test_a_locked_database_says_so_and_can_be_tried_again(path, records):
-    impatient = Database(path, patience=0.01)
-    with records.transaction():
-        records.mark(SERVER)
-        with pytest.raises(StorageLocked) as caught, impatient.transaction():
-            pass
-    assert caught.value.transient
-    with impatient.transaction():
-        impatient.write("UPDATE tally_sync SET done = 1")
-    impatient.close()
+# the ledger --------------------------------------------------------------------------------------------------------
+
+
+def ledger_rows(records, wire):
+    ledger = records.session.ledger
+    ledger.load()
+    return [entry for entry, _ in ledger.resource(wire).rows.after(0, 1 << 62, 1000)]
+
+
+def test_every_object_is_a_record_of_the_ledger(records, store, folder):
+    made = records.insert([item(folder, parts={"text": b"abc"})])[0]
+    entries = {entry.key: entry for entry in ledger_rows(records, f"stores.{store.key.hex()}.items")}
+    assert entries.keys() == {folder.key.hex(), made.key.hex()}
+    assert entries[made.key.hex()].seq == records.top(folder.id)
+    assert [entry.key for entry in ledger_rows(records, "stores.directory")] == [store.key.hex()]
+
+
+def test_a_flag_is_one_change_and_leaves_bulk_parts_alone(records, store, folder):
+    made = records.insert([item(folder, parts={"text": b"abc"})])[0]
+    bodies, seq = ledger_rows(records, f"stores.{store.key.hex()}.bodies"), records.last()
+    records.update([Revision(made.id, (Kind.FLAG,), read=True)])
+    assert ledger_rows(records, f"stores.{store.key.hex()}.bodies") == bodies
+    assert records.last() == seq + 1
+
+
+def test_a_move_leaves_bulk_parts_alone(records, store, folder):
+    made = records.insert([item(folder, parts={"text": b"abc"})])[0]
+    bodies = ledger_rows(records, f"stores.{store.key.hex()}.bodies")
+    (moved,) = records.move([made.id], records.insert([directory(store, store.id)])[0].id, store.id)
+    assert ledger_rows(records, f"stores.{store.key.hex()}.bodies") == bodies
+    assert records.part(moved.id, "text") == b"abc"
+    records.remove([moved.id], hard=True)
+    assert all(not entry.hash for entry in ledger_rows(records, f"stores.{store.key.hex()}.bodies"))
+
+
+def test_bulk_parts_go_along_to_another_store(records, folder):
+    other = records.insert([Draft(Class.STORE, SERVER)])[0]
+    target = records.insert([directory(other, other.id)])[0]
+    made = records.insert([item(folder, parts={"text": b"abc", "html": b""})])[0]
+    (moved,) = records.move([made.id], target.id, other.id)
+    assert (records.part(moved.id, "text"), records.part(moved.id, "html")) == (b"abc", b"")
+    records.rehome([moved.id], folder.store)
+    assert records.part(moved.id, "text") == b"abc"
+
+
+def test_large_parts_are_kept_in_pieces(records, store, folder):
+    data = bytes(range(256)) * 3000
+    made = records.insert([item(folder, parts={"source": data})])[0]
+    assert records.part(made.id, "source") == data
+    assert len(ledger_rows(records, f"stores.{store.key.hex()}.bodies")) == 3
+    records.update([Revision(made.id, parts={"source": data[:1000]})])
+    assert records.part(made.id, "source") == data[:1000]
+    assert sum(bool(entry.hash) for entry in ledger_rows(records, f"stores.{store.key.hex()}.bodies")) == 1
 
 
 # what cannot be opened ---------------------------------------------------------------------------------------------
 
 
-def test_a_newer_format_is_refused(path, records):
-    records.close()
-    plain = sqlite3.connect(path)
-    plain.execute("UPDATE tally_store_meta SET value = 99 WHERE name = 'format'")
-    plain.commit()
-    plain.close()
-    with pytest.raises(StorageError, match="format 99"):
-        SqliteRecords(path)
-
-
-def test_what_is_no_database_is_refused(tmp_path):
-    (tmp_path / "text").write_text("this is not a database, whatever its size may be" * 100)
-    with pytest.raises(StorageCorrupt):
-        SqliteRecords(str(tmp_path / "text"))
-    with pytest.raises(StorageError):
-        SqliteRecords(str(tmp_path))
+def test_a_newer_format_is_refused(site_url, records):
+    with records.session.ledger.write():
+        records.session.ledger.put_meta("format.stores", "99")
+    with tallystick.open(site_url) as site, pytest.raises(ConfigurationError, match="format 99"):
+        SiteRecords(site.ledger)
 
 
 def test_a_closed_one_says_so(records):
@@ -310,14 +344,16 @@ def test_a_closed_one_says_so(records):
         records.last()
 
 
-def test_the_application_s_own_tables_stay_as_they_are(path):
+def test_the_application_s_own_tables_stay_as_they_are(tmp_path):
+    path = str(tmp_path / "application.db")
     plain = sqlite3.connect(path)
     plain.execute("CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT)")
     plain.execute("INSERT INTO customer VALUES (1, 'x')")
     plain.commit()
-    SqliteRecords(path).close()
-    tables = {row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert {name for name in tables if not name.startswith("tally_")} == {"customer"}
+    with tallystick.open(path) as site:
+        SiteRecords(site.ledger).insert([Draft(Class.STORE, SERVER)])
+        site.untrack()
+    assert plain.execute("SELECT name FROM sqlite_master").fetchall() == [("customer",)]
     assert plain.execute("SELECT * FROM customer").fetchall() == [(1, "x")]
     plain.close()
 
@@ -325,19 +361,21 @@ def test_the_application_s_own_tables_stay_as_they_are(path):
 @pytest.mark.parametrize(
     ("sql", "index"),
     (
-        ("SELECT latest FROM tally_change WHERE object <= 2 ORDER BY latest DESC LIMIT 1", "tally_change_latest"),
-        ("SELECT latest FROM tally_change WHERE parent = 1 ORDER BY latest DESC LIMIT 1", "tally_change_parent"),
-        ("SELECT id FROM tally_change WHERE object = 2 AND latest > 5 AND object = 2", "tally_change_folder"),
-        ("SELECT id FROM tally_change WHERE object >= 3 AND latest > 5", "tally_change_other"),
-        ("SELECT id FROM tally_change WHERE parent = 1 AND latest > 5", "tally_change_parent"),
+        ("SELECT latest FROM tally_stores_change WHERE object <= 2 ORDER BY latest DESC LIMIT 1", "change_latest"),
+        ("SELECT latest FROM tally_stores_change WHERE parent = 1 ORDER BY latest DESC LIMIT 1", "change_parent"),
+        ("SELECT id FROM tally_stores_change WHERE object = 2 AND latest > 5 AND object = 2", "change_folder"),
+        ("SELECT id FROM tally_stores_change WHERE object >= 3 AND latest > 5", "change_other"),
+        ("SELECT id FROM tally_stores_change WHERE parent = 1 AND latest > 5", "change_parent"),
         (
-            "SELECT id FROM tally_record"
+            "SELECT id FROM tally_stores_object"
             " WHERE parent = 1 AND object = 1 AND soft = 0 AND associated = 0 ORDER BY id DESC",
-            "tally_record_place",
+            "object_place",
         ),
     ),
 )
-def test_the_commonest_questions_cost_what_changed_not_what_exists(records, sql, index):
-    plan = " ".join(row[3] for row in records.database.all(f"EXPLAIN QUERY PLAN {sql}"))
+def test_the_commonest_questions_cost_what_changed_not_what_exists(tmp_path, sql, index):
+    with tallystick.open(tmp_path / "site.db", create=True) as site:
+        SiteRecords(site.ledger)
+        plan = " ".join(row[3] for row in site.ledger.engine.query(f"EXPLAIN QUERY PLAN {sql}"))
     assert index in plan
     assert "TEMP B-TREE" not in plan
