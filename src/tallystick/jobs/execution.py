@@ -39,7 +39,12 @@ def adapter_for(
 ) -> Adapter[Task]:
     """The adapter that a peer's protocol asks for. Raises ConfigurationError where its secret cannot be opened."""
     secret = Credentials(site.ledger).find(peer.credential) if peer.credential else None
-    save = Registry(site.ledger).save_peer
+    registry = Registry(site.ledger)
+    save = registry.save_peer
+    if peer.protocol == "eden":
+        from tallystick.jobs.eden_peer import EdenPeerAdapter
+
+        return EdenPeerAdapter(site, peer, log, save, registry.progress, secret)
     return ReplicaAdapter(site, peer, ends, language_of(site, peer), log, save, secret, run=run, progress=progress)
 
 
