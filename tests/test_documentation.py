@@ -12,7 +12,7 @@ import pytest
 from tallystick.cli.main import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "tasks.md", "bundles.md"))]
 
 
 def blocks(page, language):
@@ -27,8 +27,10 @@ def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
     connection.execute("INSERT INTO patients VALUES ('p', 'Ann')")
     connection.commit()
     connection.close()
+    monkeypatch.setenv("TALLYSTICK_KEY", "")  # pages set their own
+    names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), {})
+        exec(compile(block, str(page), "exec"), names)
     if page.name == "README.md":
         assert "1 0" in capsys.readouterr().out
 
@@ -38,7 +40,7 @@ def options():
     context = click.Context(group)
     queue = [group.get_command(context, name) for name in COMMANDS]
     for command in queue:
-        found |= {name for parameter in command.params for name in parameter.opts}
+        found |= {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         if isinstance(command, click.Group):
             queue.extend(command.commands.values())
     return found

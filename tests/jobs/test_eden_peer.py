@@ -106,16 +106,7 @@ def test_a_filter_of_the_task_is_asked_of_the_peer(sides):
         (Task("t", "relief", "org_sector", filters={"org_sector": "rank gt 3 or rank lt 1"}), "cannot be"),
         (Task("t", "relief", "org_sector", filters={"org_sector": "rank + 1 gt 3"}), "cannot be"),
         (Task("t", "relief", "org_sector", policy=Policy(conflict=FieldPolicy(Resolution.ASK))), "ask"),
-        (
-            Task(
-                "t",
-                "relief",
-                "org_sector",
-                policy=Policy(conflict=FieldPolicy(Resolution.THIS, {"a": Resolution.THIS})),
-            ),
-            UsageError,
-            "for all fields",
-        ),
+        (Task("t", "relief", "org_sector", policy=Policy(conflict=BY_FIELD)), "for all fields"),
     ),
 )
 def test_what_eden_cannot_say_is_fatal_and_asks_for_nothing(sides, task, message):
