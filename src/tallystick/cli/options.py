@@ -34,6 +34,33 @@ def policies(strategy: str | None, update: Sequence[str], conflict: Sequence[str
     return found
 
 
+def eden_policies(texts: Sequence[str], option: str, *, swapped: bool = False) -> dict[str, FieldPolicy]:
+    """Eden's policies by table ("" for all) from ``POLICY``, ``TABLE=POLICY`` and ``TABLE.FIELD=POLICY``.
+
+    ``swapped`` turns THIS and OTHER to the other end. Raises UsageError for words that are none.
+    """
+    defaults: dict[str, Resolution] = {}
+    fields: dict[str, dict[str, Resolution]] = {}
+    turned = {Resolution.THIS: Resolution.OTHER, Resolution.OTHER: Resolution.THIS} if swapped else {}
+    for text in texts:
+        target, _, word = text.rpartition("=")
+        resolution = _resolution(word.strip(), option, UPDATE_RESOLUTIONS)
+        name, _, field = target.strip().partition(".")
+        if field:
+            fields.setdefault(name, {})[field] = turned.get(resolution, resolution)
+        else:
+            defaults[name] = turned.get(resolution, resolution)
+    return {
+        name: FieldPolicy(defaults.get(name, defaults.get("", Resolution.NEWER)), fields.get(name, {}))
+        for name in {*defaults, *fields}
+    }
+
+
+def methods(text: str | None) -> frozenset[Method]:
+    """The methods in a comma list; all of them when none is given. Raises UsageError."""
+    return _methods(text)
+
+
 def _methods(text: str | None) -> frozenset[Method]:
     if text is None:
         return ALL_METHODS

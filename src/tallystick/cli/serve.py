@@ -24,13 +24,15 @@ from tallystick.errors import UsageError
 )
 @click.option("--namespace", metavar="URI", help="SData: namespace of payloads, where a contract demands one.")
 @click.option("--priority", type=click.IntRange(1, 9), help="SData: conflict priority, 1 wins over 9. Default: 5.")
-def command(site: str, host: str, port: int, sdata: bool, **given: Any) -> int:
+@click.option("--eden", metavar="PATH", help="Answer Sahana Eden sites at this path, as in --eden /eden.")
+def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **given: Any) -> int:
     """Serve SITE over HTTP. An address other than loopback needs users (tallystick users add).
 
     \b
     Examples:
       tallystick serve clinic.db
       tallystick serve postgresql://localhost/hub --host 0.0.0.0
+      tallystick serve field.db --eden /eden
       tallystick serve erp.db --sdata --application erp --contract crm --base-url https://erp.example.org/sdata
     """
     from tallystick.web.app import PROVIDERS
@@ -41,6 +43,10 @@ def command(site: str, host: str, port: int, sdata: bool, **given: Any) -> int:
         providers = (*providers, _sdata(host, port, given))
     elif any(value is not None for value in given.values()):
         raise UsageError("these options belong to SData", hint="add --sdata")
+    if eden is not None:
+        from tallystick.web.eden import eden as answering
+
+        providers = (*providers, answering(eden))
     serve(site, host, port, providers=providers)
     return 0
 

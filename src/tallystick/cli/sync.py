@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tallystick.cli.eden_sync import is_eden
 from tallystick.cli.options import as_json, pairs, policies
 from tallystick.cli.output import Meter, print_json, report, table
 from tallystick.cli.sdata_sync import is_sdata
@@ -51,15 +52,16 @@ from tallystick.errors import UsageError
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end ('-' is stdin).")
 @click.option("--results-to", multiple=True, metavar="URL", help="SData: a dataset that gets all results, too.")
 @click.option("--trust", multiple=True, metavar="FINGERPRINT", help="Take bundles of the site with this fingerprint.")
+@click.option("--create", is_flag=True, help="Eden: create missing tables as the peer describes them.")
 @tree_options
 @as_json
 def command(a: str, b: str, **given: Any) -> int:
     """Bring A and B into agreement.
 
     A and B are SQLite files, postgresql:// databases, or served sites (http://, https://); one of them may be a
-    directory that other sites visit, too (files+dir:PATH). Tables are tracked on first use. Or both are directories,
-    whose files are synchronized. THIS in policies is A, in both directions. SData providers (sdata+http://,
-    sdata+https://) are synchronized with each other or with a database.
+    directory that other sites visit, too (files+dir:PATH), or a Sahana Eden site (eden+https://). Tables are tracked
+    on first use. Or both are directories, whose files are synchronized. THIS in policies is A, in both directions.
+    SData providers (sdata+http://, sdata+https://) are synchronized with each other or with a database.
 
     \b
     Examples:
@@ -71,12 +73,20 @@ def command(a: str, b: str, **given: Any) -> int:
       tallystick sync files+dir:/media/stick clinic.db
       tallystick sync sdata+https://erp.example.org/sdata/erp/crm/- sdata+https://shop.example.org/sdata/shop/crm/-
       tallystick sync sdata+https://anna@erp.example.org/sdata/erp/crm/-/accounts clinic.db
+      tallystick sync eden+https://user@relief.example.org/eden field.db --only org_organisation --create
     """
     if is_sdata(a, b):
         refuse(TREES_ONLY, "SData providers")
         return synchronize_sdata(a, b, given)
     if given["results_to"]:
         raise UsageError("--results-to is for SData providers", hint="name one of them, as sdata+https://...")
+    if is_eden(a) or is_eden(b):
+        refuse(TREES_ONLY, "Eden sites")
+        from tallystick.cli.eden_sync import synchronize as synchronize_eden
+
+        return synchronize_eden(a, b, given)
+    if given["create"]:
+        raise UsageError("--create is for Eden sites; other ends create what is missing by themselves")
     if are_trees(a, b):
         refuse(RECORDS_ONLY, "directories")
         from tallystick.cli.tree_sync import synchronize

@@ -45,14 +45,20 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def eden_store(replica: LocalReplica, address: str = "") -> SiteStore:
+def eden_store(replica: LocalReplica, address: str = "", *, run: str = "", keep_secrets: bool = True) -> SiteStore:
     """A site as the Eden protocol sees it, its secrets encrypted and its log the one of the site.
 
-    ``address`` is the public URL of the site without the scheme, by default the name of this machine.
+    ``address`` is the public URL of the site without the scheme, by default the name of this machine. Log entries
+    belong to ``run``. With ``keep_secrets`` False passwords are not kept.
     """
-    ledger = replica.ledger
-    secrets, log = Credentials(ledger), LogTable(ledger)
-    return SiteStore(replica, address=address or f"{socket.gethostname()}/eden", secrets=secrets, log=log.append)
+    secrets = Credentials(replica.ledger) if keep_secrets else None
+    log = LogTable(replica.ledger)
+    return SiteStore(
+        replica,
+        address=address or f"{socket.gethostname()}/eden",
+        secrets=secrets,
+        log=lambda entry: log.append(entry, run),
+    )
 
 
 @dataclass(slots=True)

@@ -68,9 +68,11 @@ class EdenService:
         return f"{scope.get('scheme', 'http')}://{host}{scope.get('root_path', '')}{self.prefix.rstrip('/')}"
 
     def _answer(self, request: Request, base: str, caller: Caller | None) -> Response:
+        if caller is None and request.user:
+            caller = self.check(request.user, request.password or "")
         replica = self.pool.take()
         try:
-            response = self._provided(replica, request, base, caller)
+            response = self._provided(replica, request, base, _account(caller))
         except TallystickError as error:
             self.pool.give(replica)
             return _refusal(error)
@@ -83,11 +85,11 @@ class EdenService:
             response.body = self._to_the_end(response.body, replica)
         return response
 
-    def _provided(self, replica: LocalReplica, request: Request, base: str, caller: Caller | None) -> Response:
+    def _provided(self, replica: LocalReplica, request: Request, base: str, account: Account | None) -> Response:
         store = self.store_of(replica, base.partition("://")[2])
         provider = EdenProvider(
             store,
-            lambda name, password: _account(self.check(name, password)),
+            lambda _name, _password: None,  # whoever could show who he is has an account by now
             base,
             lambda: datetime.fromtimestamp(replica.ledger.now() / 1000, UTC),
             self.prefix.rstrip("/"),
@@ -96,9 +98,9 @@ class EdenService:
             store.peers.archive,
         )
         if request.method not in WRITES:
-            return provider.answer(request, _account(caller))
+            return provider.answer(request, account)
         with self.pool.writing:
-            return provider.answer(request, _account(caller))
+            return provider.answer(request, account)
 
     def _to_the_end(self, body: Iterator[bytes], replica: LocalReplica) -> Iterator[bytes]:
         """The body as it is read; then, or when the peer goes away, the replica is free again."""

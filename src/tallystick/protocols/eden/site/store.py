@@ -141,7 +141,9 @@ class SiteStore:
     def foreign(self, table: Table, uuid: str, extension: str, values: Mapping[str, object]) -> object | None:
         """The version that came with a record; None when there is none that fits."""
         bound = self.catalog.bound(table.name)
-        return None if bound is None else read_version(bound, uuid, extension, values)
+        if bound is None or self.remarks.keys(bound.tracked, [uuid]):
+            return None  # here the record has a key of its own
+        return read_version(bound, uuid, extension, values)
 
     # Writing
 

@@ -104,7 +104,7 @@ def read_version(bound: Bound, uuid: str, text: str, values: Mapping[str, object
             decode_record(found.whole)
     except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
         return None
-    if found.format != _FORMAT or not _is_sound(found) or bound.names.identifier(found.key) != uuid:
+    if found.format != _FORMAT or not _is_sound(found) or found.key not in bound.names.keys(uuid):
         return None
     head = (found.key, found.origin, found.tick, found.stamp)
     if found.whole is not None:

@@ -1,0 +1,127 @@
+"""``tallystick sync`` between a database of this machine and an Eden site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tallystick.cli.output import print_json, table
+from tallystick.errors import UsageError
+
+if TYPE_CHECKING:
+    from tallystick.jobs.eden_peers import EdenReport, Wish
+
+PREFIXES = ("eden+http://", "eden+https://")
+_REFUSED = {
+    "results_to": "--results-to",
+    "exclude": "--exclude",
+    "identity": "--identity",
+    "ref": "--ref",
+    "dry_run": "--dry-run",
+    "allow_deletes": "--allow-deletes",
+    "trust": "--trust",
+}
+_EXIT_FAILED = 3
+
+
+def is_eden(end: str) -> bool:
+    """True for the address of an Eden site."""
+    return end.startswith(PREFIXES)
+
+
+def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
+    """Pull and push the named tables. Returns the exit code."""
+    from tallystick.api import open as open_site
+    from tallystick.cli.credentials import password
+    from tallystick.jobs.eden import eden_store
+    from tallystick.jobs.eden_peers import EdenLink, parse_address
+
+    if is_eden(a) and is_eden(b):
+        raise UsageError("both ends are Eden sites", hint="synchronize each with a database of this machine")
+    for name, option in _REFUSED.items():
+        if given.get(name):
+            raise UsageError(f"{option} has no meaning between a database and an Eden site", hint="leave it out")
+    address = parse_address(a if is_eden(a) else b)
+    wish = make_wish(given, peer_is_first=is_eden(a))
+    with open_site(b if is_eden(a) else a, create=True) as site:
+        store = eden_store(site.replica, run=given["run_name"], keep_secrets=False)
+        link = EdenLink(store, address, password(given["password_file"]))
+        names = list(given["only"]) or list(store.catalog)
+        if not names:
+            raise UsageError("no table is named", hint="say which with --only org_organisation")
+        done = link.synchronize(names, wish)
+    return _report(done, given["as_json"])
+
+
+def make_wish(given: dict[str, Any], *, peer_is_first: bool) -> Wish:
+    """What the options ask for, seen from the database's side. Raises UsageError and FilterError."""
+    from tallystick.cli.options import eden_policies, methods, pairs
+    from tallystick.jobs.eden_peers import Wish
+    from tallystick.jobs.log import Mode
+    from tallystick.protocols.eden.codec.filters import parse_filter_string
+
+    modes = {"both": Mode.BOTH, "push": Mode.PUSH, "pull": Mode.PULL}
+    if peer_is_first:  # push is A to B
+        modes |= {"push": Mode.PULL, "pull": Mode.PUSH}
+    locals_: dict[str, str] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for left, right in pairs(given["mapping"], "--map").items():
+        theirs, ours = (left, right) if peer_is_first else (right, left)
+        if "." in theirs:
+            name, _, field = theirs.partition(".")
+            columns.setdefault(name, {})[field] = ours.rpartition(".")[2]
+        else:
+            locals_[theirs] = ours
+    filters = {
+        name: parse_filter_string(name, name, text) for name, text in pairs(given["where"], "--where", ":").items()
+    }
+    return Wish(
+        modes[given["direction"]],
+        methods(given["strategy"]),
+        eden_policies(given["update"], "--update", swapped=peer_is_first),
+        {
+            name: policy.default
+            for name, policy in eden_policies(given["conflict"], "--conflict", swapped=peer_is_first).items()
+        },
+        filters,
+        locals_,
+        columns,
+        given["create"],
+    )
+
+
+def _report(done: EdenReport, as_json: bool) -> int:
+    if as_json:
+        tables = {
+            name: {"pulled": one.pulled, "pushed": one.pushed, "issues": one.issues, "error": one.error}
+            for name, one in done.tables.items()
+        }
+        print_json({"created": done.created, "tables": tables})
+    else:
+        _say(done)
+    if done.failed:
+        return _EXIT_FAILED
+    return 1 if done.waiting else 0
+
+
+def _say(done: EdenReport) -> None:
+    if done.created:
+        click.echo(f"created: {', '.join(done.created)}")
+    rows = [
+        ("->" if side == "pushed" else "<-", name, what, count)
+        for name, one in done.tables.items()
+        for side, what, count in [
+            *(("pulled", what, count) for what, count in sorted(one.pulled.items())),
+            *([("pushed", "taken by the peer", one.pushed)] if one.pushed else []),
+        ]
+    ]
+    if rows:
+        table(("", "table", "outcome", "records"), rows)
+    elif not done.failed:
+        click.echo("in agreement; nothing to do")
+    for name, one in done.tables.items():
+        for issue in one.issues:
+            click.echo(f"tallystick: {name}, {issue}; it is tried again with the next run", err=True)
+        if one.error is not None:
+            click.echo(f"tallystick: {name}: {one.error}", err=True)

@@ -1,0 +1,250 @@
+"""Synchronizing tables of a site with one Eden peer: who it is, which tables, how it went (docs/eden.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from tallystick.core.policies import FieldPolicy, Method, Resolution
+from tallystick.errors import PeerError, PeerRefused, PeerUnreachable, SchemaError, UsageError
+from tallystick.jobs.log import Mode
+from tallystick.protocols.eden.asking import EdenPeer
+from tallystick.protocols.eden.codec.filters import Filter
+from tallystick.protocols.eden.codec.identifiers import urn_of
+from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table
+from tallystick.protocols.eden.deciding import NEWER
+from tallystick.protocols.eden.site.creating import create_tables, map_table
+from tallystick.protocols.eden.site.store import SiteStore
+from tallystick.protocols.eden.store import LogEntry, Repository, Result, Task
+from tallystick.protocols.eden.synchronizing import Active, Transferred
+from tallystick.protocols.eden.transport import HttpTransport, Transport
+
+SCHEMES = ("eden+http://", "eden+https://")
+CREATED_AT_ONCE = 100
+"""How many tables are created for one that was asked for: itself, components, and whatever those refer to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An Eden site: ``base`` is its URL with the application, such as ``https://host/eden``."""
+
+    base: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the peer is called here."""
+        return self.base.partition("://")[2]
+
+
+def parse_address(url: str) -> Address:
+    """The address in ``eden+https://user@host/eden``. Raises UsageError for what is none."""
+    if not url.startswith(SCHEMES):
+        raise UsageError(f"{url} is no address of an Eden site", hint="write it like eden+https://user@host/eden")
+    parts = urlsplit(url.removeprefix("eden+"))
+    path = parts.path.rstrip("/")
+    if not parts.hostname or not path:
+        raise UsageError(
+            f"{parts.scheme}://{parts.hostname or ''} names no application of an Eden site",
+            hint="add it, as in eden+https://user@host/eden",
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    user = unquote(parts.username) if parts.username else None
+    password = unquote(parts.password) if parts.password else None
+    return Address(f"{parts.scheme}://{host}{port}{path}", user, password)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How tables are to be synchronized. ``filters`` and ``columns`` are by table.
+
+    ``locals_`` names the local table of one that is called differently here. Policies are written from our side.
+    """
+
+    mode: Mode = Mode.BOTH
+    strategy: frozenset[Method] = frozenset(Method)
+    update: Mapping[str, FieldPolicy] = field(default_factory=dict)
+    conflict: Mapping[str, Resolution] = field(default_factory=dict)
+    filters: Mapping[str, tuple[Filter, ...]] = field(default_factory=dict)
+    locals_: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    create: bool = False
+    components: bool = True
+
+
+@dataclass(slots=True)
+class TableReport:
+    """How one table went: what became of records that came, how many the peer took, and what was refused."""
+
+    pulled: dict[str, int] = field(default_factory=dict)
+    pushed: int = 0
+    issues: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class EdenReport:
+    """How a synchronization went, by table."""
+
+    created: list[str] = field(default_factory=list)
+    tables: dict[str, TableReport] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """True when a table could not be synchronized at all."""
+        return any(one.error for one in self.tables.values())
+
+    @property
+    def waiting(self) -> bool:
+        """True when single records were refused, here or there; they are tried again."""
+        return any(one.issues for one in self.tables.values())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EdenLink:
+    """A site and one Eden peer. Registers this site at the peer where that has not happened yet."""
+
+    def __init__(
+        self,
+        store: SiteStore,
+        address: Address,
+        password: str | None,
+        *,
+        transport: Transport | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.store = store
+        self.address = address
+        self._said: list[LogEntry] = []
+        self._log = store.peers.log
+        store.peers.log = self._note
+        known = store.peer(address.name)
+        repository = known or Repository(None, address.name)
+        repository.url, repository.username = address.base, address.user
+        secret = password or address.password or repository.password
+        self.peer = EdenPeer(address.base, transport or HttpTransport(), address.user, secret)
+        self.active = Active(store, self.peer, replace(repository, password=None), clock)
+
+    def _note(self, entry: LogEntry) -> None:
+        self._said.append(entry)
+        self._log(entry)
+
+    @property
+    def repository(self) -> Repository:
+        """The peer as it is known here."""
+        return self.active.repository
+
+    def register(self) -> None:
+        """Register this site at the peer, once. Raises PeerError when the peer cannot be reached or refuses."""
+        if self.repository.uuid is not None:
+            return
+        self.active.register()
+        if self.active.repository.uuid:
+            return
+        last = self._said[-1] if self._said else None
+        reason = (last.message or "").partition("; ")[0] if last is not None else "no reason given"
+        if last is not None and last.result is Result.ERROR:
+            raise PeerUnreachable(f"{self.address.base} cannot be reached: {reason}")
+        raise PeerRefused(
+            f"{self.address.base} did not register this site: {reason}",
+            hint="check user and password; the account needs the rights of an administrator there",
+        )
+
+    def prepare(self, names: Sequence[str], wish: Wish) -> list[str]:
+        """See to it that the tables are here: mapped, or created as the peer describes them. Returns what was created.
+
+        Raises SchemaError for a table that is not here and shall not be created, and PeerError.
+        """
+        created: list[str] = []
+        for name in names:
+            local = wish.locals_.get(name)
+            if local is not None or wish.columns.get(name):
+                described = self.peer.describe(name, components=False)[0]
+                columns = dict(wish.columns.get(name, {}))
+                map_table(self.store.ledger, self.store.catalog, described, local or name, columns)
+            elif self.store.table(name) is None:
+                if not wish.create:
+                    raise SchemaError(
+                        f"there is no table {name} here",
+                        hint="create it as the peer describes it with --create, or map it with --map",
+                    )
+                created += create_tables(self.store.ledger, self.store.catalog, self._described(name))
+        return created
+
+    def _described(self, name: str) -> list[Table]:
+        """A table, its components, and whatever those refer to, as far as the peer describes it."""
+        found = {one.name: one for one in self.peer.describe(name)}
+        waiting = [one for table in found.values() for one in _targets(table)]
+        while waiting and len(found) < CREATED_AT_ONCE:
+            target = waiting.pop(0)
+            if target in found or target in UNSHARED_TABLES or self.store.table(target) is not None:
+                continue
+            try:
+                (described, *_) = self.peer.describe(target, components=False)
+            except PeerError:
+                continue  # the peer does not tell: the reference is kept as its identifier
+            found[target] = described
+            waiting += _targets(described)
+        return list(found.values())
+
+    def task(self, name: str, wish: Wish) -> Task:
+        """The task for a table, what is known of earlier runs included; kept."""
+        peer = self.repository.uuid or self.address.name
+        known = self.store.task(peer, name) or Task(urn_of(uuid4()), peer, name)
+        filters = wish.filters.get(name, ())
+        changed = filters != known.filters
+        return self.store.save_task(
+            replace(
+                known,
+                mode=wish.mode,
+                strategy=wish.strategy,
+                update=wish.update.get(name) or wish.update.get("") or NEWER,
+                conflict=wish.conflict.get(name) or wish.conflict.get("") or Resolution.NEWER,
+                components=wish.components,
+                filters=filters,
+                pushed=0 if changed else known.pushed,
+                last_pull=None if changed else known.last_pull,
+                state=None if changed else known.state,
+            )
+        )
+
+    def synchronize(self, names: Sequence[str], wish: Wish) -> EdenReport:
+        """Register, prepare the tables, then pull and push each; an error of one table costs no other."""
+        self.register()
+        report = EdenReport(self.prepare(names, wish))
+        for name in names:
+            report.tables[name] = self._one(name, wish)
+        return report
+
+    def _one(self, name: str, wish: Wish) -> TableReport:
+        report, task = TableReport(), self.task(name, wish)
+        if task.mode in (Mode.PULL, Mode.BOTH):
+            self._take(report, self.active.pull(task))
+        if task.mode in (Mode.PUSH, Mode.BOTH) and report.error is None:
+            latest = self.store.task(task.repository or "", name) or task
+            self._take(report, self.active.push(latest))
+        return report
+
+    @staticmethod
+    def _take(report: TableReport, done: Transferred) -> None:
+        if done.error is not None:
+            report.error = str(done.error)
+        if done.imported is not None:
+            for outcome, count in done.imported.outcomes.items():
+                report.pulled[outcome.value] = report.pulled.get(outcome.value, 0) + count
+            report.issues += [f"here: {issue}" for issue in done.imported.reply.issues]
+        if done.reply is not None:
+            report.pushed += done.reply.records
+            report.issues += [f"there: {issue}" for issue in done.reply.issues]
+
+
+def _targets(table: Table) -> list[str]:
+    return [one.target for one in table.fields.values() if one.target]

@@ -1,0 +1,176 @@
+"""``tallystick sync`` with an Eden site: a served one, over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallystick.site.engines.sqlite import SQLiteEngine
+from tallystick.site.users import add
+from tallystick.sync.local import LocalReplica
+from tallystick.web.app import PROVIDERS
+from tallystick.web.eden import eden
+from tallystick.web.server import running
+
+SCHEMA = (
+    "CREATE TABLE gis_location (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TABLE org_organisation (id INTEGER PRIMARY KEY, name TEXT NOT NULL, year INTEGER, "
+    "location_id INTEGER REFERENCES gis_location(id))",
+    "CREATE TABLE org_office (id INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+    "organisation_id INTEGER NOT NULL REFERENCES org_organisation(id) ON DELETE CASCADE)",
+    "INSERT INTO gis_location VALUES (1, 'Geneva')",
+    "INSERT INTO org_organisation VALUES (1, 'Relief & Co', 1999, 1), (2, 'Two', NULL, NULL)",
+    "INSERT INTO org_office VALUES (1, 'HQ', 1)",
+)
+NAMES = "SELECT name, year FROM org_organisation ORDER BY name"
+
+
+@pytest.fixture
+def hub(tmp_path, database, run):
+    """The address of a served site with two organisations."""
+    database("hub.db", *SCHEMA)
+    run("track", "hub.db")
+    with running(str(tmp_path / "hub.db"), providers=(*PROVIDERS, eden())) as address:
+        yield "eden+" + address.rstrip("/") + "/eden"
+
+
+def test_tables_are_created_as_the_peer_describes_them(hub, run, database):
+    done = run("sync", hub, "field.db", "--only", "org_organisation", "--create")
+    assert done.code == 0, done.err
+    assert "created: org_organisation, org_office, gis_location" in done.out
+    joined = "SELECT o.name, p.name, f.name FROM org_organisation o, gis_location p, org_office f "
+    assert database("field.db", joined + "WHERE o.location_id=p.id AND f.organisation_id=o.id") == [
+        ("Relief & Co", "Geneva", "HQ")
+    ]
+
+
+def test_edits_go_both_ways_until_nothing_is_left_to_do(hub, run, database):
+    run("sync", "field.db", hub, "--only", "org_organisation", "--create")
+    database(
+        "field.db", "UPDATE org_organisation SET year=2001 WHERE name='Two'", "DELETE FROM org_office WHERE name='HQ'"
+    )
+    database("hub.db", "INSERT INTO org_organisation(name) VALUES ('Three')")
+    for _ in range(2):
+        assert run("sync", "field.db", hub, "--only", "org_organisation").code == 0
+    expected = [("Relief & Co", 1999), ("Three", None), ("Two", 2001)]
+    assert database("field.db", NAMES) == database("hub.db", NAMES) == expected
+    assert "nothing to do" in run("sync", "field.db", hub, "--only", "org_organisation").out
+
+
+def test_a_deletion_takes_the_components_along(hub, run, database):
+    run("sync", "field.db", hub, "--only", "org_organisation", "--create")
+    database("hub.db", "DELETE FROM org_office", "DELETE FROM org_organisation WHERE name='Relief & Co'")
+    assert run("sync", "field.db", hub, "--only", "org_organisation").code == 0
+    assert database("field.db", NAMES) == [("Two", None)]
+    assert database("field.db", "SELECT count(*) FROM org_office") == [(0,)]
+
+
+def test_a_table_that_is_called_differently_is_mapped(hub, run, database):
+    database("field.db", "CREATE TABLE organisations (id INTEGER PRIMARY KEY, title TEXT, year INTEGER)")
+    done = run(
+        *("sync", "field.db", hub, "--only", "org_organisation"),
+        *("--map", "organisations=org_organisation", "--map", "organisations.title=org_organisation.name"),
+    )
+    assert done.code == 0, done.err
+    assert database("field.db", "SELECT title, year FROM organisations ORDER BY title") == [
+        ("Relief & Co", 1999),
+        ("Two", None),
+    ]
+
+
+def test_a_table_that_is_not_here_is_named_with_the_ways_out(hub, run):
+    done = run("sync", "field.db", hub, "--only", "org_organisation")
+    assert (done.code, "--create" in done.err, "--map" in done.err) == (2, True, True)
+
+
+def test_a_filter_decides_at_the_peer(hub, run, database):
+    done = run(
+        *("sync", "field.db", hub, "--only", "org_organisation", "--create"),
+        *("--where", "org_organisation: ~.name__like=Relief*"),
+    )
+    assert done.code == 0, done.err
+    assert database("field.db", NAMES) == [("Relief & Co", 1999)]
+
+
+def test_a_filter_that_eden_would_ignore_is_refused(hub, run):
+    done = run("sync", "field.db", hub, "--only", "org_organisation", "--where", "org_organisation: name=x")
+    assert (done.code, "ignored by Eden" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(("words", "expected"), ((("--direction", "push"), 2), (("--direction", "pull"), 3)))
+def test_push_is_from_the_first_end_to_the_second(hub, run, database, words, expected):
+    run("sync", "field.db", hub, "--only", "org_organisation", "--create")
+    database("field.db", "INSERT INTO org_organisation(name) VALUES ('Mine')")
+    database("hub.db", "INSERT INTO org_organisation(name) VALUES ('Theirs')")
+    run("sync", "field.db", hub, "--only", "org_organisation", *words)
+    here = len(database("field.db", NAMES))
+    assert here == (3 if words[1] == "push" else 4)
+    assert len(database("hub.db", NAMES)) == (4 if words[1] == "push" else 3)
+
+
+@pytest.mark.parametrize(("order", "kept"), ((("field.db", 0), "Mine"), ((0, "field.db"), "Theirs")))
+def test_this_is_the_first_named_end_in_both_directions(hub, run, database, order, kept):
+    ends = [hub if end == 0 else end for end in order]
+    run("sync", *ends, "--only", "org_organisation", "--create")
+    database("field.db", "UPDATE org_organisation SET name='Mine' WHERE name='Two'")
+    database("hub.db", "UPDATE org_organisation SET name='Theirs' WHERE name='Two'")
+    for _ in range(2):
+        policies = ("--update", "this", "--conflict", "this")
+        assert run("sync", *ends, "--only", "org_organisation", *policies).code == 0
+    assert kept in dict(database("field.db", NAMES))
+    assert kept in dict(database("hub.db", NAMES))
+
+
+def test_the_report_is_there_as_json_and_the_log_knows_the_run(hub, run):
+    done = run("sync", hub, "field.db", "--only", "org_organisation", "--create", "--json", "--run-name", "first")
+    assert done.json["tables"]["org_organisation"] == {
+        "pulled": {"created": 4},
+        "pushed": 0,
+        "issues": [],
+        "error": None,
+    }
+
+
+def test_a_record_that_is_refused_is_named_and_costs_no_other(hub, run, database):
+    database(
+        "field.db",
+        "CREATE TABLE org_organisation (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'Two'), year INTEGER)",
+    )
+    done = run("sync", "field.db", hub, "--only", "org_organisation", "--map", "org_organisation=org_organisation")
+    assert done.code == 1
+    assert "CHECK" in done.err
+    assert database("field.db", NAMES) == [("Relief & Co", 1999)]
+
+
+def test_users_and_their_passwords_are_asked_for(hub, run, tmp_path, monkeypatch):
+    replica = LocalReplica.open(SQLiteEngine(tmp_path / "hub.db"), "hub")
+    add(replica.ledger, "sync", "a long secret", "sync")
+    add(replica.ledger, "reader", "a long secret", "read")
+    replica.close()
+    with running(str(tmp_path / "hub.db"), providers=(*PROVIDERS, eden())) as address:
+        named = address.rstrip("/").replace("http://", "eden+http://{}@") + "/eden"
+        words = ("--only", "org_organisation", "--create")
+        monkeypatch.setenv("TALLYSTICK_PASSWORD", "a long secret")
+        assert run("sync", named.format("sync"), "one.db", *words).code == 0
+        refused = run("sync", named.format("reader"), "two.db", *words)
+        assert (refused.code, "did not register" in refused.err) == (3, True)
+        monkeypatch.setenv("TALLYSTICK_PASSWORD", "wrong")
+        assert run("sync", named.format("sync"), "three.db", *words).code == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    (
+        ("eden+http://host", "a.db"),
+        ("eden+http://host/eden", "eden+http://other/eden"),
+        ("eden+http://host/eden", "a.db", "--dry-run"),
+        ("eden+http://host/eden", "a.db", "--exclude", "x_y"),
+        ("a.db", "b.db", "--create"),
+    ),
+)
+def test_what_cannot_be_meant_is_a_usage_error(run, words):
+    assert run("sync", *words).code == 2
+
+
+def test_a_peer_that_is_not_there_is_said_so(run):
+    done = run("sync", "a.db", "eden+http://127.0.0.1:9/eden", "--only", "org_organisation")
+    assert (done.code, "cannot be reached" in done.err) == (3, True)
