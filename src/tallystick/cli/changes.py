@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
+from tallystick.cli.credentials import password
 from tallystick.cli.options import as_json
 
 
@@ -16,53 +18,76 @@ from tallystick.cli.options import as_json
 @click.option("--since", metavar="STATE", help="A state printed earlier; without it everything is shown.")
 @click.option("--follow", is_flag=True, help="Stay and show changes as they come.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many changes.")
+@click.option(
+    "--where", metavar="FILTER", default="", help="Records of RESOURCE that match; those that leave are deleted."
+)
+@click.option("--resync", is_flag=True, help="Where STATE cannot be continued from, show the difference.")
+@click.option(
+    "--password-file", type=click.Path(), help="File with the password for a served site; '-' is standard input."
+)
 @as_json
-def command(site: str, resource: str | None, since: str | None, follow: bool, limit: int | None, as_json: bool) -> int:
-    """Show changes of SITE beyond a state, each with the state after it.
+def command(
+    site: str,
+    resource: str | None,
+    since: str | None,
+    follow: bool,
+    limit: int | None,
+    where: str,
+    resync: bool,
+    password_file: str | None,
+    as_json: bool,
+) -> int:
+    """Show changes of SITE beyond a state, each with the state after it (--json). SITE may be a served one.
 
     \b
     Examples:
       tallystick changes clinic.db patients --since t1.abc...
       tallystick changes clinic.db --follow --json
+      tallystick changes https://anna@hub.example.org/ patients --follow
     """
-    from tallystick.api import open as open_site
+    names = (resource,) if resource else ()
+    options: dict[str, Any] = {"follow": follow, "where": where, "resync": "diff" if resync else ""}
+    if site.startswith(("http://", "https://")):
+        from tallystick.protocols.native.events import RemoteChanges
 
-    with open_site(site) as opened:
-        state = since
-        names = (resource,) if resource else ()
-        shown = 0
-        while True:
-            for change in opened.changes(state, *names, max_changes=None if limit is None else limit - shown):
-                _show(change, as_json)
-                state, shown = change.state, shown + 1
-            if not follow or (limit is not None and shown >= limit):
-                break
-            state = state or opened.state(*names)
-            time.sleep(0.2)
-        if not as_json:
-            click.echo(f"state {state or opened.state(*names)}", err=True)
+        remote = RemoteChanges(site, names, since, password=password(password_file), **options)
+        try:
+            _show((({**event.data, "state": event.state}) for event in remote), limit, as_json)
+        finally:
+            remote.close()
+        reached = remote.state
+    else:
+        reached = _local(site, names, since, limit, as_json, options)
+    if not as_json:
+        click.echo(f"state {reached}", err=True)
     return 0
 
 
-def _show(change: object, as_json: bool) -> None:
-    from tallystick.api import Change
+def _local(
+    site: str, names: tuple[str, ...], since: str | None, limit: int | None, as_json: bool, options: dict[str, Any]
+) -> str:
+    from tallystick.api import open as open_site
+    from tallystick.streams.plain import plain
 
-    assert isinstance(change, Change)
-    if as_json:
-        plain = {
-            "resource": change.resource,
-            "key": change.key,
-            "deleted": change.deleted,
-            "content": change.content,
-            "origin": change.origin,
-            "tick": change.tick,
-            "state": change.state,
-        }
-        click.echo(json.dumps(plain, default=lambda value: value.hex(), ensure_ascii=False))
-    else:
-        what = (
-            "deleted"
-            if change.deleted
-            else json.dumps(change.content, default=lambda value: value.hex(), ensure_ascii=False)
-        )
-        click.echo(f"{change.resource} {change.key} {what}")
+    with open_site(site) as opened, opened.changes(since, *names, max_changes=limit, **options) as changes:
+        _show(({**plain(change), "state": change.state} for change in changes), limit, as_json)
+        return changes.state
+
+
+def _show(found: Iterator[dict[str, Any]], limit: int | None, as_json: bool) -> None:
+    for shown, change in enumerate(found, 1):
+        if as_json:
+            from tallystick.streams.plain import as_json as written
+
+            click.echo(written(change))
+        else:
+            content = (
+                "deleted" if change["deleted"] else json.dumps(change.get("content"), default=_hex, ensure_ascii=False)
+            )
+            click.echo(f"{change['resource']} {change['key']} {content}")
+        if shown == limit:
+            return
+
+
+def _hex(value: Any) -> str:
+    return bytes(value).hex() if isinstance(value, bytes) else str(value)

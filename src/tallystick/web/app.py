@@ -22,9 +22,9 @@ from tallystick.web import openapi, pages
 from tallystick.web.authentication import Authenticator
 from tallystick.web.bounds import check_head, head_status, headers_of, host_name, is_loopback, is_open_here, wrong_host
 from tallystick.web.metrics import Metrics
-from tallystick.web.providers import Mounted, Mounting, Services, contexts, files, native
+from tallystick.web.providers import Mounted, Mounting, Services, contexts, events, files, native
 
-PROVIDERS: tuple[Mounting, ...] = (native, contexts, files)
+PROVIDERS: tuple[Mounting, ...] = (events, native, contexts, files)
 """What is mounted when nothing else is said."""
 
 SiteLike = str | os.PathLike[str] | Callable[[], LocalReplica]
@@ -82,7 +82,28 @@ class Application:
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
+            await self._connect(scope, receive, send)
+
+    async def _connect(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """A WebSocket: admitted like a request, else refused before it is open."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        mounted = next((item for item in self.mounted if item.websocket and item.takes(path)), None)
+        try:
+            check_head(scope, self.services.limits)
+            if mounted is None:
+                raise _nowhere(path)
+            await self._admit(scope, mounted)
+        except TallystickError as error:
+            self.services.metrics.refused(error.code)
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+            return
+        await mounted.application(scope, receive, send)
+
+    def stop(self) -> None:
+        """The server begins to stop: let connections that would stay open end."""
+        for item in self.mounted:
+            item.stop()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as stack:
@@ -101,7 +122,7 @@ class Application:
 
     async def _answer(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        mounted = next((item for item in self.mounted if path.startswith(item.prefix)), None)
+        mounted = next((item for item in self.mounted if item.takes(path)), None)
         try:
             check_head(scope, self.services.limits)
             page = self._pages.get(path)

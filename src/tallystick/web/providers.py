@@ -13,6 +13,7 @@ from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.native.provider import NativeProvider
 from tallystick.protocols.native.requests import ASGIScope, Receive, Reply, Send
 from tallystick.web.authentication import Authenticator
+from tallystick.web.events import RESOURCES, SITE, Events
 from tallystick.web.metrics import Metrics
 
 ASGIApplication = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
@@ -34,20 +35,29 @@ class Services:
 class Mounted:
     """One provider in its place.
 
-    The application gets every request below ``prefix`` ("/v1/"), path unchanged, with ``scope["state"]["caller"]``:
-    the ``Caller`` who asks. With ``authenticates`` it asks for credentials itself, and there is no caller unless the
-    site is open here. ``refuse`` answers in the protocol's own form what is refused before the application is
-    reached. ``life`` is entered when the server starts and left when it stops; ``close`` is called after it.
+    The application gets every request below ``prefix`` ("/v1/") and ``also``, with ``websocket`` also those that open
+    a WebSocket, path unchanged, with ``scope["state"]["caller"]``: the ``Caller`` who asks. With ``authenticates`` it
+    asks for credentials itself, and there is no caller unless the site is open here. ``refuse`` answers in the
+    protocol's own form what is refused before the application is reached. ``life`` is entered when the server starts
+    and left when it stops; ``stop`` is called when it begins to stop, so that connections that would stay open end;
+    ``close`` is called at the very end.
     """
 
     name: str
     version: str
     prefix: str
     application: ASGIApplication
+    also: tuple[str, ...] = ()
+    websocket: bool = False
     authenticates: bool = False
     refuse: Callable[[TallystickError], Reply] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    stop: Callable[[], None] = lambda: None
     close: Callable[[], None] = lambda: None
+
+    def takes(self, path: str) -> bool:
+        """True when a request for ``path`` belongs here."""
+        return path.startswith((self.prefix, *self.also))
 
 
 Mounting = Callable[[Services], Mounted]
@@ -74,3 +84,11 @@ def files(services: Services) -> Mounted:
 
     provider = SignedProvider(services.pool, services.limits, services.metrics.observe)
     return Mounted(provider.name, provider.version, provider.prefix, provider, authenticates=True, close=provider.close)
+
+
+def events(services: Services) -> Mounted:
+    """Events of the site and its resources (docs/notifications.md)."""
+    served = Events(services.pool, services.limits)
+    return Mounted(
+        "events", VERSION, SITE, served, also=(RESOURCES,), websocket=True, stop=served.stop, close=served.close
+    )

@@ -28,7 +28,7 @@ from tallystick.web.providers import Mounting
 PORT = 5493
 _KEEP_ALIVE_S = 75
 _GRACE_S = 10
-_CONNECTIONS = 1000
+_CONNECTIONS = 6000
 
 
 def serve(
@@ -96,10 +96,16 @@ class _Server(uvicorn.Server):
 
     started_at: Callable[[], None] = staticmethod(lambda: None)
 
+    stopping: Callable[[], None] = staticmethod(lambda: None)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.started_at()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.stopping()
+        await super().shutdown(sockets)
 
 
 def _prepared(
@@ -116,7 +122,7 @@ def _prepared(
     config = uvicorn.Config(
         app,
         http=_protocol(limits),
-        ws="none",
+        ws="websockets-sansio",
         lifespan="on",
         log_level="warning",
         access_log=False,
@@ -130,7 +136,9 @@ def _prepared(
     )
     named = f"[{host}]" if ":" in host else host
     scheme = "https" if certificate else "http"
-    return _Server(config), listening, f"{scheme}://{named}:{listening.getsockname()[1]}/"
+    server = _Server(config)
+    server.stopping = app.stop
+    return server, listening, f"{scheme}://{named}:{listening.getsockname()[1]}/"
 
 
 def check_host(app: Application, host: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import NamedTuple, Protocol
@@ -80,7 +80,7 @@ class HTTPTransport:
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
-    def send(self, request: Request) -> Reply:
+    def send(self, request: Request) -> HTTPReply:
         """See ``Transport.send``. A kept connection that the peer has closed meanwhile is replaced once."""
         connection = self._kept() if isinstance(request.body, bytes) else None
         if connection is not None:
@@ -116,7 +116,7 @@ class HTTPTransport:
         made.response_class = _Response
         return made
 
-    def _attempt(self, connection: http.client.HTTPConnection, request: Request) -> Reply:
+    def _attempt(self, connection: http.client.HTTPConnection, request: Request) -> HTTPReply:
         fresh = connection.sock is None
         try:
             streamed = not isinstance(request.body, bytes)
@@ -142,7 +142,7 @@ class HTTPTransport:
             raise PeerUnreachable(f"{self.name} cannot be reached: {error}") from error
         self.traffic.requests += 1
         self.traffic.sent += len(request.body) if isinstance(request.body, bytes) else 0
-        return _HTTPReply(self, connection, response)
+        return HTTPReply(self, connection, response)
 
     def _counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -193,7 +193,9 @@ class _Head:
         self._file.flush()
 
 
-class _HTTPReply:
+class HTTPReply:
+    """See ``Reply``."""
+
     def __init__(
         self, transport: HTTPTransport, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
     ) -> None:
@@ -203,9 +205,16 @@ class _HTTPReply:
         self._open = True
 
     def read(self, most: int) -> bytes:
+        return self._read(self._response.read, min(most, PIECE))
+
+    def piece(self) -> bytes:
+        """What has come of the body, at least one byte; b"" at its end. For streams that pause. Raises as ``read``."""
+        return self._read(self._response.read1, PIECE)
+
+    def _read(self, reading: Callable[[int], bytes], most: int) -> bytes:
         name = self._transport.name
         try:
-            piece = self._response.read(min(most, PIECE))
+            piece = reading(most)
         except (http.client.HTTPException, ConnectionError, ValueError) as error:
             self.close()
             raise PeerUnreachable(f"{name} closed the connection in the middle of an answer") from error
