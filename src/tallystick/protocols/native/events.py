@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from tallystick.errors import PeerError, PeerProtocolError, PeerUnreachable
 from tallystick.protocols.native.codec.errors import decode_error
-from tallystick.protocols.native.replica import Credentials
+from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPReply, HTTPTransport, Request
 
 _LONGEST = 64 * 1024 * 1024
