@@ -24,7 +24,7 @@ from tallystick.web.bounds import check_head, head_status, headers_of, host_name
 from tallystick.web.metrics import Metrics
 from tallystick.web.providers import Mounted, Mounting, Services, contexts, events, files, native
 
-PROVIDERS: tuple[Mounting, ...] = (events, native, contexts, files)
+PROVIDERS: tuple[Mounting, ...] = (native, contexts, files, events)
 """What is mounted when nothing else is said."""
 
 SiteLike = str | os.PathLike[str] | Callable[[], LocalReplica]
@@ -87,10 +87,10 @@ class Application:
     async def _connect(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """A WebSocket: admitted like a request, else refused before it is open."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        mounted = next((item for item in self.mounted if item.websocket and item.takes(path)), None)
+        mounted = self._at(path)
         try:
             check_head(scope, self.services.limits)
-            if mounted is None:
+            if mounted is None or not mounted.websocket:
                 raise _nowhere(path)
             await self._admit(scope, mounted)
         except TallystickError as error:
@@ -99,6 +99,11 @@ class Application:
             await send({"type": "websocket.close", "code": 1008, "reason": error.code})
             return
         await mounted.application(scope, receive, send)
+
+    def _at(self, path: str) -> Mounted | None:
+        """What is mounted at a path: below the longest prefix that fits."""
+        found = max(self.mounted, key=lambda item: item.fits(path), default=None)
+        return found if found is not None and found.fits(path) else None
 
     def stop(self) -> None:
         """The server begins to stop: let connections that would stay open end."""
@@ -122,7 +127,7 @@ class Application:
 
     async def _answer(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        mounted = next((item for item in self.mounted if item.takes(path)), None)
+        mounted = self._at(path)
         try:
             check_head(scope, self.services.limits)
             page = self._pages.get(path)

@@ -47,17 +47,17 @@ class Mounted:
     version: str
     prefix: str
     application: ASGIApplication
-    also: tuple[str, ...] = ()
-    websocket: bool = False
     authenticates: bool = False
     refuse: Callable[[TallystickError], Reply] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
-    stop: Callable[[], None] = lambda: None
     close: Callable[[], None] = lambda: None
+    also: tuple[str, ...] = ()
+    websocket: bool = False
+    stop: Callable[[], None] = lambda: None
 
-    def takes(self, path: str) -> bool:
-        """True when a request for ``path`` belongs here."""
-        return path.startswith((self.prefix, *self.also))
+    def fits(self, path: str) -> int:
+        """How much of ``path`` is a prefix of this provider; 0 when the request does not belong here."""
+        return max(len(prefix) if path.startswith(prefix) else 0 for prefix in (self.prefix, *self.also))
 
 
 Mounting = Callable[[Services], Mounted]
