@@ -36,6 +36,12 @@ def test_a_peer_comes_back_as_it_was_entered(registry):
     assert registry.peers() == [known]
 
 
+def test_a_peer_that_was_removed_while_it_was_worked_with_stays_removed(registry):
+    registry.remove_peer("hub")
+    registry.save_peer(replace(HUB, identifier="abc"))
+    assert registry.peers() == []
+
+
 def test_a_task_comes_back_as_it_was_entered(registry):
     task = Task(
         "orders",

@@ -83,10 +83,11 @@ class Registry:
             self._put_peer(peer)
 
     def save_peer(self, peer: Peer) -> None:
-        """Write a peer, in place of the one of that name."""
+        """Write what is known of a peer. One that was removed meanwhile stays removed."""
         with self.ledger.engine.write():
-            self.ledger.engine.execute("DELETE FROM tally_jobs_peer WHERE name=?", (peer.name,))
-            self._put_peer(peer)
+            if self.has_peer(peer.name):
+                self.ledger.engine.execute("DELETE FROM tally_jobs_peer WHERE name=?", (peer.name,))
+                self._put_peer(peer)
 
     def remove_peer(self, name: str) -> list[str]:
         """Remove a peer with its tasks and its log; returns the names of the tasks. Raises UsageError."""

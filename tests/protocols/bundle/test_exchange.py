@@ -147,7 +147,9 @@ def test_bundles_wait_one_after_another_and_go_when_they_are_acknowledged(pair):
     assert report.records == 3
     assert len(a.bundles(b)) == 3  # only their own site removes them
     told = a.visit()
-    assert len([note for note in told.notes if "has taken bundle" in note]) == 3
+    assert [note for note in told.notes if "has taken bundle" in note] == [
+        f"b.db has taken bundle {number}: 1 created" for number in (2, 3, 4)
+    ]
     assert a.bundles(b) == []
     assert a.rows() == b.rows()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -97,7 +98,8 @@ class Giving:
         theirs = statement.meeting if statement is not None else None
         stated = self.session.meet(self.reader.site, scope, theirs)
         known = self._known(statement, scope)
-        reached = self._clear(scope, known.state)
+        taken = {one.bundle: one for one in statement.taken} if statement is not None else {}
+        reached = self._clear(scope, known.state, taken)
         if _has_all(reached, stated):
             return 0
         return self._write(definitions, scope, stated, replace(known, state=reached), statement)
@@ -125,8 +127,11 @@ class Giving:
         same = scope_of(statement.scope.resources, statement.scope.where) == scope_of(scope.resources, scope.where)
         return replace(statement.known, state=statement.known.state if same else "")
 
-    def _clear(self, scope: Scope, reached: str) -> str:
-        """Remove bundles that were acknowledged or lead nowhere; returns the state after those that wait."""
+    def _clear(self, scope: Scope, reached: str, taken: Mapping[str, Taken]) -> str:
+        """Remove bundles that were acknowledged or lead nowhere; returns the state after those that wait.
+
+        ``taken`` says what became of bundles.
+        """
         directory, reader = self.session.directory, self.reader
         for number in directory.numbers(self.session.me, reader.site):
             folder = directory.bundle(self.session.me, reader.site, number)
@@ -136,7 +141,8 @@ class Giving:
             if follows(manifest.closing.state, reached):
                 directory.remove(folder)
                 if manifest.records:
-                    self.session.report.notes.append(f"{reader.name} has taken bundle {number}")
+                    became = _told(taken.get(manifest.bundle))
+                    self.session.report.notes.append(f"{reader.name} has taken bundle {number}{became}")
             elif self._leads_on(manifest, scope, reached):
                 reached = manifest.closing.state
             else:
@@ -244,6 +250,16 @@ class Giving:
     def _note_number(self, number: int) -> None:
         with self.ledger.engine.write():
             self.ledger.put_meta(f"bundle.{self.reader.site}", str(number))
+
+
+def _told(taken: Taken | None) -> str:
+    """What became of the records of a bundle, where the reader has written it down."""
+    if taken is None:
+        return ""
+    names = ("created", "updated", "deleted", "conflicts", "parked", "declined")
+    sums = {name: sum(getattr(tally, name) for tally in taken.tallies.values()) for name in names}
+    listed = [f"{count:,} {name}" for name, count in sums.items() if count > 0]
+    return f": {', '.join(listed)}" if listed else ""
 
 
 def _has_all(reached: str, stated: Meeting) -> bool:
