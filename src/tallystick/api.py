@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tallystick.jobs.ends import Ends
     from tallystick.jobs.tasks import Peer
     from tallystick.protocols.bundle.exchange import Ask, BundleExchange
+    from tallystick.stores.server import Server
 
 __all__ = ["Change", "Resource", "Site", "end", "open"]
 
@@ -311,6 +312,19 @@ class Site:
         for subscription in [item for item in self._subscriptions if item.sink == sink]:
             subscription.close()
             self._subscriptions.remove(subscription)
+
+    # Stores
+
+    def server(self, user: str | None = None) -> Server:
+        """The object model of this site: users, stores, folders, items (docs/stores.md).
+
+        ``user`` is the name of whoever uses it; None is the site itself, which may do everything. It shares this
+        site's connection and ends with it. Raises LogonError for a user that does not exist.
+        """
+        from tallystick.stores.records import SiteRecords
+        from tallystick.stores.server import Server
+
+        return Server(SiteRecords(self.ledger), user=user)
 
     # Waiting
 

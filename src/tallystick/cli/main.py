@@ -21,6 +21,7 @@ COMMANDS = {
     "untrack": "Stop tracking; without names remove every trace.",
     "status": "Show what a site tracks and what waits.",
     "changes": "Show changes of a site, once or live.",
+    "import-mail": "Take mail from a maildir, an mbox or an IMAP server into a store.",
     "conflicts": "List, show and decide conflicts.",
     "parked": "List, retry and drop parked changes.",
     "peers": "Add, list, register and test peers.",
@@ -42,7 +43,7 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"tallystick.cli.{name}")
+        module = importlib.import_module(f"tallystick.cli.{name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

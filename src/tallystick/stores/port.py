@@ -277,6 +277,9 @@ class Records(Protocol):
     def wait(self, version: int, timeout: float) -> int:
         """Return ``version()`` as soon as it differs from ``version``, or after ``timeout`` seconds."""
 
+    def wake(self) -> None:
+        """Let a ``wait`` that is under way return."""
+
     @property
     def commits(self) -> int:
         """How many transactions this object has committed: cheaper than ``version`` and blind to other processes."""

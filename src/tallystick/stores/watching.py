@@ -15,8 +15,8 @@ from tallystick.errors import StorageError
 from tallystick.stores.notices import Notice, notices_after
 from tallystick.stores.port import SERVER, Records
 
-_PATIENCE = 0.05
-"""Seconds after which the thread looks whether it is still wanted."""
+_PATIENCE = 5.0
+"""Seconds after which the thread looks although nothing woke it."""
 
 _STUCK = 5.0
 """Seconds that unsubscribing waits for a call under way: a sink may itself wait for whoever unsubscribes it."""
@@ -70,6 +70,7 @@ class Watch:
         with self._changed:
             self._stopped = True
             self._subscriptions.clear()
+        self._records.wake()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 

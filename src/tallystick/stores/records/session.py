@@ -11,9 +11,7 @@ from typing import Any
 from tallystick.errors import StorageError
 from tallystick.site.ledger import Ledger
 from tallystick.stores.records.layout import ROOM, STEPS
-
-_LOOK = 0.004
-"""Seconds between two looks for commits of other connections."""
+from tallystick.streams.hints import SLOW_POLL_S, Hints, watch
 
 
 class Session:
@@ -30,7 +28,8 @@ class Session:
         """Called when a transaction is undone: what was learnt in it may be wrong."""
         self.commits = 0
         self._lock = threading.RLock()
-        self._committed = threading.Condition()
+        self._hints: Hints | None = None
+        self._woken = False
         self._depth = 0
         self._reading = False
         self._closed = False
@@ -94,9 +93,7 @@ class Session:
                 raise
             finally:
                 self._depth = 0
-            with self._committed:
-                self.commits += 1
-                self._committed.notify_all()
+            self.commits += 1
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -177,16 +174,30 @@ class Session:
         return int(self.value("SELECT value FROM tally_meta WHERE name='seq'"))
 
     def wait(self, version: int, timeout: float) -> int:
-        """Return ``version()`` as soon as it differs from ``version``, or after ``timeout`` seconds."""
+        """Return ``version()`` as soon as it differs from ``version``, at a ``wake``, or after ``timeout`` seconds.
+
+        One thread may wait at a time.
+        """
+        if self._hints is None:
+            self._hints = watch(self.engine)
         end = time.monotonic() + timeout
-        while (now := self.version()) == version and (left := end - time.monotonic()) > 0:
-            with self._committed:
-                self._committed.wait(min(_LOOK, left))
+        self._woken = False
+        while (now := self.version()) == version and (left := end - time.monotonic()) > 0 and not self._woken:
+            self._hints.wait(min(SLOW_POLL_S, left))
         return now
+
+    def wake(self) -> None:
+        """Let a ``wait`` that is under way return."""
+        self._woken = True
+        if self._hints is not None:
+            self._hints.wake()
 
     def close(self) -> None:
         """Close the database; a second time does nothing."""
+        self.wake()
         with self._lock:
             if not self._closed:
                 self._closed = True
+                if self._hints is not None:
+                    self._hints.close()
                 self.engine.close()

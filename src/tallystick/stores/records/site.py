@@ -39,6 +39,10 @@ class SiteRecords(Observing):
         """Return ``version()`` as soon as it differs from ``version``, or after ``timeout`` seconds."""
         return self.session.wait(version, timeout)
 
+    def wake(self) -> None:
+        """Let a ``wait`` that is under way return."""
+        self.session.wake()
+
     @property
     def commits(self) -> int:
         """How many transactions this object has committed."""
