@@ -28,6 +28,7 @@ COMMANDS = {
     "tasks": "Add, change and run tasks.",
     "run": "Run the tasks of a site as they come due.",
     "log": "Show what was synchronized, and how it went.",
+    "webhooks": "Add, list and remove addresses that are sent what changes.",
     "users": "Add, list and remove users of a served site.",
     "purge": "Forget old deletions and closed conflicts.",
 }

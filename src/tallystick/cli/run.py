@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--once", is_flag=True, help="Run what is due now, and end.")
 @as_json
 def command(site: str, once: bool, as_json: bool) -> int:
-    """Run the tasks of SITE as they come due, until SIGTERM or Ctrl-C.
+    """Run the tasks of SITE as they come due and deliver to its webhooks, until SIGTERM or Ctrl-C.
 
     Several workers may run beside each other, on one machine or many: no task is run twice at a time, and the tasks
     of one that died are taken over.
@@ -50,4 +50,12 @@ def command(site: str, once: bool, as_json: bool) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    return exit_code(worker.run(once=once))
+    from tallystick.api import open as open_site
+    from tallystick.web.webhooks import webhook_runner
+
+    runner = webhook_runner(lambda: open_site(site).ledger)
+    runner.once() if once else runner.start()
+    try:
+        return exit_code(worker.run(once=once))
+    finally:
+        runner.close()

@@ -15,7 +15,7 @@ STEPS = (
         "key {text} NOT NULL, callback {text} NOT NULL, reason {text} NOT NULL, seq {int} NOT NULL, at {int} NOT NULL)",
         "CREATE UNIQUE INDEX tally_stream_parked_record ON tally_stream_parked (consumer, resource, key)",
         "CREATE TABLE tally_webhook (id {int} PRIMARY KEY, url {text} NOT NULL, resources {text} NOT NULL, "
-        "secret {text} NOT NULL, state {text} NOT NULL, failures {int} NOT NULL, due {int} NOT NULL, "
+        "state {text} NOT NULL, failures {int} NOT NULL, due {int} NOT NULL, "
         "lease {int} NOT NULL, since {int} NOT NULL, content {int} NOT NULL)",
         "CREATE TABLE tally_webhook_log (id {int} PRIMARY KEY, webhook {int} NOT NULL, at {int} NOT NULL, "
         "delivery {text} NOT NULL, changes {int} NOT NULL, status {int} NOT NULL, took {int} NOT NULL, "

@@ -15,6 +15,7 @@ from tallystick.protocols.native.requests import ASGIScope, Receive, Reply, Send
 from tallystick.web.authentication import Authenticator
 from tallystick.web.events import RESOURCES, SITE, Events
 from tallystick.web.metrics import Metrics
+from tallystick.web.webhooks import delivering
 
 ASGIApplication = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
@@ -90,5 +91,13 @@ def events(services: Services) -> Mounted:
     """Events of the site and its resources (docs/notifications.md)."""
     served = Events(services.pool, services.limits)
     return Mounted(
-        "events", VERSION, SITE, served, also=(RESOURCES,), websocket=True, stop=served.stop, close=served.close
+        "events",
+        VERSION,
+        SITE,
+        served,
+        also=(RESOURCES,),
+        websocket=True,
+        stop=served.stop,
+        close=served.close,
+        life=lambda: delivering(services.pool),
     )

@@ -1,0 +1,133 @@
+"""Following changes, here and at served sites, and webhooks, from the command line."""
+
+import http.server
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import tallystick
+from tallystick.web import running
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch, tmp_path):
+    monkeypatch.setenv("TALLYSTICK_KEY_FILE", str(tmp_path / "key"))
+
+
+@pytest.fixture
+def tracked(run, people):
+    run("track", "a.db")
+
+
+def test_served_changes_read_like_local_ones(run, tracked, tmp_path):
+    local = run("changes", "a.db", "people", "--json")
+    with running(tmp_path / "a.db") as address:
+        served = run("changes", address, "people", "--json")
+        assert run("changes", address, "nowhere").code == 2
+    assert served.out == local.out != ""
+
+
+def test_following_shows_what_another_program_writes(tracked, database, tmp_path):
+    database("a.db", "CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT)")
+    with tallystick.open(tmp_path / "a.db") as site:
+        site.track("notes")
+    command = [
+        sys.executable,
+        "-m",
+        "tallystick.cli.main",
+        "changes",
+        "a.db",
+        "notes",
+        "--follow",
+        "--limit",
+        "2",
+        "--json",
+    ]
+    follower = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ)
+    for key in "xy":
+        database("a.db", f"INSERT INTO notes VALUES ('{key}', 'hello')")
+        line = json.loads(follower.stdout.readline())
+        assert (line["key"], line["content"]) == (key, {"text": "hello"})
+    follower.stdout.close()
+    assert follower.wait(20) == 0
+
+
+def test_following_a_served_site(tracked, database, tmp_path):
+    with running(tmp_path / "a.db") as address:
+        command = [
+            sys.executable,
+            "-m",
+            "tallystick.cli.main",
+            "changes",
+            address,
+            "people",
+            "--follow",
+            "--limit",
+            "3",
+        ]
+        follower = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ)
+        assert [follower.stdout.readline() for _ in "12"]
+        database("a.db", "DELETE FROM people WHERE rowid=1")
+        assert follower.stdout.readline().endswith("deleted\n")
+        follower.stdout.close()
+        assert follower.wait(20) == 0
+
+
+def test_a_difference_can_be_asked_for(run, tracked, database):
+    state = run("changes", "a.db", "people").err.split()[-1]
+    assert run("changes", "a.db", "--since", state).code == 2
+    assert run("changes", "a.db", "--since", state, "--resync").code == 0
+
+
+def test_webhooks_are_added_listed_and_removed(run, tracked):
+    made = run("webhooks", "add", "a.db", "http://127.0.0.1:1/hook", "--resource", "people", "--json").json
+    assert made["secret"].startswith("whsec_")
+    (listed,) = run("webhooks", "list", "a.db", "--json").json
+    assert (listed["url"], listed["resources"], listed["enabled"]) == ("http://127.0.0.1:1/hook", ["people"], True)
+    assert "whsec_" not in run("webhooks", "list", "a.db").out
+    assert run("webhooks", "add", "a.db", "ftp://nowhere").code == 2
+    assert run("webhooks", "log", "a.db", "1").code == 0
+    assert run("webhooks", "retry", "a.db", "1").code == 0
+    assert run("webhooks", "remove", "a.db", "1").code == 0
+    assert run("webhooks", "remove", "a.db", "1").code == 2
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    got: queue.Queue
+
+    def do_POST(self):
+        self.got.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("way", ("serve", "run"))
+def test_webhooks_are_delivered_by_what_serves_or_runs_the_site(run, tracked, tmp_path, way):
+    Receiver.got = queue.Queue()
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}/"
+        assert run("webhooks", "add", "a.db", address, "--from-beginning").code == 0
+        if way == "serve":
+            with running(tmp_path / "a.db"):
+                told = Receiver.got.get(timeout=30)
+        else:
+            run("run", "a.db", "--once")
+            told = Receiver.got.get(timeout=30)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert {change["resource"] for change in told["changes"]} == {"people"}
+    (line,) = run("webhooks", "log", "a.db", "1", "--json").json
+    assert line["status"] == 204
