@@ -56,7 +56,8 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
 
 def make_wish(given: dict[str, Any], *, peer_is_first: bool) -> Wish:
     """What the options ask for, seen from the database's side. Raises UsageError and FilterError."""
-    from tallystick.cli.options import eden_policies, methods, pairs
+    from tallystick.cli.options import pairs
+    from tallystick.cli.policy_options import eden_policies, methods
     from tallystick.jobs.eden_peers import Wish
     from tallystick.jobs.log import Mode
     from tallystick.protocols.eden.codec.filters import parse_filter_string

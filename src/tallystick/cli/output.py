@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.core.pages import Tally
-from tallystick.sync.agreement import Report
+if TYPE_CHECKING:  # printing should not load the engine
+    from tallystick.core.pages import Tally
+    from tallystick.sync.agreement import Report
 
 
 def print_json(value: Any) -> None:

@@ -8,13 +8,11 @@ from typing import Any
 import click
 
 from tallystick.cli.eden_sync import is_eden
-from tallystick.cli.options import as_json, pairs, policies
+from tallystick.cli.options import as_json, pairs
 from tallystick.cli.output import Meter, print_json, report, table
 from tallystick.cli.sdata_sync import is_sdata
 from tallystick.cli.sdata_sync import synchronize as synchronize_sdata
 from tallystick.cli.tree_options import RECORDS_ONLY, TREES_ONLY, are_trees, refuse, tree_options
-from tallystick.core import filter_text, filters
-from tallystick.core.values import fold
 from tallystick.errors import UsageError
 
 
@@ -153,6 +151,7 @@ def bytes_moved(*ends: Any) -> int | None:
 
 def make_plan(given: dict[str, Any]) -> Any:
     """The plan that the options ask for. Raises UsageError."""
+    from tallystick.cli.policy_options import policies
     from tallystick.sync.agreement import Plan
     from tallystick.sync.guards import parse_allowance
 
@@ -183,6 +182,8 @@ def make_plan(given: dict[str, Any]) -> Any:
 
 
 def _filters(texts: tuple[str, ...]) -> dict[str, str]:
+    from tallystick.core import filter_text, filters
+
     found = {}
     for name, text in pairs(texts, "--where", ":").items():
         found[name] = filters.text(filter_text.parse(text))
@@ -191,6 +192,8 @@ def _filters(texts: tuple[str, ...]) -> dict[str, str]:
 
 def _naming(texts: tuple[str, ...]) -> dict[str, str]:
     """``A.NAME=B.NAME`` as names of B with the wire names that A gives them."""
+    from tallystick.core.values import fold
+
     found = {}
     for left, right in pairs(texts, "--map").items():
         found[right] = fold(left.rpartition(".")[2] if "." in left else left)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tallystick.cli.options import as_json, pairs, policies
+from tallystick.cli.options import as_json, pairs
 from tallystick.cli.output import print_json, table
+from tallystick.cli.policy_options import policies
 from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
