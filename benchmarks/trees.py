@@ -7,8 +7,8 @@
     python benchmarks/trees.py --smoke                    everything once, tiny
 
 Every row runs the tools in turns on the same trees; figures are medians, and what counts is ``to_rsync``, the ratio in
-the same run. On a busy machine ``processor_to_rsync`` says more: processor time of all processes together. Trees grow in memory (/dev/shm) so that disks do not decide, but for ``durable``. The rows over HTTP are
-in trees_http.py.
+the same run. On a busy machine ``processor_to_rsync`` says more: processor time of all processes together. Trees grow
+in memory (/dev/shm) so that disks do not decide, but for ``durable``. The rows over HTTP are in trees_http.py.
 """
 
 from __future__ import annotations

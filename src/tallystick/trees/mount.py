@@ -146,9 +146,17 @@ class Mount:
         self.files.remove(swapping, at)
 
     def remove_checked(self, at: Handle, name: str, expected: Sequence[int]) -> None:
-        """Remove a file or link if it is still what was noted; raises TargetChanged when it is not."""
+        """Remove a file or link if it is still what was noted; raises TargetChanged when it is not.
+
+        It is moved out of the way first and looked at there, so that nothing can take its place in between.
+        """
         self._check(at, name, expected)
-        self.files.remove(name, at)
+        going = self.temporary("swap")
+        self.files.rename(name, at, going, at)
+        if not same_file(expected, stats_of(self.files.status(going, at)), renamed=True):
+            self.files.rename_new(going, at, name, at)
+            raise TargetChanged(f"{name!r} was changed meanwhile")
+        self.files.remove(going, at)
 
     def _check(self, at: Handle, name: str, expected: Sequence[int]) -> None:
         try:

@@ -17,6 +17,7 @@ from tallystick.trees.assembling import Lazy
 from tallystick.trees.bulk import Copied, Wish, copy_directories
 from tallystick.trees.contents import Contents, Wanted
 from tallystick.trees.copying import Copy, Job, Staged, stage, storage_error
+from tallystick.trees.files import Handle
 from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
 from tallystick.trees.merging import Origin
 from tallystick.trees.mount import Mount
@@ -294,25 +295,31 @@ class _Placer:
             raise TargetChanged(f"{old!r} was changed meanwhile")
         target = self.mount.directory(where)
         self.files.link(old_name, at, name, target)
-        self._dress(name, target, step.leaf)
+        if not same_file(noted.stats, stats_of(self.files.status(name, target)), renamed=True):
+            raise TargetChanged(f"{old!r} was changed meanwhile")
+        dressed = self._dress(name, target, step.leaf)
         stats = settled_stats(stats_of(self.files.status(name, target)), self.orders.clock(), ours=True)
+        if dressed:
+            stats = (*stats[:4], DISTRUST)  # our own time would hide an edit of this very moment: read it once more
         mark = Mark.LINK if step.leaf.kind is Kind.LINK else Mark.FILE
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats, mark, noted.digest)
         batch.leaves[step.path] = step.leaf
         # The same file under both names: giving the new one moves its ctime once more.
-        self.linked[old] = (*stats_of(self.files.status(old_name, at))[:4], DISTRUST)
+        self.linked[old] = (*stats[:4], DISTRUST)
 
-    def _dress(self, name: str, at: int, leaf: Leaf) -> None:
-        """Give a linked file the time and permissions of the leaf."""
+    def _dress(self, name: str, at: Handle, leaf: Leaf) -> bool:
+        """Give a linked file the time and permissions of the leaf; True when its time was another one."""
         if leaf.kind is not Kind.FILE:
-            return
+            return False
         handle = self.files.open_read(name, at)
         try:
             found = self.files.status_of(handle)
-            if found.st_mtime_ns != leaf.mtime_ns:
+            timed = found.st_mtime_ns != leaf.mtime_ns
+            if timed:
                 self.files.set_time(handle, leaf.mtime_ns)
             if found.st_mode & 0o777 != leaf.permissions:
                 self.files.permit(handle, leaf.permissions)
+            return timed
         finally:
             self.files.close(handle)
 
@@ -415,9 +422,7 @@ class _Placer:
 
     def _note_published(self, batch: _Batch, step: Step, at: int, name: str) -> None:
         if step.leaf is not None:
-            stats = stats_of(self.files.status(name, at))
-            entry = batch.entries[step.path]
-            batch.entries[step.path] = entry._replace(stats=settled_stats(stats, self.orders.clock(), ours=True))
+            batch.entries[step.path] = self._as_published(batch.entries[step.path], at, name)
         inner = batch.inside[step.path]
         for path in inner:
             if path in self.outcome.failed:
@@ -436,6 +441,16 @@ class _Placer:
                 self.outcome.entries.setdefault(path, {})
             if path.rpartition("/")[0] not in batch.bulk:
                 self.outcome.note(path, batch.entries[path])
+
+    def _as_published(self, staged: Entry, at: Handle, name: str) -> Entry:
+        """The entry as it is noted: what somebody put in its place since is not ours, and is seen by the next scan."""
+        try:
+            found = stats_of(self.files.status(name, at))
+        except FileNotFoundError:
+            found = None
+        if found is None or not same_file(staged.stats, found, renamed=True):
+            return staged._replace(stats=(*staged.stats[:4], DISTRUST))
+        return staged._replace(stats=settled_stats(found, self.orders.clock(), ours=True))
 
     def _discard_rest(self, batch: _Batch) -> None:
         """Remove what was staged and got no name; everything inside it has failed with it."""
@@ -468,6 +483,8 @@ class _Placer:
                 raise TargetChanged(f"[TargetChanged] {action.path!r} was changed meanwhile")
             self.files.permit(handle, action.node.permissions)
             stats = stats_of(self.files.status_of(handle))
+            if stats[1:4] != tuple(noted.stats[1:4]):
+                raise TargetChanged(f"[TargetChanged] {action.path!r} was changed meanwhile")
         finally:
             self.files.close(handle)
         settled = settled_stats(stats, self.orders.clock(), ours=True)

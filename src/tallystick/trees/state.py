@@ -23,6 +23,7 @@ from tallystick.trees.merging import Side
 from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
 
 FORMAT = 1
+CACHE_KIB = 16_384
 BASE_VALUE = struct.Struct(">BHQ32s")
 _FILE, _LINK, _DIRECTORY, _NEVER_HELD = Mark.FILE, Mark.LINK, Mark.DIRECTORY, 0x80
 _SIDES = {Side.LOCAL: 0, Side.REMOTE: 1}
@@ -131,6 +132,7 @@ class State:
             self._connection = sqlite3.connect(self.path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             self._owner = os.getpid()
         return self._connection
 
@@ -248,7 +250,7 @@ class State:
                     )
         rows = (
             (_SIDES[side], os.fsencode(path), *listing.to_row())
-            for (side, path), listing in listings.items()
+            for (side, path), listing in sorted(listings.items(), key=_place)  # in the order of the pages
             if listing is not None
         )
         self.connection.executemany("INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?)", rows)
@@ -258,7 +260,7 @@ class State:
             if row is None:
                 for clause, argument in _subtree(path):
                     self.connection.execute(f"DELETE FROM base WHERE {clause}", argument)
-        rows = ((os.fsencode(path), *row, row.files) for path, row in base.items() if row is not None)
+        rows = ((os.fsencode(path), *row, row.files) for path, row in sorted(base.items()) if row is not None)
         self.connection.executemany("INSERT OR REPLACE INTO base VALUES (?, ?, ?, ?)", rows)
 
     def forget_base(self) -> None:
@@ -298,6 +300,11 @@ class NotedSide:
             "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, os.fsencode(path))
         ).fetchone()
         return None if found is None else Listing.from_row(*found)
+
+
+def _place(listed: tuple[tuple[Side, str], Listing | None]) -> tuple[int, str]:
+    (side, path), _ = listed
+    return _SIDES[side], path
 
 
 def _write_paths(connection: sqlite3.Connection, statement: str, paths: Iterable[str]) -> None:
