@@ -110,7 +110,7 @@ def test_the_scenario_uses_every_changing_call_of_a_directory():
 
 @pytest.mark.parametrize("late", (False, True), ids=("before", "after"))
 def test_a_crash_at_any_changing_call_loses_nothing_and_the_next_run_completes(late):
-    for crash_at in moments(CHANGES, 3, 1 + late):
+    for crash_at in moments(CHANGES, 6, 1 + 3 * late):
         with prepared() as ground:
             with pytest.raises(Crash):
                 ground.run(files=FaultyFiles(Faults(crash_at=crash_at, late=late)), confirm_deletions=True)
@@ -139,7 +139,7 @@ def test_a_crash_around_remembering_loses_nothing(when, monkeypatch):
 
 @pytest.mark.parametrize("error", (errno.ENOSPC, errno.EIO, errno.EACCES), ids=errno.errorcode.get)
 def test_an_error_of_any_call_leaves_the_rest_done_and_the_next_run_completes(error):
-    for error_at in moments(len(LOG), 11, 1 + error % 11):
+    for error_at in moments(len(LOG), 29, 1 + 5 * error % 29):
         with prepared() as ground:
             report = attempt(ground, FaultyFiles(Faults(error_at=error_at, error=error)))
             assert contents(EXPECTED) <= visible(ground), f"error at call {error_at}"
@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_unknown_and_never_deleted(call, error):
 )
 def test_an_edit_at_any_moment_of_a_run_is_never_lost(side, path):
     """Somebody writes a file, by replacing it as editors do, between any two calls of the run."""
-    for moment in moments(len(LOG), 40, 1 + 5 * len(path) % 40):
+    for moment in moments(len(LOG), 120, 1 + 11 * len(path + side) % 120):
         with prepared() as ground:
             root = getattr(ground, side)
             edit = Edit(root / path, moment)
@@ -276,7 +276,7 @@ def test_an_interrupted_swap_that_held_somebodys_work_is_rescued():
 
 
 def test_a_power_cut_at_any_change_of_a_durable_run_loses_nothing():
-    for crash_at in moments(CHANGES + 7, 4):
+    for crash_at in moments(CHANGES + 7, 9):
         with prepared() as ground:
             graveyard = ground.root / "graveyard"
             graveyard.mkdir()
@@ -309,7 +309,7 @@ def test_modes_that_overwrite_survive_crashes_too():
         files = FaultyFiles()
         ground.run(files=files, mode=Reconcile.MIRROR, confirm_deletions=True)
         changes = files.changes
-    for crash_at in moments(changes, 5):
+    for crash_at in moments(changes, 9):
         with prepared() as ground:
             with pytest.raises(Crash):
                 ground.run(files=FaultyFiles(Faults(crash_at=crash_at)), mode=Reconcile.MIRROR, confirm_deletions=True)

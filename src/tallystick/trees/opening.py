@@ -180,3 +180,16 @@ def state_directory() -> Path:
     home = os.environ.get("XDG_STATE_HOME", "")
     base = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
     return base / "tallystick" / "trees"
+
+
+def synchronize(first: str, second: str, wishes: Wishes | None = None, state: Path | None = None) -> Report:
+    """Bring two directories into agreement once; the same as ``tallystick sync FIRST SECOND``.
+
+    What failed, is held back or in conflict is in the report. Raises what ``open_directories`` and ``Pair.run`` raise.
+    """
+    chosen = wishes or Wishes()
+    opened = open_directories(first, second, state, create=not chosen.dry_run)
+    try:
+        return opened.run(chosen)
+    finally:
+        opened.close()

@@ -81,7 +81,7 @@ def _pass(files: Files, handle: Handle, size: int, sink: Sink | None) -> tuple[b
     hasher = blake3(max_threads=blake3.AUTO if size >= PARALLEL_FROM else 1)
     length = 0
     block = 4 * BLOCK if size >= PARALLEL_FROM else BLOCK
-    while data:
+    while data and length <= size:  # a file that grows as fast as it is read would never end
         length += len(data)
         hasher.update(data)
         if sink is not None:
