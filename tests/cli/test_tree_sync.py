@@ -201,7 +201,7 @@ def test_a_missing_root_stops_with_the_guards_code_and_a_new_one_has_to_be_accep
         (("a", "b", "--strategy", "merge"), "does not concern directories"),
         (("a", "a/inner"), "lies in"),
         (("a", "a"), "lies in"),
-        (("a", "file"), "is a directory and file is none"),
+        (("a", "file"), "and file is none"),
         (("nothing/", "nowhere/"), "is no directory"),
         (("x.db", "y.db", "--watch"), "--watch does not concern databases and sites"),
         (("x.db", "y.db", "--no-ignore-files"), "--no-ignore-files does not concern databases and sites"),
