@@ -273,9 +273,11 @@ def _field_sql(definition: Definition, parents: Mapping[str, int]) -> tuple[list
             expressions.append(
                 f"CASE WHEN {column} IS NULL THEN NULL ELSE coalesce({alias}.key, '\\?' || {column}) END"
             )
+            # compared as it is: with the affinity of the column, SQLite would not find it in the index
+            value = f"iif(typeof({column})='text', cast({column} AS INTEGER), {column})"
             joins.append(
                 f" LEFT JOIN tally_record {alias} INDEXED BY tally_record_local "
-                f"ON {alias}.resource={parents[item.refers_to]} AND {alias}.local={column} AND ({alias}.flags & 1)=0"
+                f"ON {alias}.resource={parents[item.refers_to]} AND {alias}.local={value} AND ({alias}.flags & 1)=0"
             )
         elif item.logical is Logical.FLOAT64:
             expressions.append(f"CASE typeof({column}) WHEN 'integer' THEN CAST({column} AS REAL) ELSE {column} END")
