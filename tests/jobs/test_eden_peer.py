@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import secrets
 import sqlite3
+from datetime import timedelta
 
 import pytest
 
 from tallystick import api
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
+from tallystick.jobs.eden import eden_store
 from tallystick.jobs.execution import adapter_for
 from tallystick.jobs.log import Mode
 from tallystick.jobs.log_table import LogTable
 from tallystick.jobs.registry import Registry
 from tallystick.jobs.tasks import Peer, Task
 from tallystick.jobs.worker import Worker
+from tallystick.protocols.eden.codec.filters import parse_filter_string
+from tallystick.protocols.eden.store import Dataset
+from tallystick.protocols.eden.store import Task as Hosted
 from tallystick.web import running
 from tallystick.web.eden import eden
 
@@ -126,3 +131,34 @@ def test_a_peer_that_is_away_may_work_later(tmp_path, monkeypatch):
         registry.add_peer(Peer("relief", "eden+http://127.0.0.1:1/eden"))
         done = run(registry, here, Task("sectors", "relief", "org_sector"))
     assert done.result.value == "error"
+
+
+def test_data_sets_of_a_peer_are_pulled_without_a_registration(tmp_path, monkeypatch):
+    monkeypatch.setenv("TALLYSTICK_KEY", base64.b64encode(secrets.token_bytes(32)).decode())
+    here, there = Side(tmp_path / "here.db"), Side(tmp_path / "there.db")
+    there.add("shelter")
+    there.add("health")
+    with api.open(there.path) as opened:
+        store = eden_store(opened.replica)
+        store.peers.save_dataset(Dataset("urn:uuid:ds", "relief", "Relief"))
+        hosted = parse_filter_string("org_sector", "org_sector", "~.name__like=s*")
+        store.save_task(Hosted("urn:uuid:t", None, "org_sector", filters=hosted, dataset="urn:uuid:ds"))
+    with running(there.path, providers=[eden("/eden")]) as address, api.open(here.path) as opened:
+        registry = Registry(opened.ledger)
+        registry.add_peer(Peer("relief", f"eden+{address}eden", datasets=("relief",)))
+        done = run(registry, here, Task("data", "relief", "*"))
+        assert done.result.value == "success", done.message
+        assert here.names() == ["shelter"]
+        again = Worker(api.ends(here.path)).run_task("data")
+        assert again.result.value in ("success", "warning"), again.message
+
+
+def test_everything_is_asked_for_again_as_often_as_the_task_says(sides):
+    here, there, registry = sides
+    there.add("health")
+    task = Task("sectors", "relief", "org_sector", Mode.PULL, full_every=timedelta(hours=1))
+    run(registry, here, task)
+    first = registry.progress("sectors").full
+    assert first is not None
+    Worker(api.ends(here.path)).run_task("sectors")
+    assert registry.progress("sectors").full == first

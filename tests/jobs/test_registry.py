@@ -30,7 +30,11 @@ def registry(ledger):
 def test_a_peer_comes_back_as_it_was_entered(registry):
     assert registry.peer("hub") == HUB
     known = replace(
-        HUB, identifier="abc", synchronise_identifiers=True, last_connected=datetime(2026, 1, 2, tzinfo=UTC)
+        HUB,
+        identifier="abc",
+        synchronise_identifiers=True,
+        last_connected=datetime(2026, 1, 2, tzinfo=UTC),
+        datasets=("relief", "roads"),
     )
     registry.save_peer(known)
     assert registry.peers() == [known]

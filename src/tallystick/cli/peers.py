@@ -38,6 +38,9 @@ def command() -> None:
 @click.option(
     "--synchronise-identifiers", is_flag=True, help="Eden: take over the peer's identifiers of equal records."
 )
+@click.option(
+    "--dataset", "datasets", multiple=True, metavar="CODE", help="Eden: a public data set to pull from there."
+)
 @as_json
 def add(site: str, name: str, url: str, **given: Any) -> int:
     """Add a peer: any end that can be named in sync.
@@ -53,7 +56,8 @@ def add(site: str, name: str, url: str, **given: Any) -> int:
     with _open(site) as opened:
         registry = _registry(opened)
         credential = f"peer {name}" if secret else None
-        peer = Peer(name, absolute(url), None, given["user"], credential, given["synchronise_identifiers"])
+        identifiers, datasets = given["synchronise_identifiers"], tuple(given["datasets"])
+        peer = Peer(name, absolute(url), None, given["user"], credential, identifiers, None, datasets)
         with opened.ledger.engine.write():
             registry.add_peer(peer)
             if credential:
@@ -240,4 +244,5 @@ def _plain(peer: Peer) -> dict[str, Any]:
         "identifier": peer.identifier,
         "user": peer.user,
         "last_connected": peer.last_connected,
+        "datasets": list(peer.datasets),
     }

@@ -50,6 +50,9 @@ class EdenPeerAdapter:
         repository.url = self.peer.address.rstrip("/")
         repository.username, repository.password = self.peer.user, self.password
         repository.synchronise_uuids = self.peer.synchronise_identifiers
+        if self.peer.datasets:
+            repository.apitype, repository.datasets = "data", self.peer.datasets
+            repository.uuid = repository.uuid or repository.url
         self.adapter = EdenAdapter(repository, store)
 
     # Active ----------------------------------------------------------------------------------------------------
@@ -71,13 +74,25 @@ class EdenPeerAdapter:
         return self.adapter.refresh()
 
     def pull(self, task: Task, onconflict: OnConflict | None = None) -> Outcome:
-        """Pulls one table; everything again where the task says so and it is time."""
+        """Pulls one table, or the data sets of the peer; everything again where the task says so and it is time."""
         progress = self.progress(task.name)
         full = is_full_due(task.full_every, progress.full, self.adapter.clock())
+        if task.resource == EVERYTHING and self.peer.datasets:
+            return self._pull_datasets(full)
         return self.adapter.pull(self._kept(task), onconflict, full=full)
 
+    def _pull_datasets(self, full: bool) -> Outcome:
+        """Pulls every task that the peer's data sets have."""
+        name = self.adapter.repository.uuid
+        ours = [one for one in self.adapter.store.tasks() if one.dataset is not None and one.repository == name]
+        outcomes = [self.adapter.pull(one, full=full) for one in ours]
+        errors = [error for error, _ in outcomes if error is not None]
+        return "; ".join(errors) or None, max((time for _, time in outcomes if time is not None), default=None)
+
     def push(self, task: Task) -> Outcome:
-        """Pushes one table."""
+        """Pushes one table. Data sets are pulled only."""
+        if task.resource == EVERYTHING and self.peer.datasets:
+            return None, None
         return self.adapter.push(self._kept(task))
 
     def _kept(self, task: Task) -> eden.Task:
@@ -85,7 +100,7 @@ class EdenPeerAdapter:
         if task.resource == EVERYTHING:
             raise UsageError(
                 f"the task {task.name} names no table; an Eden site is asked for one",
-                hint="add one task per table: --resource org_organisation",
+                hint="add one task per table: --resource org_organisation; or name data sets: peers add --dataset CODE",
             )
         name = self.adapter.repository.uuid or self.adapter.repository.url or self.peer.name
         store = self.adapter.store

@@ -21,6 +21,7 @@ from tallystick.jobs.log_table import LogTable
 from tallystick.jobs.registry import Registry
 from tallystick.jobs.replica_adapter import ReplicaAdapter
 from tallystick.jobs.running import run_peer
+from tallystick.jobs.schedule import is_full_due
 from tallystick.jobs.tasks import Peer, Run, Task
 from tallystick.protocols.bundle.trust import Trust
 from tallystick.site.engines.engine import Engine
@@ -141,7 +142,8 @@ class Execution:
         """Note the outcome, the next due time and the end of the lease in one transaction."""
         result = worst(*self._results)
         message = "; ".join(self._messages) or None
-        run = Run(self.name, started, task.name, result, registry.now(), message)
+        full = is_full_due(task.full_every, registry.progress(task.name).full, started)
+        run = Run(self.name, started, task.name, result, registry.now(), message, full)
         entry = LogEntry(run.ended, task.peer, task.resource, "run", "none", "run", result, False, message)
         try:
             with site.ledger.engine.write():

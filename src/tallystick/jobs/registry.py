@@ -19,7 +19,7 @@ from tallystick.jobs.tables import milliseconds, moment, require_tables
 from tallystick.jobs.tasks import Peer, Progress, Run, Task, after_run
 from tallystick.site.ledger import Ledger
 
-_PEER = "name, url, identifier, account, credential, synchronise, connected"
+_PEER = "name, url, identifier, account, credential, synchronise, connected, datasets"
 _TASK = "name, peer, resource, settings, enabled"
 
 
@@ -102,7 +102,7 @@ class Registry:
 
     def _put_peer(self, peer: Peer) -> None:
         self.ledger.engine.execute(
-            f"INSERT INTO tally_jobs_peer({_PEER}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO tally_jobs_peer({_PEER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 peer.name,
                 peer.url,
@@ -111,6 +111,7 @@ class Registry:
                 peer.credential,
                 int(peer.synchronise_identifiers),
                 milliseconds(peer.last_connected),
+                ",".join(peer.datasets) or None,
             ),
         )
 
@@ -226,8 +227,9 @@ class Registry:
 
 
 def _peer(row: tuple[Any, ...]) -> Peer:
-    name, url, identifier, account, credential, synchronise, connected = row
-    return Peer(name, url, identifier, account, credential, bool(synchronise), moment(connected))
+    name, url, identifier, account, credential, synchronise, connected, datasets = row
+    codes = tuple(datasets.split(",")) if datasets else ()
+    return Peer(name, url, identifier, account, credential, bool(synchronise), moment(connected), codes)
 
 
 def _form(task: Task) -> TaskForm:

@@ -25,6 +25,7 @@ STEPS: Final = (
         "task {text} NOT NULL, peer {text}, resource {text}, mode {text} NOT NULL, direction {text} NOT NULL, "
         "action {text}, result {text} NOT NULL, remote {int} NOT NULL, message {text})",
     ),
+    ("ALTER TABLE tally_jobs_peer ADD COLUMN datasets {text}",),
 )
 
 

@@ -32,7 +32,8 @@ class Peer:
     """A remote end we know.
 
     ``url`` names the protocol and the address; ``identifier`` is what the peer calls itself, once registered;
-    ``credential`` names an encrypted secret, never holds one.
+    ``credential`` names an encrypted secret, never holds one. ``datasets`` are the codes of public data sets to pull
+    from it (Eden).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Peer:
     credential: str | None = None
     synchronise_identifiers: bool = False
     last_connected: datetime | None = None
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checked_name(self.name, "peer")
