@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 from tallystick.contexts.downloading import Download
-from tallystick.contexts.entries import DIRECTORY, FILE, FileEntry, packed, unpacked
+from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, FileEntry, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
-from tallystick.contexts.sweeping import EXPIRED
 from tallystick.contexts.uploading import Upload
 from tallystick.trees.contents import Given, Sink, Wanted
 from tallystick.trees.ends import ReadValue, TreeEnd

@@ -22,6 +22,9 @@ from tallystick.trees.reading import digest_of, link_digest
 FILE, LINK, DIRECTORY = 1, 2, 3
 """Kinds of entries; the values are those of ``trees.listing.Mark``."""
 
+EXPIRED = 4
+"""The kind of an entry that a recycle rule took: it was not deleted by anybody (R3). Never stored, only told."""
+
 PART_BYTES = HASH_BYTES + 4
 """One part of ``chunks``: the hash of a chunk and its length, big endian."""
 

@@ -8,16 +8,13 @@ from typing import NamedTuple
 from tallystick.content.packed import PackedStore
 from tallystick.content.store import GRACE_NS, Collected
 from tallystick.contexts.choices import Lifecycle
-from tallystick.contexts.entries import DIRECTORY, FileEntry, check_key, entry_of
+from tallystick.contexts.entries import DIRECTORY, EXPIRED, FileEntry, check_key, entry_of
 from tallystick.contexts.host import Rule
 from tallystick.contexts.recycling import RecycleRule, Rules, expired_keys
 from tallystick.contexts.shelf import Shelf, live_chunks, shelves
 from tallystick.errors import ValueRejected
 from tallystick.site import managed
 from tallystick.site.ledger import Ledger
-
-EXPIRED = 4
-"""The kind of an entry that a recycle rule took: it was not deleted by anybody (R3)."""
 
 HISTORY_DAYS = 30
 """How long replaced and removed files stay (X3)."""
