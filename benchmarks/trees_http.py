@@ -176,11 +176,13 @@ class Rsync:
 def figure(ours: list[float], peer: list[float]) -> dict[str, Any]:
     """Medians, and the median of the ratios of neighbouring runs."""
     ratios = [one / other for one, other in zip(ours, peer, strict=True)]
-    return {
+    found = {
         "ours_s": round(statistics.median(ours), 3),
         "rsync_daemon_s": round(statistics.median(peer), 3),
         "ratio": round(statistics.median(ratios), 2),
     }
+    print(found, file=sys.stderr, flush=True)
+    return found
 
 
 def passes(

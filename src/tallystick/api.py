@@ -45,6 +45,8 @@ from tallystick.sync.replica import Replica
 from tallystick.sync.verification import Verdict, repair, verify
 
 if TYPE_CHECKING:
+    from tallystick.contexts.host import ContextHost
+    from tallystick.contexts.service import ContextService
     from tallystick.jobs.ends import Ends
     from tallystick.jobs.tasks import Peer
     from tallystick.protocols.bundle.exchange import Ask, BundleExchange
@@ -98,6 +100,22 @@ def end(
 
         return RemoteReplica(text, password=password)
     return LocalReplica.open(_engine(text, create), _shown(text))
+
+
+def context_host(url: str | os.PathLike[str], *, password: str | None = None) -> ContextHost:
+    """Where the contexts of a site are kept: of a database, or of a served site by ``http(s)://``. Close it.
+
+    Raises ConfigurationError for what is no site.
+    """
+    text = os.fspath(url)
+    if text.startswith(("http://", "https://")):
+        from tallystick.contexts.http.client import RemoteHost
+
+        return RemoteHost(text, password=password)
+    from tallystick.contexts.local import LocalHost
+
+    site = open(text)
+    return LocalHost(site.ledger, site.name, closing=site.close)
 
 
 def _engine(text: str, create: bool) -> Engine:
@@ -325,6 +343,16 @@ class Site:
         from tallystick.stores.server import Server
 
         return Server(SiteRecords(self.ledger), user=user)
+
+    # Contexts
+
+    @property
+    def contexts(self) -> ContextService:
+        """The contexts of this site: named trees of files (spec contexts A.2). Close its host when done."""
+        from tallystick.contexts.local import LocalHost
+        from tallystick.contexts.service import ContextService
+
+        return ContextService(LocalHost(self.ledger, self.name))
 
     # Waiting
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "Prove that two ends agree, or show what differs.",
     "repair": "Heal what verify found.",
     "link": "Link equal records of two SData providers.",
+    "contexts": "Keep named trees of files at a site.",
     "serve": "Serve a site over HTTP.",
     "track": "Track tables of a database.",
     "untrack": "Stop tracking; without names remove every trace.",

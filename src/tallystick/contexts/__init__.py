@@ -13,16 +13,40 @@ from tallystick.contexts.policies import (
     UploadPolicy,
     WhiteList,
 )
+from tallystick.contexts.problems import ClearanceTimeoutError
+from tallystick.contexts.results import (
+    ClearContextResult,
+    Context,
+    ContextFileEntry,
+    ContextFileListResult,
+    ContextListParams,
+    ContextListResult,
+    ContextResult,
+    FileUrlResult,
+    OperationResult,
+)
+from tallystick.contexts.service import ContextService
 
 __all__ = [
     "BWList",
+    "ClearContextResult",
+    "ClearanceTimeoutError",
+    "Context",
+    "ContextFileEntry",
+    "ContextFileListResult",
+    "ContextListParams",
+    "ContextListResult",
+    "ContextResult",
+    "ContextService",
     "ContextSync",
     "DeletePolicy",
     "DownloadPolicy",
     "DownloadStrategy",
     "ExtractPolicy",
+    "FileUrlResult",
     "Lifecycle",
     "MappingPolicy",
+    "OperationResult",
     "RecyclePolicy",
     "SyncPolicy",
     "UploadMode",

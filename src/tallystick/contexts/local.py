@@ -28,7 +28,10 @@ PAGE = 5000
 
 
 class LocalHost:
-    """See ``ContextHost``. ``signer`` makes the URLs of a served site: (host, context, key, method) -> path and end."""
+    """See ``ContextHost``. ``signer`` makes the URLs of a served site: (host, context, key, method) -> path and end.
+
+    ``closing`` is called when the host is closed: the ledger is the caller's otherwise.
+    """
 
     def __init__(
         self,
@@ -36,12 +39,14 @@ class LocalHost:
         title: str,
         store: PackedStore | None = None,
         signer: Callable[[LocalHost, str, str, str], SignedURL] | None = None,
+        closing: Callable[[], None] = lambda: None,
     ) -> None:
         ledger.require(ROOM, STEPS)
         self.ledger = ledger
         self.title = title
         self.signer = signer
         self._store = store
+        self._closing = closing
 
     @property
     def store(self) -> PackedStore:
@@ -51,10 +56,11 @@ class LocalHost:
         return self._store
 
     def close(self) -> None:
-        """Close the content store; the ledger is the caller's."""
+        """Close the content store, and what was to be closed with it."""
         if self._store is not None:
             self._store.close()
             self._store = None
+        self._closing()
 
     # Contexts ---------------------------------------------------------------------------------------------------------
 

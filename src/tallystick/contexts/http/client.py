@@ -16,11 +16,11 @@ from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, Signed
 from tallystick.contexts.http import wire
 from tallystick.errors import PeerProtocolError, PeerUnreachable
 from tallystick.protocols.native.codec.errors import RequestError, decode_error
-from tallystick.protocols.native.codec.messages import JSON
 from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, shown, split_url
 from tallystick.version import VERSION
 
+JSON = "application/json"
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.1
 PIECE = 256 << 10

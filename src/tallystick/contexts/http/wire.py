@@ -15,9 +15,9 @@ import msgspec
 from tallystick.content.chunking import HASH_BYTES
 from tallystick.contexts.entries import Change
 from tallystick.contexts.host import ContextInfo, Folder, Rule, SignedURL
+from tallystick.protocols.native.codec.compression import compressed, decompressed
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.native.codec.limits import LIMITS, check_most
-from tallystick.protocols.native.codec.messages import compressed, decompressed
 
 PREFIX: Final = "/contexts/"
 SIGNED: Final = "/files/"

@@ -14,6 +14,7 @@ from tallystick.errors import AccessDenied, TallystickError
 from tallystick.protocols.native.calls import CALLS, WRITING, check_resources
 from tallystick.protocols.native.codec import blocks, lines
 from tallystick.protocols.native.codec.checks import check, check_apply
+from tallystick.protocols.native.codec.compression import compressed
 from tallystick.protocols.native.codec.errors import Busy, RequestError, TimedOut
 from tallystick.protocols.native.codec.limits import LIMITS, Limits
 from tallystick.protocols.native.codec.messages import (
@@ -26,7 +27,6 @@ from tallystick.protocols.native.codec.messages import (
     VERBS,
     SettingsForm,
     Verb,
-    compressed,
     decode,
     encode,
     settings_of,

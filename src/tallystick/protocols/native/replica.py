@@ -15,6 +15,7 @@ from tallystick.core.pages import Page, Tally
 from tallystick.core.states import parse_state
 from tallystick.errors import LimitExceeded, PeerProtocolError, PeerUnreachable, StateError, TallystickError
 from tallystick.protocols.native.codec import blocks
+from tallystick.protocols.native.codec.compression import compressed, decompressed
 from tallystick.protocols.native.codec.errors import RequestError, decode_error
 from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
 from tallystick.protocols.native.codec.messages import (
@@ -30,9 +31,7 @@ from tallystick.protocols.native.codec.messages import (
     Reconciling,
     Rekeying,
     Resourced,
-    compressed,
     decode,
-    decompressed,
     encode,
     settings_form,
 )

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 from tallystick.errors import AuthenticationRequired, TallystickError
+from tallystick.protocols.native.codec.compression import decompressed
 from tallystick.protocols.native.codec.errors import RequestError, TimedOut, encode_error, status_of
 from tallystick.protocols.native.codec.limits import LIMITS, Limits, exceeded
-from tallystick.protocols.native.codec.messages import JSON, MSGPACK, VERSION, decompressed
+from tallystick.protocols.native.codec.messages import JSON, MSGPACK, VERSION
 from tallystick.site.users import Caller
 
 ASGIScope = MutableMapping[str, Any]

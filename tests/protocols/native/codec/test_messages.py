@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Policy, Resolution
 from tallystick.errors import LimitExceeded
+from tallystick.protocols.native.codec.compression import compressed, decompressed, zstd
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.native.codec.limits import Limits
 from tallystick.protocols.native.codec.messages import (
@@ -20,13 +21,10 @@ from tallystick.protocols.native.codec.messages import (
     Acknowledging,
     Digesting,
     SettingsForm,
-    compressed,
     decode,
-    decompressed,
     encode,
     settings_form,
     settings_of,
-    zstd,
 )
 from tallystick.sync.replica import Closing, Known, Scope, Selection, Settings
 

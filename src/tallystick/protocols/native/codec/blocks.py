@@ -5,9 +5,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
+from tallystick.protocols.native.codec.compression import compressed, decompressed
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
-from tallystick.protocols.native.codec.messages import compressed, decompressed
 
 PAGE, CLOSING, SETTINGS, ERROR = b"P", b"C", b"S", b"E"
 _KINDS: Final = frozenset((PAGE, CLOSING, SETTINGS, ERROR))

@@ -1,0 +1,69 @@
+"""``tallystick contexts``, and ``sync`` with a context of a served site."""
+
+import pytest
+
+from tallystick.web.server import running
+
+
+@pytest.fixture
+def site(run, people, tmp_path):
+    assert run("contexts", "create", "a.db", "ws", "--quota", "1MiB").code == 0
+    return "a.db"
+
+
+def test_files_go_in_are_listed_and_come_out(run, site, tmp_path):
+    (tmp_path / "f.txt").write_bytes(b"hello")
+
+    assert run("contexts", "put", site, "ws", "f.txt", "/docs/f.txt").code == 0
+    assert run("contexts", "files", site, "ws", "--json").json[0]["path"] == "/docs/"
+    listed = run("contexts", "files", site, "ws", "/docs", "--json").json
+    assert [(item["path"], item["size"]) for item in listed] == [("/docs/f.txt", 5)]
+    assert run("contexts", "get", site, "ws", "/docs/f.txt", "copy").code == 0
+    assert (tmp_path / "copy").read_bytes() == b"hello"
+    assert run("contexts", "rm", site, "ws", "/docs/f.txt").code == 0
+    assert run("contexts", "get", site, "ws", "/docs/f.txt", "copy").code == 2
+    shown = run("contexts", "show", site, "ws", "--json").json
+    assert (shown["name"], shown["files"], shown["quota_bytes"]) == ("ws", 0, 1 << 20)
+
+
+def test_what_cannot_be_undone_needs_a_yes(run, site):
+    assert run("contexts", "delete", site, "ws").code == 4
+    assert run("contexts", "clear", site, "ws").code == 4
+    assert run("contexts", "clear", site, "ws", "--yes").code == 0
+    assert run("contexts", "delete", site, "ws", "--yes").code == 0
+    missing = run("contexts", "show", site, "ws")
+    assert (missing.code, "no context 'ws'" in missing.err) == (2, True)
+    assert run("contexts", "list", site, "--json").json == []
+
+
+def test_recycle_rules_are_set_shown_and_removed(run, site):
+    wrong = run("contexts", "recycle", site, "ws", "/tmp", "--lifecycle", "Lifecycle_7Days")
+    assert (wrong.code, "Lifecycle_5Days" in wrong.err) == (2, True)
+    found = run("contexts", "recycle", site, "ws", "/tmp", "--lifecycle", "Lifecycle_1Day", "--json").json
+    assert found == {"": [{"path": "/tmp", "lifecycle": "Lifecycle_1Day"}]}
+    assert run("contexts", "recycle", site, "ws", "--lifecycle", "none", "--json").json == {}
+    assert run("contexts", "sweep", site, "--json").json["expired"] == 0
+
+
+def test_a_quota_is_kept_and_a_size_that_is_none_is_refused(run, site, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(2 << 20))
+
+    full = run("contexts", "put", site, "ws", "big", "/big")
+    assert (full.code != 0, "QuotaExceeded" in full.err) == (True, True)
+    assert run("contexts", "create", site, "ws", "--quota", "much").code == 2
+
+
+def test_a_directory_goes_to_a_served_site_and_to_another_directory(run, site, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "f").write_text("x")
+    with running(site) as url:
+        first = run("sync", "one", f"{url}contexts/tree", "--json").json
+        assert (first["files"], first["succeeded"]) == (1, True)
+        assert run("sync", "one", f"{url}contexts/tree", "--json").json["actions"] == []
+        assert run("sync", f"{url}contexts/tree", "two").code == 0
+        assert (tmp_path / "two" / "f").read_text() == "x"
+        assert run("contexts", "files", url, "tree", "--json").json[0]["path"] == "/f"
+        mixed = run("sync", f"{url}contexts/tree", site)
+        assert (mixed.code, "two trees" in mixed.err) == (2, True)
+        assert run("contexts", "create", url, "other", "--store", "/x").code == 2
