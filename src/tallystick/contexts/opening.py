@@ -40,6 +40,11 @@ def open_end(name: str, clock: Callable[[], int], *, password: str | None = None
 
         return DirectoryEnd(os.path.realpath(name), clock)
     from tallystick.contexts.end import ContextEnd
+
+    if urlsplit(name).scheme in BUCKETS:
+        from tallystick.contexts.bucket import BucketHost, bucket_name
+
+        return ContextEnd(BucketHost(name), bucket_name(name), create=True)
     from tallystick.contexts.http.client import RemoteHost
 
     site, context, prefix = parts_of(name)

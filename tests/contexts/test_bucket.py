@@ -1,0 +1,150 @@
+"""A tree in a bare bucket, on an S3 server that runs here."""
+
+import os
+import time
+import uuid
+from types import SimpleNamespace
+
+import pytest
+
+from tallystick.contexts.entries import DIRECTORY, FileEntry
+from tallystick.contexts.opening import again_while_moved, open_trees
+from tallystick.contexts.problems import EntryRejected, VersionMoved
+from tallystick.errors import ConfigurationError
+from tallystick.trees.opening import Wishes
+
+from .conftest import file_of, shown, tree
+
+pytest.importorskip("obstore")
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def url(endpoint, monkeypatch, tmp_path):
+    """A prefix of a bucket that nobody else uses."""
+    import boto3
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket="trees")
+    client.close()
+    return f"s3://trees/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def host(url):
+    from tallystick.contexts.bucket import BucketHost
+
+    found = BucketHost(url)
+    yield found
+    found.close()
+
+
+def mount(tmp_path, url, name):
+    root = tmp_path / name
+
+    def run():
+        opened = open_trees(str(root), url, None, time.time_ns)
+        try:
+            return again_while_moved(lambda: opened.run(Wishes(durable=False, allowed=None)), lambda _: None)
+        finally:
+            opened.close()
+
+    root.mkdir()
+    return SimpleNamespace(root=root, run=run)
+
+
+def test_directories_agree_through_a_bucket(url, tmp_path):
+    one, two = mount(tmp_path, url, "one"), mount(tmp_path, url, "two")
+    (one.root / "sub").mkdir()
+    (one.root / "sub" / "f").write_text("hello")
+    (one.root / "big").write_bytes(os.urandom(3 << 20))
+    (one.root / "link").symlink_to("sub/f")
+
+    one.run()
+    two.run()
+    assert shown(two.root) == shown(one.root)
+    (two.root / "sub" / "f").write_text("edited")
+    (one.root / "big").unlink()
+    for each in (two, one, two):
+        each.run()
+
+    assert shown(two.root) == shown(one.root)
+    assert (one.root / "sub" / "f").read_text() == "edited"
+    assert (one.run().actions, two.run().actions) == ([], [])
+
+
+def test_the_second_of_two_publications_from_one_version_is_told_so(host):
+    context = host.create("x")
+    host.publish(context.id, context.version, [("/a", file_of(host, context, b"a"))])
+
+    with pytest.raises(VersionMoved):
+        host.publish(context.id, context.version, [("/b", file_of(host, context, b"b"))])
+
+    assert list(tree(host, context)) == ["/a"]
+
+
+def test_what_makes_no_tree_is_refused(host):
+    context = host.create("x")
+    entry = file_of(host, context, b"a")
+    host.publish(context.id, "*", [("/d/f", entry)])
+
+    for changes in ([("/d", None)], [("/d/f/below", entry)], [("/../x", entry)]):
+        with pytest.raises(EntryRejected):
+            host.publish(context.id, "*", changes)
+    host.publish(context.id, "*", [("/e", FileEntry(DIRECTORY, 0o755))])
+    assert [item.key for item in host.folder(context.id, "", 0, 10).entries] == ["/d", "/e"]
+    host.clear(context.id)
+    assert tree(host, context) == {}
+
+
+def test_old_manifests_and_their_content_go_after_retention(host):
+    context = host.create("x")
+    clock = [time.time_ns()]
+    host.clock = host.store.clock = lambda: clock[0]
+    entry = file_of(host, context, b"gone" * 100)
+    host.publish(context.id, "*", [("/gone", entry)])
+    host.publish(context.id, "*", [("/gone", None), ("/kept", file_of(host, context, b"kept"))])
+    clock[0] += 20 * 86_400 * 10**9
+    host.sweep()
+    assert host.missing(context.id, entry.hashes) == []
+
+    clock[0] += 20 * 86_400 * 10**9
+    removed = 0
+    for _ in range(3):
+        removed += host.sweep().removed
+        clock[0] += 2 * 86_400 * 10**9
+
+    assert removed
+    assert host.missing(context.id, entry.hashes) == entry.hashes
+    assert list(tree(host, context)) == ["/kept"]
+
+
+def test_what_only_a_site_has_says_so(host):
+    context = host.create("x")
+    for call in (
+        lambda: host.create("x", quota_bytes=5),
+        lambda: host.rename(context.id, "y"),
+        lambda: host.signed_url(context.id, "/a", "GET"),
+        lambda: host.set_rules(context.id, "", []),
+        lambda: host.delete(context.id),
+    ):
+        with pytest.raises(ConfigurationError):
+            call()
