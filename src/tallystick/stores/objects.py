@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from tallystick.stores.changelog import Class, Kind
 from tallystick.stores.port import Record, Revision
-from tallystick.stores.properties import read_properties
+from tallystick.stores.properties import STRUCTURE, read_content
 from tallystick.stores.times import to_local, to_micros
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def key_in(entryid: bytes) -> bytes:
 class Managed:
     """An object of the model."""
 
-    __slots__ = ("_commits", "_number", "_properties", "_record", "server")
+    __slots__ = ("_commits", "_content", "_number", "_record", "server")
 
     def __init__(self, server: Server, record: Record) -> None:
         self.server = server
         self._number = record.id
         self._record: Record | None = record
-        self._properties: dict[str, Any] | None = None
+        self._content: dict[str, Any] | None = None
         self._commits = server.records.commits
 
     @classmethod
@@ -53,7 +53,7 @@ class Managed:
         one = cls.__new__(cls)
         one.server = server
         one._number = number
-        one._record = one._properties = None
+        one._record = one._content = None
         one._commits = -1
         return one
 
@@ -66,7 +66,7 @@ class Managed:
         if commits != self._commits:
             found = self.server.records.records([self._number]).get(self._number)
             if found != self._record:
-                self._record, self._properties = found, None
+                self._record, self._content = found, None
             self._commits = commits
         if self._record is None:
             raise self.server.gone(f"this {type(self).__name__.lower()} was deleted")
@@ -75,10 +75,14 @@ class Managed:
     @property
     def properties(self) -> Mapping[str, Any]:
         """Its properties, by name."""
+        return {name: value for name, value in self._read_content().items() if name not in STRUCTURE}
+
+    def _read_content(self) -> dict[str, Any]:
+        """Everything its record holds, decoded when it is first asked for."""
         record = self.record
-        if self._properties is None:
-            self._properties = read_properties(record.properties)
-        return self._properties
+        if self._content is None:
+            self._content = read_content(record.properties)
+        return self._content
 
     def _write(
         self, changed: Mapping[str, Any] = MappingProxyType({}), kinds: Sequence[Kind] = (Kind.CHANGE,), **fields: Any
@@ -152,7 +156,7 @@ class Field(Generic[_Value]):
     def __get__(self, instance: Managed | None, owner: type) -> Field[_Value] | _Value:
         if instance is None:
             return self
-        found: _Value = instance.properties.get(self.name, self._default)
+        found: _Value = instance._read_content().get(self.name, self._default)
         return found
 
     def __set__(self, instance: Managed, value: _Value) -> None:
