@@ -128,7 +128,7 @@ class Observing(Notes):
         ]
 
     def _added(self, one: _News, kind: Class, place: tuple[int, int]) -> Record:
-        record = _noted(one, kind, place, self.session.take("record"), self.entry_under(one.key, place[0]))
+        record = _noted(one, kind, place, self._number_for(one.key), self.entry_under(one.key, place[0]))
         if kind is Class.STORE:
             record = record._replace(store=record.id)
         self.add_objects([record])
@@ -137,6 +137,15 @@ class Observing(Notes):
         if record.soft:
             self.log([Logged(record.entry, (Kind.SOFT,), one.seq, detail_of(record))])
         return record
+
+    def _number_for(self, key: str) -> int:
+        """The number that an object with this key had, if nothing has it now: states of its consumers name it."""
+        rows = self.session.rows(
+            "SELECT record FROM tally_stores_change c WHERE key=? AND NOT EXISTS "
+            "(SELECT 1 FROM tally_stores_object o WHERE o.id=c.record) ORDER BY latest DESC LIMIT 1",
+            (key,),
+        )
+        return int(rows[0][0]) if rows else self.session.take("record")
 
     def _changed(self, one: _News, known: Record, kind: Class, place: tuple[int, int]) -> Record:
         store = known.store if kind is Class.STORE else place[1]
