@@ -240,6 +240,32 @@ def test_a_bundle_with_more_than_is_wanted_is_left_until_the_writer_knows(worksh
     assert len(b.rows()) == 1
 
 
+def test_a_bundle_whose_rest_came_on_another_road_is_cleared_away(pair):
+    a, b = pair
+    a.execute("INSERT INTO people(name) VALUES ('Bea')")
+    a.visit()
+    (folder,) = a.bundles(b)
+    (folder / "manifest").unlink()
+    a.site.sync(b.site.replica)
+    assert b.visit().refused
+    a.visit()
+    assert a.bundles(b) == []
+    assert b.visit().refused == []
+
+
+def test_a_number_is_not_used_again_when_the_process_died_after_the_last_file(pair):
+    a, b = pair
+    a.execute("INSERT INTO people(name) VALUES ('Bea')")
+    a.visit()
+    with a.site.ledger.engine.write():
+        a.site.ledger.put_meta(f"bundle.{b.site.id}", "1")  # as if it had died before it noted the number
+    a.execute("INSERT INTO people(name) VALUES ('Cid')")
+    a.visit()
+    assert [folder.name for folder in a.bundles(b)] == ["000002", "000003"]
+    assert b.visit().refused == []
+    assert len(b.rows()) == 3
+
+
 # Guards
 
 

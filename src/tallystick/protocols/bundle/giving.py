@@ -101,6 +101,8 @@ class Giving:
         taken = {one.bundle: one for one in statement.taken} if statement is not None else {}
         reached = self._clear(scope, known.state, taken)
         if _has_all(reached, stated):
+            begun = self.session.directory.bundle(self.session.me, self.reader.site, self._number())
+            self.session.directory.remove(begun)  # the reader got it on another road
             return 0
         return self._write(definitions, scope, stated, replace(known, state=reached), statement)
 
@@ -137,8 +139,9 @@ class Giving:
             folder = directory.bundle(self.session.me, reader.site, number)
             manifest = self._own(folder)
             if manifest is None:
-                continue
-            if follows(manifest.closing.state, reached):
+                if number != self._number():  # it cannot be continued any more
+                    directory.remove(folder)
+            elif follows(manifest.closing.state, reached):
                 directory.remove(folder)
                 if manifest.records:
                     became = _told(taken.get(manifest.bundle))
@@ -245,7 +248,13 @@ class Giving:
 
     def _number(self) -> int:
         """The number of the next bundle: never one that a reader may have seen."""
-        return int(self.ledger.meta(f"bundle.{self.reader.site}") or 0) + 1
+        directory, reader = self.session.directory, self.reader.site
+        complete = [
+            number
+            for number in directory.numbers(self.session.me, reader)
+            if directory.manifest(directory.bundle(self.session.me, reader, number)).exists()
+        ]
+        return max(int(self.ledger.meta(f"bundle.{reader}") or 0), *complete, 0) + 1
 
     def _note_number(self, number: int) -> None:
         with self.ledger.engine.write():
