@@ -46,6 +46,11 @@ def adapter_for(
         from tallystick.jobs.eden_peer import EdenPeerAdapter
 
         return EdenPeerAdapter(site, peer, log, save, registry.progress, secret)
+    if peer.protocol == "sdata":
+        from tallystick.jobs.sdata_peer import SDataPeerAdapter
+
+        check: Callable[[], None] = (lambda: progress("", 0)) if progress is not None else (lambda: None)
+        return SDataPeerAdapter(site, peer, ends, log, save, registry.now, secret, run, check)
     return ReplicaAdapter(site, peer, ends, language_of(site, peer), log, save, secret, run=run, progress=progress)
 
 
