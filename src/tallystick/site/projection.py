@@ -238,7 +238,8 @@ class Projector:
 
     def _capture(self, writings: Sequence[Writing]) -> Any:
         definition = self.tracked.definition
-        if definition.triggers or definition.acted_on:
+        removes = any(item.content is None for item in writings)
+        if definition.triggers or (definition.acted_on and removes):
             return _OwnMarks(self.ledger, self.tracked, writings)
         return self.ledger.engine.capture_off() if writings else nullcontext()
 

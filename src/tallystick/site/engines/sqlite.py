@@ -231,11 +231,10 @@ class SQLiteEngine:
         return int(self.query("SELECT coalesce(max(id), 0) FROM tally_mark")[0][0])
 
     def drop_marks(self, number: int, after: int, addresses: Sequence[Address]) -> None:
-        texts = [stored(address) for address in addresses]
-        self.executemany(
-            "DELETE FROM tally_mark WHERE id>? AND resource=? AND (old IS ? OR new IS ?)",
-            ((after, number, text, text) for text in texts),
-        )
+        ours = {stored(address) for address in addresses}
+        marks = self.query("SELECT id, old, new FROM tally_mark WHERE id>? AND resource=?", (after, number))
+        own = [(mark,) for mark, old, new in marks if old in ours or new in ours]
+        self.executemany("DELETE FROM tally_mark WHERE id=?", own)
 
     @contextmanager
     def capture_off(self) -> Iterator[None]:

@@ -79,19 +79,17 @@ class Writing:
         for group in self._by_table(steps):
             bound = group[0].bound
             entries = self._records.entries(bound, [one.write.uuid for one in group])
+            new = {uuid: bound.names.new_key(uuid) for one in group if (uuid := _final(one.write)) not in entries}
+            taken = bound.tracked.rows.by_keys([key for key in new.values() if key])
             for step in group:
                 step.entry = entries.get(step.write.uuid)
-                step.key = step.entry.key if step.entry is not None else self._new_key(step)
+                key = new.get(_final(step.write), "")
+                step.key = step.entry.key if step.entry is not None else new_key() if key in taken else key
                 now = step.entry.seq if step.entry is not None else None
                 if now != step.write.seen:
                     step.error = MOVED
                 elif step.write.outcome not in _REMOVALS and step.key:
                     self._made[Target(step.write.table, step.write.uuid)] = step.key
-
-    def _new_key(self, step: Step) -> str:
-        key = step.bound.names.new_key(step.write.new_uuid or step.write.uuid)
-        taken = key and step.bound.tracked.rows.by_keys([key])
-        return new_key() if taken else key
 
     def _look_up(self, steps: Sequence[Step]) -> None:
         """The keys of referenced records that are here."""
@@ -129,7 +127,9 @@ class Writing:
         ready = [one for one in group if one.error is None]
         for step in ready:
             self._fill(step)
-        edits = [self._edit(step) for step in ready]
+        columns = [one.column for one in bound.definition.fields]
+        defaults = bool(self._ledger.engine.defaults(bound.definition.name, columns))
+        edits = [self._edit(step, defaults) for step in ready]
         for step, done in zip(ready, editing.write(self._ledger, bound.tracked, edits), strict=True):
             self._note(step, done)
         self._remark(bound, [one for one in ready if one.error is None])
@@ -178,11 +178,12 @@ class Writing:
                 step.content[site.wire] = write.copies
 
     @staticmethod
-    def _edit(step: Step) -> Edit:
+    def _edit(step: Step, defaults: bool) -> Edit:
+        """``defaults``: the table has columns that get something when nothing is said."""
         if step.entry is not None and step.entry.hash:
             return editing.update(step.key, step.content)
         content = {name: value for name, value in step.content.items() if value is not None}
-        return editing.insert(content, step.key)
+        return editing.insert(content, step.key) if defaults or not step.key else editing.put(step.key, content)
 
     def _note(self, step: Step, done: Edited) -> None:
         target = Target(step.write.table, step.write.uuid)
@@ -315,3 +316,8 @@ class Writing:
         if not numbers:
             numbers = self._records.numbers(step.bound, [step.key])
         return Applied(numbers.get(step.key))
+
+
+def _final(write: Write) -> str:
+    """The identifier under which the record is known afterwards."""
+    return write.new_uuid or write.uuid
