@@ -36,8 +36,7 @@ def suits(tracked: Tracked, page: Page) -> bool:
     """True when rows of the page can be written as they came, given that the database keeps them exactly."""
     definition = tracked.definition
     simple = definition.identity in (Identity.NATURAL, Identity.MAPPED, Identity.COLUMN)
-    watched = definition.triggers or definition.acted_on
-    return simple and not watched and definition.names == tuple(item.name for item in page.fields)
+    return simple and not definition.triggers and definition.names == tuple(item.name for item in page.fields)
 
 
 def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], origins: Sequence[int]) -> Entered:

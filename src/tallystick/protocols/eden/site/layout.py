@@ -2,7 +2,7 @@
 
 Times are whole seconds since the epoch, as on Eden's wire. A record has a row in ``tally_eden_record`` once it came
 from an Eden site; ``origin`` and ``tick`` name the version it speaks of. ``alias`` is the identifier of a record whose
-key does not tell it.
+key does not tell it, ``ahead`` the time of a change that lies after the moment in which it was written here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ STEPS = (
         "CREATE TABLE tally_eden_record (resource {int} NOT NULL, key {text} NOT NULL, alias {text}, "
         "origin {int} NOT NULL, tick {int} NOT NULL, copies {int} NOT NULL, created_on {int}, modified_on {int}, "
         "created_by {text}, modified_by {text}, owned_by_user {text}, owned_by_group {text}, replaced_by {text}, "
-        "source {text}, PRIMARY KEY (resource, key))",
+        "source {text}, ahead {int}, PRIMARY KEY (resource, key))",
         "CREATE UNIQUE INDEX tally_eden_record_alias ON tally_eden_record (resource, alias) WHERE alias IS NOT NULL",
-        "CREATE INDEX tally_eden_record_modified ON tally_eden_record (resource, modified_on)",
+        "CREATE INDEX tally_eden_record_ahead ON tally_eden_record (resource, ahead) WHERE ahead IS NOT NULL",
         "CREATE INDEX tally_eden_record_stamp ON tally_record (resource, stamp)",
         "CREATE TABLE tally_eden_waiting (resource {int} NOT NULL, key {text} NOT NULL, field {text} NOT NULL, "
         "target {text} NOT NULL, uuid {text} NOT NULL, PRIMARY KEY (resource, key, field))",

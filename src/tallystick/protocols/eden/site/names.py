@@ -50,7 +50,7 @@ class Names:
 
     def identifier(self, key: str) -> str:
         """The identifier of a record that has no alias."""
-        if _UUID.fullmatch(key):
+        if len(key) == 36 and _UUID.fullmatch(key):
             return _URN + key
         if not self.keys_are_free:
             return key if key.startswith("urn:") else self._prefix + quote(key, safe="")
@@ -65,6 +65,9 @@ class Names:
 
     def keys(self, identifier: str) -> tuple[str, ...]:
         """The keys under which a record of this identifier may be here, the likeliest first."""
+        if identifier[:9] == _URN and _UUID.fullmatch(identifier, 9) and identifier[23] != "8":
+            bare = identifier[9:]
+            return (bare,) if self.definition.identity is Identity.MAPPED else (bare, identifier)
         if identifier.startswith(self._prefix):
             return (unquote(identifier[len(self._prefix) :]),)
         bare = identifier[len(_URN) :] if identifier.startswith(_URN) else ""
@@ -76,6 +79,8 @@ class Names:
         return (bare,) if self.definition.identity is Identity.MAPPED else (bare, identifier)
 
     def _integer_in(self, bare: str) -> int | None:
+        if bare[14] != "8":
+            return None
         value = UUID(bare).int
         mark = (value >> 80) << 12 | (value >> 64) & 0xFFF
         ours = (value >> 76) & 0xF == 8 and mark == self._mark and self.keys_are_free

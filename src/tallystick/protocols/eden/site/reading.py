@@ -148,11 +148,14 @@ class Records:
                 yield rows
 
     def _changed_since(self, bound: Bound, since: int) -> set[str]:
-        """Keys of records whose time may be ``since`` or later, by what is indexed."""
+        """Keys of records whose time may be ``since`` or later, by what is indexed.
+
+        No change is newer than the moment in which it was written here, unless a remark says that it is ahead.
+        """
         engine, number = self._ledger.engine, bound.tracked.number
         lower = stamp_of(since * 1000) if since > self._since else 0
         stamped = "SELECT key FROM tally_record WHERE resource=? AND stamp>=?"
-        stated = "SELECT key FROM tally_eden_record WHERE resource=? AND modified_on>=?"
+        stated = "SELECT key FROM tally_eden_record WHERE resource=? AND ahead>=?"
         keys = {key for (key,) in engine.query(stamped, (number, lower))}
         keys.update(key for (key,) in engine.query(stated, (number, since)))
         return keys | self._changed_by_column(bound, since)

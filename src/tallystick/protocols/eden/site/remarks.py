@@ -12,7 +12,7 @@ from tallystick.site.ledger import Ledger, Tracked
 
 _COLUMNS = (
     "key, alias, origin, tick, copies, created_on, modified_on, created_by, modified_by, owned_by_user, "
-    "owned_by_group, replaced_by, source"
+    "owned_by_group, replaced_by, source, ahead"
 )
 
 
@@ -32,6 +32,7 @@ class Remark(NamedTuple):
     owned_by_group: str | None = None
     replaced_by: str | None = None
     source: str | None = None
+    ahead: int | None = None
 
     def fits(self, entry: Entry) -> bool:
         """True when the record has not changed since."""
@@ -74,6 +75,11 @@ class Remarks:
             engine.executemany(
                 f"DELETE FROM tally_eden_record WHERE resource={number} AND key=?", [(key,) for key in known]
             )
+        now = self._ledger.now() // 1000
+        remarks = [
+            one if one.modified_on is None or one.modified_on < now else one._replace(ahead=one.modified_on)
+            for one in remarks
+        ]
         marks = ", ".join("?" * len(Remark._fields))
         engine.executemany(f"INSERT INTO tally_eden_record(resource, {_COLUMNS}) VALUES ({number}, {marks})", remarks)
         if any(one.alias is not None for one in remarks):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Version
 from tallystick.protocols.eden.deciding import Outcome
 from tallystick.protocols.eden.site.catalog import Bound, Catalog
+from tallystick.protocols.eden.site.entering import enter_new
 from tallystick.protocols.eden.site.reading import Records
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
 from tallystick.protocols.eden.site.removing import Removing
@@ -39,6 +40,7 @@ class Step:
     content: dict[str, Any] = field(default_factory=dict)
     waiting: dict[str, Target] = field(default_factory=dict)
     done: Edited | None = None
+    number: Any = None
     error: str | None = None
 
 
@@ -80,7 +82,7 @@ class Writing:
             bound = group[0].bound
             entries = self._records.entries(bound, [one.write.uuid for one in group])
             new = {uuid: bound.names.new_key(uuid) for one in group if (uuid := _final(one.write)) not in entries}
-            taken = bound.tracked.rows.by_keys([key for key in new.values() if key])
+            taken = self._taken(bound, new)
             for step in group:
                 step.entry = entries.get(step.write.uuid)
                 key = new.get(_final(step.write), "")
@@ -90,6 +92,12 @@ class Writing:
                     step.error = MOVED
                 elif step.write.outcome not in _REMOVALS and step.key:
                     self._made[Target(step.write.table, step.write.uuid)] = step.key
+
+    def _taken(self, bound: Bound, new: Mapping[str, str]) -> Collection[str]:
+        """Keys that new records would have by their identifiers and that others have."""
+        looked_up = not self._remarks.aliased(bound.tracked)
+        open_ = [key for uuid, key in new.items() if key and not (looked_up and key in bound.names.keys(uuid))]
+        return bound.tracked.rows.by_keys(open_)
 
     def _look_up(self, steps: Sequence[Step]) -> None:
         """The keys of referenced records that are here."""
@@ -129,10 +137,28 @@ class Writing:
             self._fill(step)
         columns = [one.column for one in bound.definition.fields]
         defaults = bool(self._ledger.engine.defaults(bound.definition.name, columns))
+        ready = ready if defaults else self._enter(bound, ready)
         edits = [self._edit(step, defaults) for step in ready]
         for step, done in zip(ready, editing.write(self._ledger, bound.tracked, edits), strict=True):
             self._note(step, done)
         self._remark(bound, [one for one in ready if one.error is None])
+
+    def _enter(self, bound: Bound, steps: Sequence[Step]) -> list[Step]:
+        """Write plainly new records the fast way; gives the others."""
+        new = {one.key: one for one in steps if one.entry is None and one.key}
+        entered = enter_new(self._ledger, bound, [(key, one.content) for key, one in new.items()])
+        if not entered:
+            return list(steps)
+        origin, made = self._ledger.origin_number(self._ledger.origin), []
+        for key, where in entered.items():
+            step = new[key]
+            step.number = where.local
+            self._settled[Target(step.write.table, step.write.uuid)] = key
+            made.append(self._remark_of(step, origin, where.tick, None))
+        self._remarks.put(bound.tracked, made, ())
+        self._records.fresh()
+        self._wait([new[key] for key in entered])
+        return [one for one in steps if one.key not in entered]
 
     def _fill(self, step: Step) -> None:
         """The content to write, references as keys."""
@@ -204,7 +230,10 @@ class Writing:
         keys = [one.key for one in (*changed, *renamed)]
         before = self._remarks.of(bound.tracked, keys)
         entries = bound.tracked.rows.by_keys(keys)
-        made = [self._remark_of(one, entries[one.key], before.get(one.key)) for one in changed]
+        made = []
+        for one in changed:
+            entry = entries[one.key]
+            made.append(self._remark_of(one, entry.origin, entry.tick, before.get(one.key)))
         for one in renamed:
             old, entry = before.get(one.key), entries[one.key]
             kept = old or Remark(one.key, None, entry.origin, entry.tick, one.write.copies)
@@ -213,7 +242,7 @@ class Writing:
         self._records.fresh()
         self._wait(steps)
 
-    def _remark_of(self, step: Step, entry: Entry, old: Remark | None) -> Remark:
+    def _remark_of(self, step: Step, origin: int, tick: int, old: Remark | None) -> Remark:
         write, user = step.write, self._batch.user
         created = write.outcome is Outcome.CREATED
         if old is None and not created:
@@ -223,8 +252,8 @@ class Writing:
         return Remark(
             step.key,
             self._alias(step) if write.new_uuid or old is None else old.alias,
-            entry.origin,
-            entry.tick,
+            origin,
+            tick,
             write.copies if old is None else old.copies,
             created_on,
             seconds(write.modified_on),
@@ -310,12 +339,10 @@ class Writing:
     def _applied(self, step: Step) -> Applied:
         if step.error is not None:
             return Applied(None, step.error)
-        numbers = self._records.numbers(step.bound, [step.key]) if step.done is None else {}
-        if step.done is not None and isinstance(step.done.local, int) and step.bound.definition.mapped:
-            return Applied(step.done.local)
-        if not numbers:
-            numbers = self._records.numbers(step.bound, [step.key])
-        return Applied(numbers.get(step.key))
+        number = step.done.local if step.done is not None else step.number
+        if isinstance(number, int) and step.bound.definition.mapped:
+            return Applied(number)
+        return Applied(self._records.numbers(step.bound, [step.key]).get(step.key))
 
 
 def _final(write: Write) -> str:
