@@ -33,12 +33,16 @@ _TYPES = {FILE: 0o100000, LINK: 0o120000, DIRECTORY: 0o040000}
 
 @dataclass(slots=True)
 class Item:
-    """One leaf to be placed. ``directory`` is the one that is carried over whole with it, if one is."""
+    """One leaf to be placed. ``directory`` is the one that is carried over whole with it, if one is.
+
+    ``stats`` are those that its listing noted, where it comes from a directory of this machine.
+    """
 
     path: str
     wanted: Wanted
     own: bool = False
     directory: str | None = None
+    stats: Sequence[int] = ()
     entry: FileEntry | None = None
     given: Given | None = None
     problem: StorageError | None = None
@@ -105,8 +109,10 @@ class Changeset:
             work.directories.append(step)
             for entry in step.listing or ():
                 if entry.mark in _LEAVES:
-                    wanted = Wanted(joined(step.source, entry.name), leaf_of(entry))
-                    work.items.append(Item(joined(step.path, entry.name), wanted, directory=step.path))
+                    path = joined(step.path, entry.name)
+                    source = path if step.source == step.path else joined(step.source, entry.name)
+                    wanted = Wanted(source, leaf_of(entry))
+                    work.items.append(Item(path, wanted, directory=step.path, stats=entry.stats))
         return work
 
     def _read_own(self, actions: Sequence[Action], items: Sequence[Item]) -> None:
@@ -162,10 +168,10 @@ class Changeset:
 
     # What was read ----------------------------------------------------------------------------------------------------
 
-    def take_file(self, item: Item, entry: FileEntry, given: Given) -> None:
-        """A file was read."""
+    def take_file(self, item: Item, entry: FileEntry, given: Given | None = None) -> None:
+        """A file was read; without ``given`` it was just as its listing says."""
         item.entry, item.given = entry, given
-        self.outcome.bytes += given.size
+        self.outcome.bytes += entry.size
 
     def take_link(self, item: Item, target: str) -> None:
         """A link was read."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tallystick.content.chunking import Chunk, Cutter
 from tallystick.contexts.entries import is_one_chunk
 from tallystick.trees.contents import Contents, Given, Wanted
 from tallystick.trees.copying import storage_error
+from tallystick.trees.files import Handle
+from tallystick.trees.listing import stats_of
+from tallystick.trees.mount import Mount
+from tallystick.trees.reading import digest_of
 
 AHEAD = 4
 """Pieces read ahead of the cutter, of up to 4 MiB each."""
@@ -72,6 +76,35 @@ def _read_large(source: Contents, wanted: Wanted, taken: list[Taken]) -> Iterato
         yield chunk
     assert reader.given is not None
     taken.append(Taken(reader.given, parts))
+
+
+class ListedFiles:
+    """Small files of a directory on this machine, read without a question while they are as their listing says."""
+
+    def __init__(self, mount: Mount) -> None:
+        self.mount = mount
+        self._path: str | None = None
+        self._at: Handle = -1
+
+    def read(self, path: str, stats: Sequence[int]) -> Chunk | None:
+        """The only chunk of a file; None when it is not (or does not stay) what was listed: read it otherwise.
+
+        Raises OSError as the system does.
+        """
+        parent, _, name = path.rpartition("/")
+        if parent != self._path:
+            self._at, self._path = self.mount.directory(parent), parent
+        files, size = self.mount.files, stats[2]
+        handle = files.open_read(name, self._at)
+        try:
+            data = files.read(handle, size + 1)
+            after = stats_of(files.status_of(handle))
+        finally:
+            files.close(handle)
+        if len(data) != size or after != tuple(stats):
+            self._path = None
+            return None
+        return Chunk(digest_of(data), data)
 
 
 class _Stopped(Exception):
