@@ -12,7 +12,7 @@ import pytest
 from tallystick.cli.main import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "tasks.md", "bundles.md"))]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "contexts.md", "tasks.md", "bundles.md"))]
 
 
 def blocks(page, language):
