@@ -27,6 +27,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from msgspec import structs
+
 from tallystick.core.versions import Dot, Origin, Record, Seen, Vector, Version
 
 Ticks = Mapping[str, int]
@@ -300,7 +302,7 @@ def renamed(record: Record, resource: str, fork: Fork) -> Record:
     if record.seen.vector.get(fork.origin, 0) <= after:
         return record
     versions = tuple(_renamed_version(version, after, fork) for version in record.versions)
-    return replace(record, versions=versions, seen=_renamed_seen(record.seen, after, fork))
+    return structs.replace(record, versions=versions, seen=_renamed_seen(record.seen, after, fork))
 
 
 def renamed_vector(vector: Vector, resource: str, fork: Fork) -> Vector:
@@ -332,7 +334,7 @@ def _renamed_version(version: Version, after: int, fork: Fork) -> Version:
     def name(dot: Dot) -> Dot:
         return (fork.branch, dot[1]) if dot[0] == fork.origin and dot[1] > after else dot
 
-    return replace(
+    return structs.replace(
         version,
         origin=name(version.dot)[0],
         dots=frozenset(map(name, version.dots)),

@@ -10,8 +10,10 @@ looks at the record. So the set depends on nothing but ``seen``, in whatever ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Origin = str
 """Where changes are made: ``<site uuid>.<incarnation>`` between our sites, an endpoint URL in SData."""
@@ -35,11 +37,10 @@ DEFAULT_PRIORITY = 5
 """Conflict priority of a version whose origin stated none: 1 wishes strongly to win, 9 weakly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What a record builds on: a version vector, and the genesis names of the versions it replaces."""
 
-    vector: Vector = field(default_factory=dict)
+    vector: Vector = {}
     genesis: frozenset[bytes] = frozenset()
 
     def covers_dot(self, dot: Dot) -> bool:
@@ -60,8 +61,7 @@ class Seen:
 NOTHING_SEEN = Seen()
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """One content of a record, or its deletion, with its names, stamp and conflict priority.
 
     ``origin`` and ``tick`` name the change that issued it, and ``dots`` holds that name; for a row that existed before
@@ -78,7 +78,7 @@ class Version:
     genesis: frozenset[bytes] = frozenset()
     past: Seen = NOTHING_SEEN
     priority: int = DEFAULT_PRIORITY
-    fields: Mapping[str, Dot] = field(default_factory=dict)
+    fields: Mapping[str, Dot] = {}
     rest: Dot | None = None
     content: Content | None = None
 
@@ -98,8 +98,7 @@ class Version:
         return (*sorted(self.genesis), *sorted(self.dots))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """All that is known of one record: its versions and what they have seen.
 
     ``born`` is the origin where the record was created, ``copies`` how many hops its content came from there.

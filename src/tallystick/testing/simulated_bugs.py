@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from tallystick.core import changes, decide, history, join
 from tallystick.core.decide import Kind
 from tallystick.core.policies import Policy, newest
@@ -67,7 +69,7 @@ _join = join.join
 
 def _forgetting(one: Record, other: Record) -> Record:
     record = _join(one, other)
-    return replace(record, versions=(newest(record.versions),)) if record.contested else record
+    return structs.replace(record, versions=(newest(record.versions),)) if record.contested else record
 
 
 _plant("losers-forgotten", "the join keeps only the newest of several siblings", (decide, "join", _forgetting))
@@ -90,7 +92,7 @@ _edit = join.edit
 
 def _edit_without_genesis(*given: Any, **options: Any) -> Record:
     record = _edit(*given, **options)
-    return replace(record, seen=Seen(record.seen.vector))
+    return structs.replace(record, seen=Seen(record.seen.vector))
 
 
 _plant("genesis-unseen", "an edit drops the genesis names it replaces", (join, "edit", _edit_without_genesis))
@@ -191,8 +193,8 @@ _keep = SimulatedSite._keep
 
 def _keep_restamped(self: SimulatedSite, key: str, outcome: decide.Outcome) -> None:
     now = self.stamp + 1
-    versions = tuple(replace(version, stamp=now) for version in outcome.record.versions)
-    _keep(self, key, replace(outcome, record=replace(outcome.record, versions=versions)))
+    versions = tuple(structs.replace(version, stamp=now) for version in outcome.record.versions)
+    _keep(self, key, replace(outcome, record=structs.replace(outcome.record, versions=versions)))
 
 
 _plant("stamp-altered", "applying a version gives it a new stamp", (SimulatedSite, "_keep", _keep_restamped))
@@ -225,7 +227,7 @@ _edit_site = SimulatedSite._edit
 def _edit_alone(self: SimulatedSite, key: str, *given: Any) -> None:
     _edit_site(self, key, *given)
     held = self.holdings[key]
-    self.holdings[key] = held._replace(record=replace(held.record, versions=held.shown), undecided=False)
+    self.holdings[key] = held._replace(record=structs.replace(held.record, versions=held.shown), undecided=False)
 
 
 _plant(
