@@ -8,13 +8,14 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
-from tallystick.core.fingerprints import EMPTY, Fingerprint, content_term, dot_name, names_term
+from tallystick.core.fingerprints import EMPTY
 from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
+from tallystick.core.hashing import content_hashes
 from tallystick.core.join import edit
 from tallystick.core.merge import Projection
 from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row, Tally
 from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, FieldPolicy, Policy, Resolution
-from tallystick.core.values import content_hash, mapping_hash
+from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Record, Vector, Version, vector_covers
 from tallystick.errors import PeerProtocolError
 from tallystick.site import conflicts, parking
@@ -30,6 +31,7 @@ from tallystick.site.holding import (
     make_entry,
     save_wholes,
     terms,
+    terms_of,
 )
 from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
@@ -204,22 +206,21 @@ class _Step:
         rendered = self._rendered(writings)
         seqs = self.ledger.next_seqs(self.tracked, len(rows))
         refused = []
-        names_sum = contents_sum = count = 0
-        for row, item, seq in zip(rows, writings, seqs, strict=True):
+        made: list[tuple[Entry, None]] = []
+        olds: list[tuple[Entry, None]] = []
+        for row, item, seq, digest in zip(rows, writings, seqs, self._digests(rows), strict=True):
             old = item.entry
-            if old is None:
-                if item.failure or item.key in rendered:
+            if item.failure or item.key in rendered:
+                if old is None:
                     self._create_one(row, item, seq, rendered.get(item.key))
-                    continue
-                self.tally.created += 1
-            elif item.failure or item.key in rendered:
-                refused.append(row)
+                else:
+                    refused.append(row)
                 continue
+            if old is None:
+                self.tally.created += 1
             else:
                 self.tally.updated += 1
-                self.replaced.append(old.seq)
-                self.removed = self.removed.added(terms(self.ledger, old))
-            digest = self._digest(row)
+                olds.append((old, None))
             entry = Entry(
                 seq,
                 item.key,
@@ -233,12 +234,11 @@ class _Step:
                 row[FLAGS] & GENESIS,
                 row[EXTRA],
             )
-            self.put.append(entry)
-            name = digest if row[FLAGS] & GENESIS else dot_name(self.page.origins[row[ORIGIN]], row[TICK])
-            names_sum += names_term(item.key, name)
-            contents_sum += content_term(digest)
-            count += 1
-        self.added = self.added.added(Fingerprint(count, names_sum, contents_sum))
+            made.append((entry, None))
+        self.put.extend(entry for entry, _ in made)
+        self.replaced.extend(entry.seq for entry, _ in olds)
+        self.added = self.added.added(terms_of(self.ledger, made))
+        self.removed = self.removed.added(terms_of(self.ledger, olds))
         return refused
 
     def _create_one(self, row: Row, item: Writing, seq: int, rendered: Rendered | None) -> None:
@@ -523,10 +523,11 @@ class _Step:
             return {name: value for name, value in zip(self.names, row[VALUES:], strict=True) if value is not None}
         return dict(zip(self.names, row[VALUES:], strict=True))
 
-    def _digest(self, row: Row) -> bytes:
+    def _digests(self, rows: Sequence[Row]) -> list[bytes]:
         if self.managed:
-            return mapping_hash(row[KEY], row[VALUES])
-        return content_hash(row[KEY], self.names, row[VALUES:])
+            return [mapping_hash(row[KEY], row[VALUES]) for row in rows]
+        columns = list(zip(*(row[VALUES:] for row in rows), strict=True))
+        return content_hashes(self.names, [row[KEY] for row in rows], columns)
 
     def _record(self, row: Row) -> Record:
         if row[FLAGS] & WHOLE:

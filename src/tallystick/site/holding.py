@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tallystick.core.decide import Held
-from tallystick.core.fingerprints import EMPTY, Fingerprint, canonical_names, content_term, dot_name, names_term
+from tallystick.core.fingerprints import (
+    EMPTY,
+    Fingerprint,
+    canonical_names,
+    content_term,
+    dot_name,
+    fingerprint_of,
+    names_term,
+)
 from tallystick.core.forms import (
     NO_EXTRA,
     Extra,
@@ -122,6 +130,24 @@ def terms(ledger: Ledger, entry: Entry, whole: Whole | None = None) -> Fingerpri
     record = simple_record(dot, entry.stamp, entry.hash, entry.flags, extra, None)
     names = canonical_names((version.genesis, version.dots) for version in record.versions)
     return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
+
+
+def terms_of(ledger: Ledger, held_ones: Iterable[tuple[Entry, Whole | None]]) -> Fingerprint:
+    """The sum of ``terms`` of many entries, each with its whole."""
+    keys: list[str] = []
+    names: list[bytes] = []
+    hashes: list[bytes] = []
+    total = EMPTY
+    for entry, whole in held_ones:
+        extra = NO_EXTRA if entry.extra is None else decode_extra(entry.extra)
+        if whole is not None or entry.flags & DELETED or extra.dots is not None or extra.genesis is not None:
+            total = total.added(terms(ledger, entry, whole))
+            continue
+        keys.append(entry.key)
+        hashes.append(entry.hash)
+        own = entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
+        names.append(own)
+    return total.added(fingerprint_of(keys, names, hashes))
 
 
 def simple_edit(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tallystick.core.changes import Rank, parents_first
-from tallystick.core.fingerprints import EMPTY
+from tallystick.core.hashing import content_hashes
 from tallystick.core.join import edit
 from tallystick.core.values import Value
 from tallystick.core.versions import DELETED as NO_CONTENT
@@ -26,7 +26,7 @@ from tallystick.site.holding import (
     row_hash,
     save_wholes,
     simple_edit,
-    terms,
+    terms_of,
 )
 from tallystick.site.identity import address_of, local_of, natural_key, new_key
 from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger, Tracked
@@ -321,33 +321,52 @@ def write_changes(ledger: Ledger, tracked: Tracked, changes: Sequence[Change]) -
         change.key for change in real if change.touched.entry is not None and change.touched.entry.flags & WHOLE
     ]
     wholes = load_wholes(ledger, tracked, whole_keys)
-    seqs = ledger.next_seqs(tracked, len(real)) if real else range(0)
-    entries, replaced = [], []
+    if not real:
+        return 0
+    made: list[tuple[Entry, Whole | None]] = []
+    olds: list[tuple[Entry, Whole | None]] = []
     kept: dict[str, Whole | None] = {}
     closed: list[tuple[str, Version]] = []
-    added = removed = EMPTY
-    for change, seq in zip(real, seqs, strict=True):
-        entry, whole = _stamped(ledger, tracked, change, wholes.get(change.key), seq, closed)
-        old = change.touched.entry
-        if old is not None:
-            replaced.append(old.seq)
-            removed = removed.added(terms(ledger, old, wholes.get(change.key)))
-        if whole is not None or change.key in wholes:
-            kept[change.key] = whole
-        entries.append(entry)
-        added = added.added(terms(ledger, entry, whole))
-    if real:
-        tracked.rows.put(entries, replaced)
-        save_wholes(ledger, tracked, kept)
-        conflicts.log_many(ledger, tracked, "closed", closed)
-        ledger.count(tracked, added, removed)
+    seqs = ledger.next_seqs(tracked, len(real))
+    for change, digest, seq in zip(real, _digests(tracked, real), seqs, strict=True):
+        whole = wholes.get(change.key)
+        new = _stamped(ledger, tracked, change, digest, whole, seq, closed)
+        if change.touched.entry is not None:
+            olds.append((change.touched.entry, whole))
+        if new[1] is not None or change.key in wholes:
+            kept[change.key] = new[1]
+        made.append(new)
+    tracked.rows.put([entry for entry, _ in made], [entry.seq for entry, _ in olds])
+    save_wholes(ledger, tracked, kept)
+    conflicts.log_many(ledger, tracked, "closed", closed)
+    ledger.count(tracked, terms_of(ledger, made), terms_of(ledger, olds))
     return len(real)
+
+
+def _digests(tracked: Tracked, changes: Sequence[Change]) -> list[bytes]:
+    """The content hash of each change, empty for a deletion."""
+    definition = tracked.definition
+    digests = [NO_CONTENT] * len(changes)
+    plain: list[int] = []
+    for index, (touched, key, values) in enumerate(changes):
+        if values is not None:
+            aside = _remaining_aside(tracked, touched)
+            if aside:
+                digests[index] = row_hash(definition, key, values, aside)
+            else:
+                plain.append(index)
+    columns = list(zip(*(changes[index].values or () for index in plain), strict=True))
+    made = content_hashes(definition.names, [changes[index].key for index in plain], columns)
+    for index, digest in zip(plain, made, strict=True):
+        digests[index] = digest
+    return digests
 
 
 def _stamped(
     ledger: Ledger,
     tracked: Tracked,
     change: Change,
+    digest: bytes,
     whole: Whole | None,
     seq: int,
     closed: list[tuple[str, Version]],
@@ -355,7 +374,6 @@ def _stamped(
     touched, key, values = change
     entry = touched.entry
     aside = _remaining_aside(tracked, touched)
-    digest = NO_CONTENT if values is None else row_hash(tracked.definition, key, values, aside)
     if entry is not None and digest in (entry.hash, entry.rendered) and (values is not None or not entry.hash):
         return entry._replace(seq=seq), whole
     local = None if values is None or touched.address is None else local_of(tracked.definition, key, touched.address)

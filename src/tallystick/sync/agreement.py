@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tallystick.core.pages import Tally
@@ -19,6 +20,7 @@ from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.scoping import check_named, chosen, differ, excluded, filters, lacks, wanted
 from tallystick.sync.transfer import Transfer, transfer
+from tallystick.sync.uncollected import uncollected
 
 __all__ = ["Plan", "Report", "agree", "differences", "preview"]
 
@@ -70,11 +72,16 @@ def agree(a: Replica, b: Replica, plan: Plan) -> Report:
     Raises IdentityDoubt when rows older than tracking pair up by integer but differ too often, and what the port
     raises.
     """
+    with uncollected():
+        return _agreed(a, b, plan)
+
+
+def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     started = time.monotonic()
     report = Report(a.name, b.name, run=plan.run or secrets.token_hex(8))
     _check_hook(a, b, plan)
-    scope = _prepare(a, b, plan, report)
-    mine, theirs = _meet(a, b, scope)
+    scope, sites = _prepare(a, b, plan, report)
+    mine, theirs = _meet(a, b, sites, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
     if not mine.state and not theirs.state:
@@ -83,7 +90,7 @@ def agree(a: Replica, b: Replica, plan: Plan) -> Report:
         if plan.direction in (BOTH, direction):
             _pass(a, b, plan, scope, report, direction, (mine, theirs))
     if report.records:
-        mine, theirs = _meet(a, b, scope)
+        mine, theirs = _meet(a, b, sites, scope)
     report.parked = mine.parked + theirs.parked
     report.undecided = mine.undecided + theirs.undecided
     report.seconds = time.monotonic() - started
@@ -96,8 +103,8 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
     Raises what ``agree`` raises.
     """
     report = Report(a.name, b.name)
-    scope = _prepare(a, b, plan, report, create=False)
-    _meet(a, b, scope)
+    scope, sites = _prepare(a, b, plan, report, create=False)
+    _meet(a, b, sites, scope)
     found: dict[str, dict[str, dict[str, int]]] = {}
     for direction, source, target in ((PUSH, a, b), (PULL, b, a)):
         if plan.direction in (BOTH, direction):
@@ -121,8 +128,8 @@ def _check_hook(a: Replica, b: Replica, plan: Plan) -> None:
         )
 
 
-def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = True) -> Scope:
-    """Have both ends track what is to agree, and settle the scope."""
+def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = True) -> tuple[Scope, tuple[str, str]]:
+    """Have both ends track what is to agree, settle the scope, and tell which sites they are."""
     first, second = a.describe(), b.describe()
     check_named(plan, first, second)
     before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
@@ -142,22 +149,21 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     report.tracked = sorted(both - before)
     report.unkeyed = sorted({name for described in (first, second) for name in described.unkeyed})
     report.resources = tuple(sorted({item.wire for item in wanted(first, plan)} & both))
-    return Scope(report.resources, filters(first, plan), plan.delete_left)
+    return Scope(report.resources, filters(first, plan), plan.delete_left), (first.site, second.site)
 
 
-def _meet(a: Replica, b: Replica, scope: Scope) -> tuple[Meeting, Meeting]:
-    """Exchange what both hold; histories travel only where they differ."""
-    opening = Meeting("", "", "", "", scope)
-    mine = a.meet(opening)
-    theirs = b.meet(Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, mine.state, mine.seq))
-    if theirs.histories is not None:
-        told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
-        answered = b.meet(told)
-        mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
-        theirs = answered
-    else:
-        mine = a.meet(Meeting(theirs.site, theirs.origin, theirs.token, theirs.catalog, scope))
-    return mine, theirs
+def _meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope) -> tuple[Meeting, Meeting]:
+    """Exchange what both hold, each stamping while the other does; histories are heard only where they differ."""
+    with ThreadPoolExecutor(1, "tally-meet") as other:
+        meeting = other.submit(b.meet, Meeting(sites[0], "", "", "", scope))
+        mine = a.meet(Meeting(sites[1], "", "", "", scope))
+        theirs = meeting.result()
+    if mine.token == theirs.token:
+        return mine, theirs
+    told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
+    answered = b.meet(told)
+    mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
+    return mine, answered
 
 
 def _pass(

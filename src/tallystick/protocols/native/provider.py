@@ -125,7 +125,7 @@ class NativeProvider:
         with self.pool.borrowed() as replica:
             check_resources(replica, message)
             if verb.name in WRITING:
-                with self.pool.writing:
+                with self.pool.writing, uncollected():
                     answer = CALLS[verb.name](replica, message, incoming.caller.role)
             else:
                 answer = CALLS[verb.name](replica, message, incoming.caller.role)
