@@ -89,6 +89,7 @@ def test_a_task_says_what_how_and_when(run, hub):
         (("tasks", "run", "a.db", "none"), "no task 'none'"),
         (("peers", "add", "a.db", "hub", "c.db"), "a peer 'hub' already"),
         (("peers", "register", "a.db", "none"), "no peer 'none'"),
+        (("peers", "add", "a.db", "x", "gopher://hub/"), "gopher: is no protocol"),
     ),
 )
 def test_what_cannot_be_is_a_sentence_and_exit_code_2(run, hub, words, message):
@@ -127,6 +128,13 @@ def test_run_once_runs_what_is_due_and_tells_failures_by_its_exit_code(run, hub)
     assert "no database" in done.json["message"]
     (logged,) = run("log", "a.db", "--task", "g", "--json", "--limit", "1").json
     assert (logged["outcome"], logged["where"]) == ("fatal", "local")
+
+
+def test_untracking_leaves_nothing_of_peers_and_tasks(run, hub):
+    run("tasks", "add", "a.db", "p", "--peer", "hub", "--every", "1h")
+    run("run", "a.db", "--once")
+    assert run("untrack", "a.db").code == 0
+    assert hub("a.db", "SELECT name FROM sqlite_master WHERE name LIKE 'tally%'") == []
 
 
 # Directories

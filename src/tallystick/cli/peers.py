@@ -10,6 +10,7 @@ import click
 from tallystick.cli.credentials import password
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json, table
+from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
     from tallystick.api import Site
@@ -69,11 +70,22 @@ def add(site: str, name: str, url: str, **given: Any) -> int:
     return 0
 
 
+SCHEMES = ("http", "https", "postgresql", "postgres", "sqlite", "files+dir")
+FOREIGN = ("eden+http", "eden+https", "sdata+http", "sdata+https")
+
+
 def absolute(url: str) -> str:
-    """A URL that means the same from wherever tasks are run: paths are named from the root."""
+    """A URL that means the same from wherever tasks are run: paths are named from the root.
+
+    Raises UsageError for a scheme that no protocol has.
+    """
     scheme, colon, rest = url.partition(":")
-    if not colon:
+    if not colon or "/" in scheme:
         return str(Path(url).absolute())
+    if scheme not in (*SCHEMES, *FOREIGN):
+        raise UsageError(
+            f"{scheme}: is no protocol that peers can have", hint=f"use a path or one of {', '.join(SCHEMES + FOREIGN)}"
+        )
     return f"{scheme}:{Path(rest).absolute()}" if scheme == "files+dir" and not rest.startswith("//") else url
 
 

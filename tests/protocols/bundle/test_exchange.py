@@ -10,7 +10,8 @@ import pytest
 
 from tallystick import api
 from tallystick.errors import ConfigurationError, IdentityDoubt, StorageLocked, UsageError
-from tallystick.jobs.bundles import exchange, visit
+from tallystick.jobs.bundles import exchange, signing_key, visit
+from tallystick.protocols.bundle.codec.signing import fingerprint
 from tallystick.sync.plan import Plan
 
 from .conftest import PEOPLE
@@ -192,6 +193,27 @@ def test_what_came_over_the_network_meanwhile_is_not_taken_twice(pair):
     assert report.pulled.get("people", api.Tally()).written == 0
     assert a.visit().refused == []
     assert a.rows() == b.rows()
+
+
+def test_a_postgresql_site_takes_and_leaves_like_any_other(workshop, postgresql_database):
+    a = workshop.place("a", PEOPLE, "INSERT INTO people(name, age) VALUES ('Ann', 3), ('Bob', NULL)")
+    url = f"files+dir:{workshop.directory}"
+    with api.open(postgresql_database) as hub:
+        shown = fingerprint(signing_key(hub.ledger).public)
+
+        def visit_hub():
+            return api.logged_agree(hub.replica, exchange(url, [a.fingerprint]), Plan())
+
+        a.visit()
+        visit_hub()
+        api.logged_agree(a.site.replica, exchange(url, [shown]), Plan())
+        assert visit_hub().notes[0] == "took bundle 1 of a.db: 2 records"
+        assert hub.ledger.engine.query("SELECT id, name, age FROM people ORDER BY id") == a.rows()
+        hub.ledger.engine.execute("UPDATE people SET age=4 WHERE id=2")
+        visit_hub()
+        a.visit()
+        assert a.rows() == [(1, "Ann", 3), (2, "Bob", 4)]
+        assert a.site.verify(hub.replica).agree
 
 
 def test_equal_copies_send_nothing_when_they_know_of_each_other(workshop):
