@@ -2,6 +2,8 @@
 
 python benchmarks/sdata.py            # everything
 python benchmarks/sdata.py codec      # feed writing and parsing alone
+python benchmarks/sdata.py first      # a full pass of 50,000 entries between two served sites
+python benchmarks/sdata.py later      # passes with nothing and little new between sites of 10^6 records
 """
 
 from __future__ import annotations
@@ -10,15 +12,25 @@ import gc
 import json
 import os
 import statistics
+import sys
+import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from sdata_sites import Server, copied, cpu, free_port, named, peak, served, site
+
+import tallystick
 from tallystick.protocols.sdata.codec.digests import SyncState
 from tallystick.protocols.sdata.codec.entries import Entry
 from tallystick.protocols.sdata.codec.feeds import FeedHead, read_feed, write_feed
 from tallystick.protocols.sdata.codec.payloads import Field, Payload
+from tallystick.protocols.sdata.engine import PassReport, run_pass
+from tallystick.protocols.sdata.remote_jobs import Remote, Run
+from tallystick.protocols.sdata.transport import HttpTransport
 
 ENDPOINT = "http://127.0.0.1:5493/sdata/crm/crm/-/accounts"
 NAMESPACE = "http://schemas.example/crm/1"
@@ -71,121 +83,116 @@ def codec(count: int = 20_000) -> dict[str, Any]:
     return figures
 
 
-# Whole passes ---------------------------------------------------------------------------------------------------
+# Whole passes between served sites ------------------------------------------------------------------------------
 
 
-def serve(application: str, port: int, count: int, width: int) -> None:
-    """A provider over a store in memory, in this process, until it is ended."""
-    import uvicorn
-
-    from tallystick.core.values import Logical
-    from tallystick.protocols.sdata.codec.kinds import Contract, Kind, Property
-    from tallystick.protocols.sdata.memory import MemoryStore
-    from tallystick.protocols.sdata.provider import Dataset, Provider, sdata_application
-
-    properties = (
-        Property(name="name"),
-        Property(name="website"),
-        Property(name="creditLimit", type=Logical.DECIMAL),
-        Property(name="notes"),
-    )
-    kinds = (Kind(name="accounts", element="account", properties=properties),)
-    base = f"http://127.0.0.1:{port}/sdata"
-    store = MemoryStore(f"{base}/{application}/crm/-", Contract(name="crm", namespace=NAMESPACE, kinds=kinds))
-    for number in range(count):
-        payload = entry(number, width).payload
-        assert payload is not None
-        store.create(kinds[0], payload)
-    gc.collect()
-    gc.freeze()
-    provider = Provider(base, [Dataset(application, "crm", "-", store)])
-    uvicorn.run(sdata_application(provider), host="127.0.0.1", port=port, log_level="error")
-
-
-def passes(count: int = 50_000, width: int = 10) -> dict[str, Any]:
-    """A full pass provider -> engine -> provider over loopback, then passes with nothing new."""
-    import subprocess
-    import sys
-    import urllib.request
-
-    from tallystick.protocols.sdata.engine import run_pass
-    from tallystick.protocols.sdata.remote_jobs import Remote, Run
-    from tallystick.protocols.sdata.transport import HttpTransport
-
-    ports = {"books": 5493, "shop": 5494}
-    counts = {"books": count, "shop": 0}
-    servers = [
-        subprocess.Popen([sys.executable, __file__, "serve", name, str(port), str(counts[name]), str(width)])
-        for name, port in ports.items()
-    ]
-    try:
-        remotes = []
-        for name, port in ports.items():
-            root = f"http://127.0.0.1:{port}"
-            _wait_for(f"{root}/sdata", urllib.request.urlopen)
-            remotes.append(Remote(f"{root}/sdata/{name}/crm/-/accounts", HttpTransport(root)))
-        processes = {"source": servers[0].pid, "target": servers[1].pid, "engine": os.getpid()}
-        before = {name: _cpu(which) for name, which in processes.items()}
-        start = time.perf_counter()
-        report = run_pass(remotes[0], remotes[1], Run("benchmark", "1"))
-        seconds = time.perf_counter() - start
-        assert report.applied == count, report
-        quiet = []
-        for number in range(7):
+def first(count: int = 50_000) -> dict[str, Any]:
+    """A full pass between two served sites, engine in this process: all three speak HTTP on loopback."""
+    with tempfile.TemporaryDirectory() as directory:
+        paths = [site(Path(directory) / name, rows) for name, rows in (("source.db", count), ("target.db", 0))]
+        with _serving(paths) as servers:
+            processes = {"source": servers[0].process.pid, "target": servers[1].process.pid, "engine": os.getpid()}
+            before = {name: cpu(which) for name, which in processes.items()}
             start = time.perf_counter()
-            run_pass(remotes[0], remotes[1], Run("benchmark", str(number + 2)))
-            quiet.append(time.perf_counter() - start)
-        return {
-            "store": "memory",
-            "entries": count,
-            "pages": report.pages,
-            "entries_per_second": round(count / seconds),
-            "no_change_ms": round(statistics.median(quiet) * 1000, 1),
-            "cpu_seconds": {name: round(_cpu(which) - before[name], 2) for name, which in processes.items()},
-            "peak_rss_mb": {name: _peak(which) for name, which in processes.items()},
-        }
+            report = _pass(servers[0], servers[1], 0)
+            seconds = time.perf_counter() - start
+            assert report.applied == count, report
+            return {
+                "entries": count,
+                "pages": report.pages,
+                "entries_per_second": round(count / seconds),
+                "floor_entries_per_second": round(count / _floor(count)),
+                "cpu_seconds": {name: round(cpu(which) - before[name], 2) for name, which in processes.items()},
+                "peak_rss_mb": {name: peak(which) for name, which in processes.items()},
+            }
+
+
+def _floor(count: int) -> float:
+    """Seconds that the same feeds take to be written and parsed once, without ledger, HTTP or results."""
+    entries = [entry(number, 10) for number in range(count)]
+    head = FeedHead(id=ENDPOINT, title="accounts")
+    start = time.perf_counter()
+    for first_one in range(0, count, 500):
+        read_feed(write_feed(head, entries[first_one : first_one + 500]))
+    return time.perf_counter() - start
+
+
+def later(count: int = 1_000_000, changed: int = 100) -> dict[str, Any]:
+    """Passes between two sites that hold the same: with nothing new, and with ``changed`` updates."""
+    with tempfile.TemporaryDirectory() as directory:
+        ports = [free_port(), free_port()]
+        source = site(Path(directory) / "source.db", count)
+        named(source, ports[0])
+        target = copied(source, Path(directory) / "target.db")
+        with _serving([source, target], ports) as servers:
+            _pass(servers[0], servers[1], 0)
+            quiet = [_timed(servers, number)[0] for number in range(1, 10)]
+            deltas = []
+            for number in range(10, 15):
+                with tallystick.open(source) as opened:
+                    opened.ledger.engine.execute(
+                        "UPDATE account SET name=name || '.' WHERE id % ? = 0", (max(count // changed, 1),)
+                    )
+                seconds, report = _timed(servers, number)
+                assert report.entries == report.applied == min(changed, count), report
+                deltas.append(seconds)
+            return {
+                "records": count,
+                "no_change_ms": round(statistics.median(quiet) * 1000, 1),
+                f"delta_of_{changed}_ms": round(statistics.median(deltas) * 1000, 1),
+                "no_change_ms_all": [round(seconds * 1000, 1) for seconds in quiet],
+                "requests_of_a_pass_ms": round(_requests(servers[0]) * 1000, 1),
+            }
+
+
+def _requests(server: Server, requests: int = 5) -> float:
+    """The floor of a quiet pass: its five requests, each as cheap as this server answers anything."""
+    transport = HttpTransport(server.root)
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        for _ in range(requests):
+            transport.request("GET", f"{server.root}/versions", {})
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+@contextmanager
+def _serving(paths: list[Path], ports: list[int] | None = None) -> Iterator[list[Server]]:
+    servers: list[Server] = []
+    try:
+        for path, port in zip(paths, ports or [free_port(), free_port()], strict=True):
+            servers.append(served(path, port))
+        yield servers
     finally:
         for server in servers:
-            server.terminate()
-            server.wait(10)
+            server.process.terminate()
+            server.process.wait(30)
 
 
-def _wait_for(url: str, opened: Callable[[str], Any]) -> None:
-    for _ in range(300):
-        try:
-            with opened(url):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"{url} did not come up")
+def _pass(source: Server, target: Server, number: int) -> PassReport:
+    ends = [Remote(server.endpoint, HttpTransport(server.root)) for server in (source, target)]
+    return run_pass(ends[0], ends[1], Run("benchmark", str(number)))
 
 
-def _cpu(process: int) -> float:
-    with open(f"/proc/{process}/stat") as status:
-        fields = status.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _peak(process: int) -> int:
-    with open(f"/proc/{process}/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
-    return round(int(line.split()[1]) / 1024)
+def _timed(servers: list[Server], number: int) -> tuple[float, PassReport]:
+    ends = [Remote(server.endpoint, HttpTransport(server.root)) for server in servers]
+    start = time.perf_counter()
+    report = run_pass(ends[0], ends[1], Run("benchmark", str(number)))
+    return time.perf_counter() - start, report
 
 
 def main() -> None:
     """Print the figures asked for."""
-    import sys
-
     wanted = [word for word in sys.argv[1:] if word != "--smoke"]
-    if wanted[:1] == ["serve"]:
-        serve(wanted[1], int(wanted[2]), int(wanted[3]), int(wanted[4]))
-        return
     smoke = "--smoke" in sys.argv
     figures: dict[str, Any] = {}
     if not wanted or "codec" in wanted:
         figures["codec"] = codec(500) if smoke else codec()
-    if not wanted or "passes" in wanted:
-        figures["passes"] = passes(200) if smoke else passes()
+    if not wanted or "first" in wanted:
+        figures["first"] = first(200) if smoke else first()
+    if not wanted or "later" in wanted:
+        figures["later"] = later(1000, 10) if smoke else later()
     print(json.dumps(figures, indent=2))
 
 

@@ -14,6 +14,7 @@ import msgspec
 from tallystick.core import clock
 from tallystick.core.history import Fork
 from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncState, endpoint_key
+from tallystick.protocols.sdata.codec.names import FIRST_TICK
 from tallystick.protocols.sdata.codec.stamps import NO_STAMP, milliseconds_of, stamp_of_milliseconds
 from tallystick.protocols.sdata.rules.progress import Progress
 from tallystick.protocols.sdata.rules.standing import Standing, new_standing
@@ -215,6 +216,11 @@ def _known(ledger: Ledger, names: Names, priority: int) -> list[DigestEntry]:
 def _with_priority(standing: Standing, own: str, priority: int) -> Standing:
     """The configured priority is that of the own endpoint, whatever was stored."""
     key, entries = endpoint_key(own), standing.digest.entries
+    if key not in entries:  # a copy of the site that this standing was made at
+        entries = {**entries, key: DigestEntry(own, FIRST_TICK, NO_STAMP, priority)}
+        standing = msgspec.structs.replace(standing, digest=Digest(own, entries), counter=FIRST_TICK)
+    elif standing.own != key:
+        standing = msgspec.structs.replace(standing, digest=Digest(own, entries), counter=entries[key].tick)
     if entries[key].priority == priority and entries[key].endpoint == own:
         return standing
     changed = {**entries, key: entries[key]._replace(endpoint=own, priority=priority)}

@@ -78,7 +78,7 @@ class SiteStore:
         self._contract = Contract(name=name, namespace=namespace)
         self._forms: dict[str, Form] = {}
         self._running: set[tuple[str, str, str]] = set()
-        with pool.writing, self._borrowed() as ledger:
+        with self._borrowed() as ledger, pool.writing:
             ledger.require(ROOM, STEPS)
 
     # The contract -------------------------------------------------------------------------------------------------
