@@ -548,7 +548,7 @@ class _Step:
             return {}
         written = [item for item in writings if item.content is not None and item.address and not item.failure]
         if self.exact and all(name in definition.wires for name in self.names):
-            return {}
+            written = [item for item in written if not (item.content or {}).keys() <= definition.wires]
         found = self.tracked.rows.values([item.address for item in written if item.address]) if not self.exact else {}
         result = {}
         for item in written:

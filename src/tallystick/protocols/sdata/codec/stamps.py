@@ -14,6 +14,7 @@ from tallystick.protocols.sdata.errors import MalformedMessage
 NO_STAMP = ""
 """A stamp that was not sent; earlier than every other."""
 
+_EPOCH = datetime(1970, 1, 1)
 _ANY = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,7})\d*)?\s*([Zz]|[+-]\d\d:?\d\d)?")
 
 
@@ -54,11 +55,16 @@ def stamp_of(moment: datetime) -> str:
     return f"{_seconds(aware)}.{digits}Z" if digits else f"{_seconds(aware)}Z"
 
 
+@lru_cache(maxsize=4096)
 def stamp_of_milliseconds(milliseconds: int) -> str:
     """The stamp of a wall clock time in milliseconds since the Unix epoch."""
-    return stamp_of(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds))
+    seconds, rest = divmod(milliseconds, 1000)
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    digits = f"{rest:03d}".rstrip("0")
+    return f"{text}.{digits}Z" if digits else f"{text}Z"
 
 
+@lru_cache(maxsize=4096)
 def milliseconds_of(stamp: str) -> int:
     """Milliseconds since the Unix epoch of a canonical stamp; 0 of NO_STAMP."""
     if not stamp:

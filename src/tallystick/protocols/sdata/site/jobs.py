@@ -63,16 +63,21 @@ def drop(ledger: Ledger, name: _Name) -> bool:
         return False
     ledger.engine.execute(f"DELETE FROM tally_sdata_job WHERE {_NAMED}", name)
     ledger.engine.execute(f"DELETE FROM tally_sdata_part WHERE {_NAMED}", name)
+    remember(ledger, name)
+    return True
+
+
+def remember(ledger: Ledger, name: _Name) -> None:
+    """Remember for a while that something was there: a job, or (kind "resource") a resource by its key."""
     ledger.engine.execute(
         "INSERT INTO tally_sdata_dropped(resource_kind, kind, id, at) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (resource_kind, kind, id) DO UPDATE SET at=excluded.at",
         (*name, ledger.now()),
     )
-    return True
 
 
 def was_dropped(ledger: Ledger, name: _Name) -> bool:
-    """True when such a job was dropped not long ago."""
+    """True when such a job was dropped, or such a resource deleted, not long ago."""
     return bool(ledger.engine.query(f"SELECT 1 FROM tally_sdata_dropped WHERE {_NAMED}", name))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tallystick.core.filters import fields as fields_of
 from tallystick.errors import FilterError, TallystickError, ValueRejected
 from tallystick.protocols.sdata.codec.payloads import Collection, Payload
+from tallystick.protocols.sdata.site import jobs
 from tallystick.protocols.sdata.site.forms import referred_uuids
 from tallystick.protocols.sdata.site.links import keys_of
 from tallystick.protocols.sdata.site.place import Place
@@ -20,6 +21,7 @@ from tallystick.site.identity import local_of, natural_key
 from tallystick.site.ledger import DELETED
 from tallystick.site.schema import Field, Identity
 
+RESOURCE = "resource"
 _ALIASES = {"$updated": "stamp", "$uuid": "key"}
 
 
@@ -62,7 +64,8 @@ def one(place: Place, key: str) -> Resource:
 def _live(place: Place, key: str) -> Entry:
     entry = place.entry_at(key)
     if entry is None or entry.flags & DELETED or not entry.hash:
-        raise NoResource(f"there is no {place.form.kind.element} {key!r}", gone=entry is not None)
+        gone = entry is not None or jobs.was_dropped(place.ledger, (place.form.kind.name, RESOURCE, key))
+        raise NoResource(f"there is no {place.form.kind.element} {key!r}", gone=gone)
     return entry
 
 
@@ -96,6 +99,7 @@ def delete(place: Place, key: str, etag: str | None) -> None:
     held = one(place, key)
     check_etag(held, etag)
     _written(place, Edit(Operation.DELETE, _live(place, key).key))
+    jobs.remember(place.ledger, (place.form.kind.name, RESOURCE, key))
 
 
 def check_etag(held: Resource, etag: str | None) -> None:

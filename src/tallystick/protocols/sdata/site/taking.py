@@ -50,6 +50,8 @@ class _Incoming:
     known: bool
     state: SyncState
     content: dict[str, Any] | None = None
+    newer: bool = False
+    """Its source had seen what is here."""
     problem: TallystickError | None = None
 
 
@@ -68,6 +70,7 @@ class Taking:
     refuse: str = ""
     states: dict[str, SyncState] = field(default_factory=dict)
     items: list[_Incoming] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
 
     def take(self) -> tuple[Digest, list[Outcome]]:
         """The digest afterwards, and what became of each entry. Inside ``ledger.write()``, after stamping.
@@ -179,6 +182,7 @@ class Taking:
         item = self.items[index]
         if not self._read(item):
             return False
+        item.newer = verdict is Verdict.NEWER
         self.states[self.incoming[index].uuid] = item.state
         return True
 
@@ -334,8 +338,10 @@ class _Rows:
         if found is not None:
             extra = decode_extra(found.record)
             return encode_extra(Extra(**{**_fields(extra), "aside": dict(aside)}))
-        if aside:
-            return encode_extra(Extra(seen=self._seen(item, origin, tick), aside=dict(aside)))
+        genesis = self._genesis(item) if item.newer else []
+        if aside or genesis:
+            seen = self._seen(item, origin, tick)
+            return encode_extra(Extra(seen=seen, seen_genesis=genesis, aside=dict(aside)))
         if not item.known and not self._others(origin):
             return None
         if origin not in self.extras:
@@ -343,6 +349,15 @@ class _Rows:
         if self.vector.get(origin, 0) >= tick:
             return self.extras[origin]
         return encode_extra(Extra(seen=self._seen(item, origin, tick)))
+
+    def _genesis(self, item: _Incoming) -> list[bytes]:
+        """Names of rows older than tracking that a newer version replaces here: a foreign source knows only dots."""
+        entry = self.taking.entries.get(item.key)
+        if entry is None:
+            return []
+        extra = decode_extra(entry.extra)
+        own = {entry.hash} if entry.flags & GENESIS else set()
+        return sorted(own | {*(extra.genesis or ()), *extra.seen_genesis})
 
     def _others(self, origin: str) -> bool:
         """True when versions of endpoints beyond the sender and us may have been replaced."""
