@@ -59,7 +59,9 @@ def _add(net: Net, entry: int, kind: Kind, value: bool) -> None:
 
 def _drop(net: Net, entry: int) -> bool:
     """Forget what was to be told of ``entry``; True if there was anything."""
-    return sum(group.pop(entry, _ABSENT) is not _ABSENT for group in net) > 0
-
-
-_ABSENT = object()
+    found = False
+    for group in net:
+        if entry in group:
+            del group[entry]
+            found = True
+    return found
