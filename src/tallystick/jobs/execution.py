@@ -43,11 +43,11 @@ def adapter_for(
     registry = Registry(site.ledger)
     save = registry.save_peer
     if peer.protocol == "eden":
-        from tallystick.jobs.eden_peer import EdenPeerAdapter
+        from tallystick.jobs.eden_tasks import EdenPeerAdapter
 
         return EdenPeerAdapter(site, peer, log, save, registry.progress, secret)
     if peer.protocol == "sdata":
-        from tallystick.jobs.sdata_peer import SDataPeerAdapter
+        from tallystick.jobs.sdata_tasks import SDataPeerAdapter
 
         check: Callable[[], None] = (lambda: progress("", 0)) if progress is not None else (lambda: None)
         return SDataPeerAdapter(site, peer, ends, log, save, registry.now, secret, run, check)

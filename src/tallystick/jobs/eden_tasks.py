@@ -105,6 +105,9 @@ class EdenPeerAdapter:
         name = self.adapter.repository.uuid or self.adapter.repository.url or self.peer.name
         store = self.adapter.store
         known = store.task(name, task.resource) or eden.Task(_uuid(store, name, task), name, task.resource)
+        filters = tuple(one for table, text in task.filters.items() for one in _filters(task, table, text))
+        if filters != known.filters:  # what was left out before is asked for and sent now
+            known = replace(known, pushed=0, last_pull=None, state=None)
         return store.save_task(
             replace(
                 known,
@@ -113,7 +116,7 @@ class EdenPeerAdapter:
                 update=_update(task.policy.update),
                 conflict=_conflict(task.policy.conflict),
                 components=task.components,
-                filters=tuple(one for name, text in task.filters.items() for one in _filters(task, name, text)),
+                filters=filters,
             )
         )
 

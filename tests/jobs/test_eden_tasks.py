@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -102,6 +103,9 @@ def test_a_filter_of_the_task_is_asked_of_the_peer(sides):
     task = Task("sectors", "relief", "org_sector", Mode.PULL, filters={"org_sector": "rank gt 3 and name like 'sh%'"})
     assert run(registry, here, task).result.value == "success"
     assert here.names() == ["shelter"]
+    registry.change_task(replace(task, filters={}))
+    Worker(api.ends(here.path)).run_task("sectors")
+    assert here.names() == ["health", "shelter"]
 
 
 @pytest.mark.parametrize(
