@@ -11,12 +11,32 @@ from tallystick.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from tallystick.api import Change, Resource, Site, open
+    from tallystick.core.policies import FieldPolicy, Method, Policy, Resolution
     from tallystick.errors import TallystickError
     from tallystick.sync.agreement import Report
+    from tallystick.sync.plan import Plan
 
-__all__ = ["Change", "Report", "Resource", "Site", "TallystickError", "__version__", "open"]
+__all__ = [
+    "Change",
+    "FieldPolicy",
+    "Method",
+    "Plan",
+    "Policy",
+    "Report",
+    "Resolution",
+    "Resource",
+    "Site",
+    "TallystickError",
+    "__version__",
+    "open",
+]
 
 _PLACES = {
+    "FieldPolicy": "tallystick.core.policies",
+    "Method": "tallystick.core.policies",
+    "Plan": "tallystick.sync.plan",
+    "Policy": "tallystick.core.policies",
+    "Resolution": "tallystick.core.policies",
     "Change": "tallystick.api",
     "Report": "tallystick.sync.agreement",
     "Resource": "tallystick.api",

@@ -17,6 +17,7 @@ from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.errors import SchemaError, StorageError
 from tallystick.site import parking
 from tallystick.site.engines.sqlite import SQLiteEngine
+from tallystick.site.reading import PAGE_ROWS
 from tallystick.site.retention import purge
 from tallystick.site.stamping import stamp
 from tallystick.sync.local import LocalReplica
@@ -24,6 +25,7 @@ from tallystick.sync.replica import Closing, Meeting, Scope, Selection, Settings
 from tallystick.sync.verification import verify
 from tallystick.testing.contract import settle, sync
 
+TWO_PAGES = PAGE_ROWS + 100
 ITEM = "CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT UNIQUE, note TEXT)"
 
 
@@ -401,14 +403,14 @@ def test_writes_while_a_sync_runs_are_captured(sqlite_workshop, tmp_path):
 def test_a_row_touched_while_a_pass_goes_on_is_not_forgotten(sqlite_workshop, tmp_path):
     a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
     b = sqlite_workshop.end("b", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
-    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x" * 100) for n in range(6000)])
+    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x") for n in range(TWO_PAGES)])
     for end in (a, b):
         end.replica.prepare(Wanted([], ["t"]))
     scope, site = Scope(("t",)), a.replica.describe().site
     settings = Settings(site, scope)
     pages = a.replica.changes(Selection(scope, b.replica.digest(site, scope)))
     b.replica.apply(next(pages), settings)
-    a.execute("UPDATE t SET v=v WHERE id='k05999'")
+    a.execute("UPDATE t SET v=v WHERE id=(SELECT max(id) FROM t)")
     other = LocalReplica.open(SQLiteEngine(tmp_path / "a.db"), "other")
     other.meet(Meeting("", "", "", "", scope))
     other.close()
@@ -417,15 +419,15 @@ def test_a_row_touched_while_a_pass_goes_on_is_not_forgotten(sqlite_workshop, tm
             b.replica.acknowledge(item, settings)
         else:
             b.replica.apply(item, settings)
-    assert b.rows("SELECT count(*) FROM t") == [(5999,)]
+    assert b.rows("SELECT count(*) FROM t") == [(TWO_PAGES - 1,)]
     sync(a, b)
-    assert b.rows("SELECT count(*) FROM t") == [(6000,)]
+    assert b.rows("SELECT count(*) FROM t") == [(TWO_PAGES,)]
 
 
 def test_a_resumed_pass_does_not_claim_what_came_after_it(sqlite_workshop):
     a = sqlite_workshop.end("a", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
     b = sqlite_workshop.end("b", "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)")
-    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x" * 100) for n in range(6000)])
+    a.connection.executemany("INSERT INTO t VALUES (?, ?)", [(f"k{n:05}", "x") for n in range(TWO_PAGES)])
     for end in (a, b):
         end.replica.prepare(Wanted([], ["t"]))
     scope, site = Scope(("t",)), a.replica.describe().site

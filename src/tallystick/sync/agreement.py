@@ -84,8 +84,8 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     mine, theirs = _meet(a, b, sites, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
-    if not mine.state and not theirs.state:
-        _settle(a, b, scope, plan)
+    if not mine.state and not theirs.state and _settle(a, b, scope, plan):
+        mine, theirs = _meet(a, b, scope)  # what was entered again under other keys is nothing new
     for direction in (PULL, PUSH):
         if plan.direction in (BOTH, direction):
             _pass(a, b, plan, scope, report, direction, (mine, theirs))
@@ -283,14 +283,16 @@ def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: 
         )
 
 
-def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> None:
+def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> bool:
     """Give ``b``'s records that are not ``a``'s keys of their own, before anything is exchanged.
+
+    Returns whether any got one.
 
     Tables that lack the natural columns are compared after the others: what then still differs is kept apart.
     Raises SchemaError when no table has the natural columns.
     """
     if plan.identity in ("", "same"):
-        return
+        return False
     columns = [fold(name) for name in plan.identity.removeprefix("natural:").split(",")]
     mapped = [
         item for item in b.describe().resources if item.identity is Identity.MAPPED and item.wire in scope.resources
@@ -303,12 +305,16 @@ def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> None:
                 f"--identity {plan.identity} names columns that no table with an integer key has together",
                 hint=f"tables with an integer key: {', '.join(item.name for item in mapped)}",
             )
+    settled = False
     for wire in natural:
         if keys := _matched(a, b, wire, columns):
             b.rekey(wire, keys)
+            settled = True
     for wire in [item.wire for item in mapped if item.wire not in natural]:
         if keys := _separated(a, b, wire):
             b.rekey(wire, keys)
+            settled = True
+    return settled
 
 
 def _separated(a: Replica, b: Replica, wire: str) -> dict[str, str]:
