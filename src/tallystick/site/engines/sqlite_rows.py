@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tallystick.core.values import CANONICAL, Logical, Value
+from tallystick.errors import StorageError
 from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.sqlite_schema import quoted
 from tallystick.site.identity import address_of
@@ -233,12 +234,12 @@ class SQLiteRows:
         """One statement for many rows, all or none. Raises Rejected."""
         with self.engine.savepoint():
             try:
-                self.engine.connection.executemany(sql, rows)
-            except (sqlite3.IntegrityError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError) as error:
-                raise Rejected(str(error), "unique" if "UNIQUE" in str(error) else "constraint") from error
-            except sqlite3.OperationalError as error:
+                self.engine.executemany(sql, rows)
+            except (sqlite3.InterfaceError, OverflowError, UnicodeEncodeError) as error:
+                raise Rejected(str(error)) from error
+            except StorageError as error:
                 if "RAISE" in str(error) or "no such" in str(error):
-                    raise Rejected(str(error)) from error
+                    raise Rejected(str(error.__cause__)) from error
                 raise
 
     def lock_rows(self, addresses: Sequence[Address]) -> None:
