@@ -85,7 +85,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
     if not mine.state and not theirs.state and _settle(a, b, scope, plan):
-        mine, theirs = _meet(a, b, scope)  # what was entered again under other keys is nothing new
+        mine, theirs = _meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
     for direction in (PULL, PUSH):
         if plan.direction in (BOTH, direction):
             _pass(a, b, plan, scope, report, direction, (mine, theirs))
