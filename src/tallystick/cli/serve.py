@@ -24,6 +24,7 @@ from tallystick.errors import UsageError
 )
 @click.option("--namespace", metavar="URI", help="SData: namespace of payloads, where a contract demands one.")
 @click.option("--priority", type=click.IntRange(1, 9), help="SData: conflict priority, 1 wins over 9. Default: 5.")
+@click.option("--push", multiple=True, metavar="URL", help="SData: push local changes at once to sdata+https://...")
 @click.option("--eden", metavar="PATH", help="Answer Sahana Eden sites at this path, as in --eden /eden.")
 def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **given: Any) -> int:
     """Serve SITE over HTTP. An address other than loopback needs users (tallystick users add).
@@ -34,6 +35,7 @@ def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **gi
       tallystick serve postgresql://localhost/hub --host 0.0.0.0
       tallystick serve field.db --eden /eden
       tallystick serve erp.db --sdata --application erp --contract crm --base-url https://erp.example.org/sdata
+      tallystick serve erp.db --sdata --push sdata+https://anna@shop.example.org/sdata/shop/crm/-
     """
     from tallystick.web.app import PROVIDERS
     from tallystick.web.server import serve
@@ -41,7 +43,7 @@ def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **gi
     providers = PROVIDERS
     if sdata:
         providers = (*providers, _sdata(host, port, given))
-    elif any(value is not None for value in given.values()):
+    elif any(given.values()):
         raise UsageError("these options belong to SData", hint="add --sdata")
     if eden is not None:
         from tallystick.web.eden import eden as answering
@@ -53,6 +55,7 @@ def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **gi
 
 def _sdata(host: str, port: int, given: dict[str, Any]) -> Any:
     """The SData provider that the options ask for, named by the address it is first served at."""
+    from tallystick.cli.credentials import password
     from tallystick.web.bounds import is_loopback
     from tallystick.web.sdata import Service
 
@@ -60,5 +63,6 @@ def _sdata(host: str, port: int, given: dict[str, Any]) -> Any:
     if not base and not (port and is_loopback(host)):
         raise UsageError("the endpoints of SData are named by an address that stays", hint="give --base-url")
     named = f"[{host}]" if ":" in host else host
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return Service(base=base or f"http://{named}:{port}/sdata", **chosen)
+    chosen = {name: value for name, value in given.items() if value}
+    secret = password(None) if given["push"] else None
+    return Service(base=base or f"http://{named}:{port}/sdata", password=secret, **chosen)

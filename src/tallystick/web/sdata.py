@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tallystick.errors import ConfigurationError, TallystickError
@@ -16,10 +17,13 @@ from tallystick.protocols.sdata.provider.calls import answer_error
 from tallystick.protocols.sdata.site.store import PRIORITY, SiteStore
 from tallystick.site import users
 from tallystick.site.users import Caller, Role
+from tallystick.streams.hints import SLOW_POLL_S, watch
 from tallystick.web.authentication import Authenticator
 from tallystick.web.providers import Mounted, Services
 
 VERSION = "1.1"
+_LOOKS = 30
+"""After so many slow polls without a hint local changes are looked for anyway."""
 NAMESPACE = "urn:tallystick:contract:"
 
 
@@ -29,7 +33,8 @@ class Service:
 
     ``base`` is the URL of the virtual directory (``https://host:5493/sdata``), by which links are written. It also
     names the endpoints of the site when they are first synchronized; they keep that name wherever the site moves.
-    ``namespace`` is that of payloads; ``priority`` the conflict priority, 1 (strong) to 9 (weak).
+    ``namespace`` is that of payloads; ``priority`` the conflict priority, 1 (strong) to 9 (weak). Local changes are
+    pushed at once to the datasets ``push`` (``sdata+https://...``), with ``password`` for users named there.
     """
 
     base: str
@@ -38,6 +43,8 @@ class Service:
     dataset: str = "-"
     namespace: str = ""
     priority: int = PRIORITY
+    push: tuple[str, ...] = ()
+    password: str | None = field(default=None, repr=False)
 
     def __call__(self, services: Services) -> Mounted:
         """Mount the provider. Raises ConfigurationError for a base URL that cannot be."""
@@ -56,13 +63,47 @@ class Service:
         @contextlib.asynccontextmanager
         async def life() -> AsyncIterator[None]:
             async with application.router.lifespan_context(application):
-                yield
+                with _pushing(services, self.push, self.password):
+                    yield
 
         async def answered(scope: ASGIScope, receive: Receive, send: Send) -> None:
             await application(scope, receive, send)
 
         prefix = "/" + urlsplit(base).path.strip("/")
         return Mounted("sdata", VERSION, prefix, answered, authenticates=True, refuse=_refused, life=life)
+
+
+@contextlib.contextmanager
+def _pushing(services: Services, urls: Sequence[str], password: str | None) -> Iterator[None]:
+    """Push local changes for as long as the ``with`` lasts, woken by the hints of the site's database."""
+    if not urls:
+        yield
+        return
+    from tallystick.jobs.pushing import Pusher, push_all
+
+    with services.pool.borrowed() as replica:
+        hints = watch(replica.ledger.engine)
+    pushers = [Pusher(services.pool, url, password) for url in urls]
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            push_all(pushers)
+            for _ in range(_LOOKS):
+                if hints.wait(SLOW_POLL_S) or ended.is_set():
+                    break
+
+    thread = threading.Thread(target=work, name="sdata-push", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        hints.wake()
+        thread.join()
+        hints.close()
+        for pusher in pushers:
+            pusher.close()
 
 
 def _refused(error: TallystickError) -> Reply:

@@ -228,11 +228,19 @@ def _with_priority(standing: Standing, own: str, priority: int) -> Standing:
 
 
 def save(ledger: Ledger, names: Names, kept: Stored) -> None:
-    """Store a standing, and let the ledger's digest know what it covers. Inside ``ledger.write()``."""
+    """Store a standing, and let the ledger's digest know what it covers. Inside ``ledger.write()``.
+
+    What is stored already is not written again: a pass with nothing new leaves no trace.
+    """
+    raw = _encoder.encode(kept)
+    number = names.tracked.number
+    rows = ledger.engine.query("SELECT standing FROM tally_sdata_standing WHERE resource=?", (number,))
+    if rows and bytes(rows[0][0]) == raw:
+        return
     ledger.engine.execute(
         "INSERT INTO tally_sdata_standing(resource, standing) VALUES (?, ?) "
         "ON CONFLICT (resource) DO UPDATE SET standing=excluded.standing",
-        (names.tracked.number, _encoder.encode(kept)),
+        (number, raw),
     )
     vector = names.vector(kept.standing.digest)
     own = vector.pop(ledger.origin, 0)

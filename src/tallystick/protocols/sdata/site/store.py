@@ -13,7 +13,7 @@ import msgspec
 
 from tallystick.errors import UnknownResource
 from tallystick.protocols.native.pool import Pool
-from tallystick.protocols.sdata.codec.digests import Digest
+from tallystick.protocols.sdata.codec.digests import Digest, with_entry
 from tallystick.protocols.sdata.codec.feeds import Feed
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind
 from tallystick.protocols.sdata.codec.payloads import Payload
@@ -192,6 +192,22 @@ class SiteStore:
         if place.unnamed:
             found = self._write(kind, lambda place: freezing.thawed(place, heads, name=True))
         return FrozenPage(digest, total, found)
+
+    def own_changes(self, kind: Kind, held: Digest, most: int) -> tuple[Digest, list[Resource]]:
+        """The digest, and at most so many changes made here that a target with digest ``held`` lacks, ticks ascending.
+
+        What others made is left to catch-up passes.
+        """
+
+        def act(place: Place) -> tuple[Digest, list[Resource]]:
+            standings.begin(place.ledger, place.names, self._priority)
+            kept = standings.stored(place.ledger, place.names, self._priority)
+            digest, own = kept.standing.digest, kept.standing.own
+            known = with_entry(digest, digest.entries[own]._replace(tick=held.tick(own)))
+            frozen, heads = freezing.freeze(place, known._replace(names=held.names), self._priority)
+            return frozen, freezing.thawed(place, heads[:most], name=True)
+
+        return self._write(kind, act)
 
     def apply(self, kind: Kind, job: Job, feed: Feed) -> None:
         """See `SDataStore.apply`."""
