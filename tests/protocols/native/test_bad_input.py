@@ -20,6 +20,7 @@ from tallystick.core.policies import DEFAULT_POLICY
 from tallystick.core.states import State
 from tallystick.core.values import Logical
 from tallystick.protocols.native.codec.blocks import CLOSING, PAGE, SETTINGS, block
+from tallystick.protocols.native.codec.compression import zstd
 from tallystick.protocols.native.codec.limits import Limits
 from tallystick.protocols.native.codec.messages import (
     BLOCKS,
@@ -30,7 +31,6 @@ from tallystick.protocols.native.codec.messages import (
     Acknowledging,
     SettingsForm,
     encode,
-    zstd,
 )
 from tallystick.site.schema import Definition, Field, Identity, Reference
 from tallystick.sync.replica import Closing, Known, Meeting, Scope, Selection, Wanted
