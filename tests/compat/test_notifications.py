@@ -30,8 +30,8 @@ def shown(notification):
 
 
 @pytest.fixture
-def server(tmp_path):
-    with kopano.server(server_socket=str(tmp_path / "site.db"), notifications=True) as opened:
+def server(site_url):
+    with kopano.server(server_socket=site_url, notifications=True) as opened:
         yield opened
 
 

@@ -15,6 +15,7 @@ from tallystick.stores.item import Item, described, fresh_properties
 from tallystick.stores.objects import Field, Managed
 from tallystick.stores.port import Draft, Parked, pages
 from tallystick.stores.rights import EVERYONE, Permission, Right, names_of
+from tallystick.stores.subscribing import MOST, Kinds, Place, Subscription, Wanted, folder_type
 
 if TYPE_CHECKING:
     from tallystick.stores.group import Group
@@ -323,6 +324,25 @@ class Folder(Managed):
         in_order = not self.server.faithful if parents_first is None else parents_first
         return synchronization.hierarchy(self.server, self, importer, state, in_order)
 
+    def subscribe(
+        self,
+        sink: Any,
+        object_types: Kinds = None,
+        folder_types: Kinds = None,
+        event_types: Kinds = None,
+        *,
+        most: int = MOST,
+    ) -> Any:
+        """Call ``sink`` (a function, or its ``update``) with a ``Notification`` of what happens here from now on.
+
+        ``object_types`` are any of folder and item, ``folder_types`` of mail, contacts, calendar, tasks and notes,
+        ``event_types`` of created, updated and deleted; all when none are named. Sinks are called in threads of their
+        own; beyond ``most`` waiting notifications they become one of the type gap. ``close()`` of what this gives ends
+        it.
+        """
+        wanted = Wanted(object_types, folder_types, event_types)
+        return Subscription(self.server, sink, Place(folder=self._number), wanted, most)
+
     @property
     def parked(self) -> list[Parked]:
         """Changes of this folder that importers would not take."""
@@ -385,21 +405,6 @@ class DeletedFolder:
 
     def __repr__(self) -> str:
         return f"DeletedFolder({self.sourcekey!r})"
-
-
-_FOLDER_TYPES = {
-    None: "mail",
-    "IPF.Note": "mail",
-    "IPF.Contact": "contacts",
-    "IPF.Appointment": "calendar",
-    "IPF.StickyNote": "notes",
-    "IPF.Task": "tasks",
-}
-
-
-def folder_type(container_class: str | None) -> str:
-    """What a folder of this class is for; ``folder`` for classes that have no short name."""
-    return _FOLDER_TYPES.get(container_class or None, "folder")
 
 
 def split_path(path: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequen
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, ClassVar, Self
 
@@ -26,6 +27,7 @@ from tallystick.stores.rights import ALL, EVERYONE, Right
 from tallystick.stores.states import Form, from_text, to_text
 from tallystick.stores.store import WELL_KNOWN, Store
 from tallystick.stores.user import DeletedUser, User
+from tallystick.stores.watching import Watch
 
 _FIRST_COMPANY = sha256(b"tallystick company Default").digest()[:22]
 """Its key is the same everywhere: sites that meet later have one company, not two of one name."""
@@ -426,13 +428,20 @@ class Server:
         """
         return synchronization.directory(self, importer, state)
 
+    @cached_property
+    def watch(self) -> Watch:
+        """Who tells subscriptions what happened."""
+        return Watch(self.records, self.log)
+
     @property
     def parked(self) -> list[Parked]:
         """Changes that importers following the whole server would not take."""
         return self.records.parked(SERVER)
 
     def close(self) -> None:
-        """Give the database back."""
+        """End notifications and give the database back."""
+        if "watch" in self.__dict__:
+            self.watch.close()
         self.records.close()
 
     def __enter__(self) -> Self:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tallystick.stores.changelog import Class
 from tallystick.stores.errors import ArgumentError, NotFoundError
 from tallystick.stores.objects import Managed
+from tallystick.stores.subscribing import MOST, Kinds, Place, Subscription, Wanted
 
 if TYPE_CHECKING:
     from tallystick.stores.company import Company
@@ -188,6 +189,19 @@ class Store(Managed):
         if any(found.record.store != self._number for found in chosen):
             raise ArgumentError("an object of another store cannot be deleted here")
         self.server.remove(chosen, soft=soft)
+
+    def subscribe(
+        self,
+        sink: Any,
+        object_types: Kinds = None,
+        folder_types: Kinds = None,
+        event_types: Kinds = None,
+        *,
+        most: int = MOST,
+    ) -> Any:
+        """Call ``sink`` with a ``Notification`` of what happens in this store; see ``Folder.subscribe``."""
+        wanted = Wanted(object_types, folder_types, event_types)
+        return Subscription(self.server, sink, Place(store=self._number), wanted, most)
 
     def __repr__(self) -> str:
         return f"Store({self.guid!r})"

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Iterator, MutableMapping
 from datetime import datetime
-from functools import cached_property
 from typing import Any, ClassVar
 
 from tallystick import api
@@ -33,7 +32,6 @@ from tallystick.stores.records import SiteRecords
 from tallystick.stores.server import Faces
 from tallystick.stores.store import Store
 from tallystick.stores.user import User
-from tallystick.stores.watching import Watch
 
 ENVIRONMENT = "KOPANO_SOCKET"
 """The variable that names the site where neither the call nor a configuration does."""
@@ -191,20 +189,9 @@ class Server(native.Server):
 
     # notifications ---------------------------------------------------------------------------------------------
 
-    @cached_property
-    def watch(self) -> Watch:
-        """Who calls the sinks."""
-        return Watch(self.records, self.log)
-
     def notified(self, notice: Notice) -> Managed:
         """The object that a notice is about."""
         return model.notified(self, notice)
-
-    def close(self) -> None:
-        """End notifications and give the database back."""
-        if "watch" in self.__dict__:
-            self.watch.close()
-        super().close()
 
 
 class _Choice:
@@ -239,15 +226,13 @@ def server(
 
 def open_records(site: str) -> Records:
     """The records of the site called ``site``. Raises LogonError for what is no site, StorageError."""
+    named = f"pass server_socket=SITE, the path or URL of a site's database, or set {ENVIRONMENT} to it"
     if not site or site == "default:":
-        raise LogonError(
-            f"{site!r} names no site",
-            hint=f"pass server_socket=SITE, the path or URL of a site's database, or set {ENVIRONMENT} to it",
-        )
+        raise LogonError(f"{site!r} names no site", hint=named)
     try:
         opened = api.open(site, create=True)
     except ConfigurationError as error:
-        raise LogonError(error.message, hint=error.hint) from error
+        raise LogonError(f"{site!r} names no site: {error.message}", hint=named) from error
     try:
         return SiteRecords(opened.ledger)
     except BaseException:

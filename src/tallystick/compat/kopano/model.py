@@ -59,7 +59,7 @@ class Store(Tagged, store.Store):
         """The visible folders. ``parse`` is accepted for programs that pass it."""
         return super().folders(recurse=recurse)
 
-    def subscribe(
+    def subscribe(  # type: ignore[override]  # the original's signature
         self, sink: Any, object_types: Kinds = None, folder_types: Kinds = None, event_types: Kinds = None
     ) -> None:
         """Have ``sink.update(notification)`` called for what happens in this store. Raises NotSupportedError."""
@@ -124,7 +124,7 @@ class Folder(Tagged, folder.Folder):
         with as_mapi():
             return super().sync_hierarchy(importer, state, stats, parents_first=parents_first)
 
-    def subscribe(
+    def subscribe(  # type: ignore[override]  # the original's signature
         self, sink: Any, object_types: Kinds = None, folder_types: Kinds = None, event_types: Kinds = None
     ) -> None:
         """Have ``sink.update(notification)`` called for what happens to this folder and the items in it.

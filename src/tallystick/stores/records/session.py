@@ -178,8 +178,10 @@ class Session:
 
         One thread may wait at a time.
         """
-        if self._hints is None:
-            self._hints = watch(self.engine)
+        with self._lock:
+            self._open()
+            if self._hints is None:
+                self._hints = watch(self.engine)
         end = time.monotonic() + timeout
         self._woken = False
         while (now := self.version()) == version and (left := end - time.monotonic()) > 0 and not self._woken:
