@@ -210,7 +210,8 @@ class SiteStore:
             if entry is None or not isinstance(version, Foreign) or (old is not None and old.fits(entry)):
                 continue
             if (self.ledger.origin_name(entry.origin), entry.tick) == (version.origin, version.tick):
-                made.append(_remark_of(write, key, entry.origin, entry.tick, batch.source))
+                source = None if entry.flags & WHOLE else batch.source  # a sibling of ours is news to the source
+                made.append(_remark_of(write, key, entry.origin, entry.tick, source))
         if made:
             with self.ledger.engine.write():
                 self.remarks.put(bound.tracked, made, [one.key for one in made if one.key in before])
