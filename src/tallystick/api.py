@@ -103,11 +103,18 @@ def end(
 
 
 def context_host(url: str | os.PathLike[str], *, password: str | None = None) -> ContextHost:
-    """Where the contexts of a site are kept: of a database, or of a served site by ``http(s)://``. Close it.
+    """Where contexts are kept: at a database, at a served site by ``http(s)://``, or in a bare bucket. Close it.
 
-    Raises ConfigurationError for what is no site.
+    Raises ConfigurationError for what is none of these.
     """
     text = os.fspath(url)
+    if "://" in text:
+        from tallystick.contexts.opening import is_bucket
+
+        if is_bucket(text):
+            from tallystick.contexts.bucket import BucketHost
+
+            return BucketHost(text)
     if text.startswith(("http://", "https://")):
         from tallystick.contexts.http.client import RemoteHost
 

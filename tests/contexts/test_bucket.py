@@ -148,3 +148,19 @@ def test_what_only_a_site_has_says_so(host):
     ):
         with pytest.raises(ConfigurationError):
             call()
+
+
+def test_a_bucket_is_listed_and_swept_like_a_site(url, host, capsys):
+    from tallystick.cli.main import main
+
+    context = host.create("x")
+    host.publish(context.id, "*", [("/d/f", file_of(host, context, b"content"))])
+    for words, expected in (
+        (("files", url, host.name, "/d"), "/d/f"),
+        (("get", url, host.name, "/d/f"), "content"),
+        (("sweep", url), "packs removed: 0"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(["contexts", *words])
+        assert left.value.code in (0, None)
+        assert expected in capsys.readouterr().out

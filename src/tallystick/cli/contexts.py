@@ -26,8 +26,8 @@ PAGE = 1000
 def command() -> None:
     """Keep named trees of files at a site.
 
-    SITE is a database (SQLite file, postgresql://) or a served site (http://, https://). Directories are
-    synchronized with a context of a served site by: tallystick sync DIR https://host/contexts/NAME
+    SITE is a database (SQLite file, postgresql://), a served site (http://, https://) or a bucket (s3://).
+    Directories are synchronized with a context of a served site by: tallystick sync DIR https://host/contexts/NAME
 
     \b
     Examples:
@@ -330,12 +330,23 @@ def recycle(
 @click.option("--history-days", type=float, default=30.0, show_default=True, help="Keep replaced files that long.")
 def sweep(site: str, history_days: float, password_file: str | None, as_json: bool) -> None:
     """Forget what has expired, old history and content that nothing refers to. Safe at any time; run it daily."""
+    from tallystick.contexts.opening import is_bucket
+
+    if is_bucket(site):
+        from tallystick.contexts.bucket import BucketHost
+
+        bucket = BucketHost(site)
+        try:
+            collected = bucket.sweep(history_days)
+        finally:
+            bucket.close()
+        return _say({"packs_removed": collected.removed, "bytes_freed": collected.freed}, as_json)
     from tallystick.contexts.local import LocalHost
     from tallystick.contexts.sweeping import sweep as swept
 
     with hosted(site, password_file) as host:
         if not isinstance(host, LocalHost):
-            raise ConfigurationError("sweep concerns a database", hint="run it where the site's database is")
+            raise ConfigurationError("sweep concerns a database or bucket", hint="run it where the database is")
         done = swept(host.ledger, host.store, history_days)
     _say(
         {

@@ -83,13 +83,16 @@ class Download:
 
     def close(self) -> None:
         """Forget what was prepared."""
+        self._end_stream()
+        self._chunks.clear()
+        self._passed.clear()
+        self._size = 0
+
+    def _end_stream(self) -> None:
         closing = getattr(self._stream, "close", None)
         if closing is not None:
             closing()
         self._stream = None
-        self._chunks.clear()
-        self._passed.clear()
-        self._size = 0
 
     # Chunks -----------------------------------------------------------------------------------------------------------
 
@@ -127,7 +130,7 @@ class Download:
                     self._stream = self.host.fetch(self.identifier, self._rest(name))
                 bundle = next(self._stream, None)
             except PeerUnreachable:
-                self._stream = None
+                self._end_stream()
                 failures += 1
                 if failures == ATTEMPTS:
                     raise

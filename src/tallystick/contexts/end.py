@@ -14,6 +14,7 @@ from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, FileEntry, pac
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
 from tallystick.contexts.uploading import Upload
+from tallystick.sync.uncollected import uncollected
 from tallystick.trees.contents import Given, Sink, Wanted
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
@@ -163,8 +164,9 @@ class ContextEnd:
         Raises VersionMoved when somebody else has published since the refresh: nothing was done then.
         """
         upload = Upload(self.host, self.info.id, self.key, self.listing, other, orders)
-        upload.collect(actions)
-        self._token = upload.publish(self._token or self.info.version)
+        with uncollected():
+            upload.collect(actions)
+            self._token = upload.publish(self._token or self.info.version)
         return upload.outcome
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:

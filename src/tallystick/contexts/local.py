@@ -21,6 +21,7 @@ from tallystick.contexts.tables import ROOM, STEPS
 from tallystick.errors import ConfigurationError, TallystickError, UsageError
 from tallystick.site import managed
 from tallystick.site.ledger import Ledger
+from tallystick.sync.uncollected import uncollected
 
 MAX_NAME = 200
 PAGE = 5000
@@ -166,7 +167,7 @@ class LocalHost:
             publishing.stage(shelf_of(self.ledger, identifier), run, page, changes)
 
     def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "") -> str:
-        with self.ledger.write():
+        with uncollected(), self.ledger.write():
             return publishing.publish(shelf_of(self.ledger, identifier), expected, changes, run)
 
     # Rules and URLs ---------------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ def is_remote_tree(name: str) -> bool:
     return scheme in BUCKETS or (scheme in ("http", "https") and PLACE in f"/{rest.partition('/')[2]}")
 
 
+def is_bucket(name: str) -> bool:
+    """True for the URL of a bucket."""
+    return name.partition("://")[0] in BUCKETS
+
+
 def open_end(name: str, clock: Callable[[], int], *, password: str | None = None, create: bool = False) -> TreeEnd:
     """The tree of a name: a context by ``https://host/contexts/NAME[/PREFIX]``, a bucket, else a directory.
 

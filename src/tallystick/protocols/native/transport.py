@@ -140,6 +140,9 @@ class HTTPTransport:
         except OSError as error:
             connection.close()
             raise PeerUnreachable(f"{self.name} cannot be reached: {error}") from error
+        except BaseException:  # the pieces of a stream failed: the peer sees that it was cut
+            connection.close()
+            raise
         self.traffic.requests += 1
         self.traffic.sent += len(request.body) if isinstance(request.body, bytes) else 0
         return HTTPReply(self, connection, response)
