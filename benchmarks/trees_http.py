@@ -135,14 +135,15 @@ class Ours:
     def traffic(self, source: Path, target: str) -> tuple[int, int, float]:
         """(bytes of bodies sent, received, peak MiB) of a run in a process of its own that counts them."""
         script = (
-            "import json, resource, sys, time\n"
+            "import json, sys, time\n"
             "from pathlib import Path\n"
             "from tallystick.contexts.opening import open_trees\n"
             "from tallystick.trees.opening import Wishes\n"
             "pair = open_trees(sys.argv[1], sys.argv[2], None, time.time_ns)\n"
             "pair.run(Wishes(allowed=None))\n"
             "traffic = pair.pair.remote.host.traffic\n"
-            "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+            "status = Path('/proc/self/status').read_text()\n"
+            "peak = int(status.partition('VmHWM:')[2].split()[0]) / 1024\n"
             "print(json.dumps([traffic.sent, traffic.received, peak]))\n"
             "pair.close()\n"
         )

@@ -72,11 +72,11 @@ class Cutter:
         """Take more of the stream; gives the chunks that are certain by now."""
         self._pieces.append(data)
         self._held += len(data)
-        return self._cut(MAX_CHUNK) if self._held >= self._window else []
+        return self._cut(last=False) if self._held >= self._window else []
 
     def finish(self) -> list[Chunk]:
         """The rest of the stream; the cutter may be used for the next one."""
-        found = self._cut(0)
+        found = self._cut(last=True)
         self.restart()
         return found
 
@@ -84,14 +84,15 @@ class Cutter:
         """Forget what was pushed in."""
         self._pieces, self._held = [], 0
 
-    def _cut(self, uncertain: int) -> list[Chunk]:
+    def _cut(self, last: bool) -> list[Chunk]:
+        """The chunks of what is held. A cut is decided by what stands before it, so only that at the end may move."""
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        if not uncertain and len(data) <= MIN_CHUNK:
+        if last and len(data) <= MIN_CHUNK:
             return [Chunk(hash_of(data), data)] if data else []
         found: list[Chunk] = []
         done = 0
         for start, length in boundaries(data):
-            if len(data) - start < uncertain:
+            if not last and start + length == len(data):
                 break
             piece = data[start : start + length]
             found.append(Chunk(hash_of(piece), piece))
