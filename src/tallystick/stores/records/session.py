@@ -183,13 +183,13 @@ class Session:
             if self._hints is None:
                 self._hints = watch(self.engine)
         end = time.monotonic() + timeout
-        self._woken = False
         while (now := self.version()) == version and (left := end - time.monotonic()) > 0 and not self._woken:
             self._hints.wait(min(SLOW_POLL_S, left))
+        self._woken = False
         return now
 
     def wake(self) -> None:
-        """Let a ``wait`` that is under way return."""
+        """Let the ``wait`` that is under way, or else the next one, return."""
         self._woken = True
         if self._hints is not None:
             self._hints.wake()
