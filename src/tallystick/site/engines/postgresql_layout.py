@@ -125,10 +125,9 @@ def addressable(definition: Definition, entry: Entry) -> bool:
     return True
 
 
-def check(rows: Sequence[Sequence[Value]], names: Sequence[str], kinds: Sequence[ColumnType]) -> None:
+def check(columns: Sequence[Sequence[Value]], names: Sequence[str], kinds: Sequence[ColumnType]) -> None:
     """Raise Rejected for values that PostgreSQL would take for something else, or cut without a word."""
-    for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-        values = [row[index] for row in rows]
+    for values, name, kind in zip(columns, names, kinds, strict=True):
         types = set(map(type, values))
         if kind.known == "bytea":
             if str in types or int in types or float in types:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from tallystick.core.values import Value
@@ -266,20 +265,22 @@ class PostgreSQLRows:
             self.engine.native(
                 f"DELETE FROM {SCHEMA}.record WHERE ctid = ANY(ARRAY(SELECT r.ctid FROM {found}))", (array(replaced),)
             )
-        self._put(entries)
-
-    def _put(self, entries: Sequence[tuple[Any, ...]]) -> None:
-        number = self.number
-        if all(entry[1].isascii() and holdable(entry[1]) and not entry[1].startswith("\\u") for entry in entries):
-            self.engine.copy(_PUT, ((number, *entry) for entry in entries))
-        else:
-            self.engine.copy(_PUT, ((number, entry[0], stored_text(entry[1]), *entry[2:]) for entry in entries))
+        if entries:
+            self._put(list(zip(*entries, strict=True)))
 
     def put_new(self, entries: NewEntries) -> None:
         """See ``Rows.put_new``."""
-        locals_ = repeat(None) if entries.locals is None else entries.locals
-        head, tail = entries[3:7], (repeat(None), entries.flags, repeat(None))
-        self._put(list(zip(entries.seqs, entries.keys, locals_, entries.seqs, *head, *tail, strict=False)))
+        nothing = [None] * len(entries.keys)
+        locals_ = nothing if entries.locals is None else entries.locals
+        columns = (entries.seqs, entries.keys, locals_, entries.seqs, *entries[3:7], nothing, entries.flags, nothing)
+        self._put(columns)
+
+    def _put(self, columns: Sequence[Sequence[Any]]) -> None:
+        seqs, keys, *others = columns
+        together = "".join(keys)
+        if not together.isascii() or "\\u" in together or "\0" in together:
+            keys = list(map(stored_text, keys))
+        self.engine.copy(_PUT, [[self.number] * len(keys), seqs, keys, *others])
 
     def forget_all(self) -> None:
         """See ``Rows.forget_all``."""
@@ -289,21 +290,19 @@ class PostgreSQLRows:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """See ``Rows.insert``. By COPY: also into columns GENERATED ALWAYS AS IDENTITY."""
-        self._insert([(*address, *values) for address, values in rows])
+        if rows:
+            self.insert_columns(list(zip(*((*address, *values) for address, values in rows), strict=True)))
 
     def insert_columns(self, columns: Sequence[Sequence[Value]]) -> None:
         """See ``Rows.insert_columns``."""
-        self._insert(list(zip(*columns, strict=True)))
-
-    def _insert(self, flat: Sequence[tuple[Value, ...]]) -> None:
-        layout = self._layout
+        layout, count = self._layout, len(columns[0])
         names = [*self.definition.key_columns, *self.definition.columns]
         listed = ", ".join(map(quoted, names))
-        check(flat, names, (*layout.keys, *layout.fields))
+        check(columns, names, (*layout.keys, *layout.fields))
         with self._attempt():
-            done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), flat, refusals=True)
-            if done != len(flat):
-                raise Rejected(f"a trigger of {self.definition.name!r} kept out {len(flat) - done} of {len(flat)} rows")
+            done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), columns, refusals=True)
+            if done != count:
+                raise Rejected(f"a trigger of {self.definition.name!r} kept out {count - done} of {count} rows")
 
     def update(self, rows: Sequence[Row]) -> None:
         """See ``Rows.update``. Raises Rejected also when a row is not there."""
@@ -312,7 +311,7 @@ class PostgreSQLRows:
         if not rows or not self.definition.fields:
             return
         flat = [(*address, *values) for address, values in rows]
-        check(flat, names, (*layout.keys, *layout.fields))
+        check(list(zip(*flat, strict=True)), names, (*layout.keys, *layout.fields))
         with self._attempt():
             done = self._update_few(flat) if len(flat) <= _FEW else self._update_staged(flat)
             if done != len(flat):
@@ -338,7 +337,7 @@ class PostgreSQLRows:
         columns = [f"c{index}" for index in range(len(flat[0]))]
         self.engine.copy(
             f"COPY {stage} (batch, {', '.join(columns)}) FROM STDIN".encode(),
-            ((batch, *row) for row in flat),
+            [[batch] * len(flat), *zip(*flat, strict=True)],
             refusals=True,
         )
         names = [quoted(name) for name in (*self.definition.key_columns, *self.definition.columns)]

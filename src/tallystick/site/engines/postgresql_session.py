@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tallystick.errors import StorageError, StorageLocked, TallystickError
 from tallystick.site.engines import postgresql_driver as driver
 from tallystick.site.engines.engine import Rejected
+from tallystick.site.engines.postgresql_copy import copied
 from tallystick.site.engines.postgresql_sql import array, loaded, translated, untyped
 
 if TYPE_CHECKING:
@@ -79,13 +80,11 @@ class PostgreSQLSession:
             cursor.executemany(sql.encode(), rows)
             return cursor.rowcount
 
-    def copy(self, sql: bytes, rows: Iterable[Sequence[Any]], *, refusals: bool = False) -> int:
-        """The number of rows that ``COPY ... FROM STDIN`` took."""
+    def copy(self, sql: bytes, columns: Sequence[Sequence[Any]], *, refusals: bool = False) -> int:
+        """The number of rows that ``COPY ... FROM STDIN`` took; they are given as columns of equal length."""
         with self._named_errors(refusals), self._cursor() as cursor:
             with cursor.copy(sql) as sink:
-                write = sink.write_row
-                for row in rows:
-                    write(row)
+                sink.write(copied(columns))
             return cursor.rowcount
 
     def stream(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:

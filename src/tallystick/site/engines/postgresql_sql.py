@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _ESCAPED = "\\u"
+_UNSAFE = ("\\", '"', "\0")
 
 
 class Statement(NamedTuple):
@@ -93,6 +94,11 @@ def _untyped(value: Any, ours: bool) -> Any:
 
 def array(values: Iterable[Any], ours: bool = True) -> str:
     """An array literal of an element type that the server infers, without what equals nothing that it holds."""
+    values = list(values)
+    if set(map(type, values)) == {str}:
+        together = "".join(values)
+        if together.isascii() and not any(character in together for character in _UNSAFE):
+            return '{"' + '","'.join(values) + '"}'
     found = [value for value in values if value is not None and (ours or type(value) is not str or holdable(value))]
     return "{" + ",".join([_element(value, ours) for value in found]) + "}"
 
