@@ -265,6 +265,17 @@ def test_what_is_in_a_directory_that_was_a_file_is_remembered(ground):
     assert ground.run().actions == []
 
 
+def test_what_an_addition_left_different_below_is_settled_by_the_next_whole_run(ground):
+    grow(ground.local, {"c": {"a": {}, "c": "@a"}, "k": "keep"})
+    ground.run()
+    grow(ground.local, {"c": {"a": {"b": "X"}, "c": "@a"}})
+    regrow(ground.remote, {"k": "keep"})
+    ground.run(mode=ADD)
+    assert shown(ground.remote)["c"] == {"a": {"b": "X"}}
+    assert ground.run().succeeded
+    assert agreed(ground) == {"c": {"a": {"b": "X"}}, "k": "keep"}
+
+
 def test_a_dry_run_changes_nothing(ground):
     grow(ground.local, START)
     report = ground.run(dry_run=True)

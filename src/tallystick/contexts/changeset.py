@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tallystick.contexts.entries import DIRECTORY, FILE, LINK, FileEntry, is_one_chunk, packed
 from tallystick.contexts.host import ContextHost
 from tallystick.errors import StorageError
-from tallystick.trees.assembling import JOURNALS, leaf_of
+from tallystick.trees.assembling import leaf_of
 from tallystick.trees.bulk import Copied
 from tallystick.trees.contents import Given, Wanted
 from tallystick.trees.ends import TreeEnd
@@ -22,6 +22,7 @@ from tallystick.trees.placing import Orders, Outcome, Step, steps_of
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import SourceChanged, TargetChanged
 from tallystick.trees.reading import link_digest
+from tallystick.trees.unchanged import JOURNALS
 
 ENTRIES_AT_ONCE = 5000
 LINK_MODE = 0o777

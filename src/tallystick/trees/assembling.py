@@ -16,10 +16,10 @@ from tallystick.trees.nodes import EXPIRED, UNKNOWN, Directory, Kind, Leaf, Node
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
 from tallystick.trees.state import BaseRow
+from tallystick.trees.unchanged import JOURNALS, NOTHING, unchanged_names
 
 _LINK_TYPE = 0o120000
 _TYPE = 0o170000
-JOURNALS = ("-wal", "-journal")
 SHARED_MEMORY = "-shm"
 SHARED = "shared memory of a database"
 
@@ -59,6 +59,8 @@ class Forest:
         self.hidden: dict[str, dict[str, str]] = {}
         self.partial: set[str] = set()
         """Directories of which only the way to dirty ones was spelled out."""
+        self.unchanged: dict[str, frozenset[str]] = {}
+        """Leaves that are equal in all three trees, by directory: they are left out of all three."""
         self._inner: dict[str, set[str]] = {}
         for path in self.dirty | self.ways:
             if path:
@@ -86,6 +88,7 @@ class Forest:
         return Directory(_column(inner, 0)), local, remote
 
     def _spelled_out(self, path: str) -> tuple[Node, Node, Node]:
+        self.unchanged[path] = self._unchanged(path)
         nodes = (self.old(path) or Directory(), self.now(Side.LOCAL, path), self.now(Side.REMOTE, path))
         if not all(isinstance(node, Directory) for node in nodes):
             return nodes
@@ -96,6 +99,14 @@ class Forest:
                     _put_child(node, name, _like(old, new))
         return nodes
 
+    def _unchanged(self, path: str) -> frozenset[str]:
+        """Leaves that need no look, where nothing in the directory is hidden or unknown."""
+        row = self.base(path)
+        local, remote = (self._plain_listing(side, path) for side in Side)
+        if row is None or local is None or remote is None or not self.scope.everything:
+            return NOTHING
+        return unchanged_names(row, local, remote)
+
     # One side -------------------------------------------------------------------------------------
 
     def now(self, side: Side, path: str) -> Node:
@@ -104,17 +115,20 @@ class Forest:
         listing = source.listing(path)
         if listing is None or path in source.unknown:
             return UNKNOWN
-        hidden = self.hidden_at(path)
+        hidden, unchanged = self.hidden_at(path), self.unchanged.get(path, NOTHING)
         children: dict[str, Node] = {}
         invisible = False
-        for entry in listing:
-            if entry.name in hidden:
-                invisible = invisible or hidden[entry.name] != SHARED
+        for position, name in enumerate(listing.names):
+            if name in unchanged:
+                continue
+            entry = listing.at(position)
+            if name in hidden:
+                invisible = invisible or hidden[name] != SHARED
             else:
                 children[entry.name] = self._child(side, path, entry)
         group_databases(children)
         shown = {name: child for name, child in children.items() if child is not None}
-        return Directory(shown, invisible, permissions=None)
+        return Directory(shown, invisible, permissions=None, unchanged=unchanged)
 
     def _child(self, side: Side, path: str, entry: Entry) -> Node:
         inner = joined(path, entry.name)
@@ -152,7 +166,7 @@ class Forest:
             return None
         hidden = self.hidden_at(path)
         children: dict[str, Node] = {}
-        for name, child in row.children().items():
+        for name, child in row.children(self.unchanged.get(path, NOTHING)).items():
             inner = joined(path, name)
             if name in hidden or not self._in_scope(inner, isinstance(child, Directory)):
                 continue

@@ -142,8 +142,7 @@ class DirectoryEnd:
                 names = [entry.name for entry in entries]
         except OSError:
             return listing
-        places = {name: place for place, name in enumerate(names)}
-        return Listing.of(sorted(listing, key=lambda entry: places.get(entry.name, len(places))))
+        return listing.ordered(names)
 
     def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of ignore files."""

@@ -56,7 +56,7 @@ def _objection(found: Plan, side: Side, facts: Facts, limits: Limits) -> str | N
     if 0 < deletions(found, side, deleting) <= limits.allowed:
         return None
     emptied = found.local if side is Side.REMOTE else found.remote
-    if not emptied.children and facts.base_files >= limits.emptied:
+    if not (emptied.children or emptied.unchanged) and facts.base_files >= limits.emptied:
         return f"the {side.other.value} side is empty and held {facts.base_files} files"
     if side is Side.REMOTE and not facts.first_download_done:
         return "the first download has not succeeded yet, so that absence proves nothing"

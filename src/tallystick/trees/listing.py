@@ -75,7 +75,9 @@ class Listing:
 
     __slots__ = ("_positions", "names", "stats", "values")
 
-    def __init__(self, names: Sequence[str] = (), stats: array[int] | None = None, values: bytes = b"") -> None:
+    def __init__(
+        self, names: Sequence[str] = (), stats: array[int] | None = None, values: bytes | bytearray = b""
+    ) -> None:
         self.names = list(names)
         self.stats = array("q") if stats is None else stats
         self.values = bytearray(values)
@@ -155,8 +157,33 @@ class Listing:
     def changed_with(self, entries: Sequence[Entry], gone: frozenset[str] | set[str]) -> Listing:
         """The listing without the ``gone`` names and with these entries in the place of those of their names."""
         fresh = {entry.name: entry for entry in entries}
-        kept = [fresh.pop(entry.name, entry) for entry in self if entry.name not in gone]
-        return Listing.of([*kept, *fresh.values()])
+        changed = self._selected([place for place, name in enumerate(self.names) if name not in gone])
+        for place, name in enumerate(changed.names):
+            entry = fresh.pop(name, None) if fresh else None
+            if entry is not None:
+                changed.stats[place * WIDTH : (place + 1) * WIDTH] = array("q", entry.stats)
+                changed.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES] = bytes((entry.mark,)) + entry.digest
+        for entry in fresh.values():
+            changed.names.append(entry.name)
+            changed.stats.extend(entry.stats)
+            changed.values += bytes((entry.mark,)) + entry.digest
+        return changed
+
+    def ordered(self, names: Sequence[str]) -> Listing:
+        """The same entries in the order of these names; others come last."""
+        if self.names == names:
+            return self
+        places = {name: place for place, name in enumerate(names)}
+        last = len(places)
+        return self._selected(sorted(range(len(self.names)), key=lambda place: places.get(self.names[place], last)))
+
+    def _selected(self, chosen: Sequence[int]) -> Listing:
+        """A listing of the entries at these positions, put together without an object for any."""
+        stats, values = array("q"), bytearray()
+        for place in chosen:
+            stats += self.stats[place * WIDTH : (place + 1) * WIDTH]
+            values += self.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
+        return Listing([self.names[place] for place in chosen], stats, values)
 
 
 def packed_names(names: Sequence[str]) -> bytes:

@@ -5,7 +5,7 @@ A tree is a Directory; absence is None. Nodes say what a path holds, never how i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -48,6 +48,7 @@ class Directory:
     ``invisible`` says that it directly holds something out of scope; ``holder`` that it is itself out of scope and
     is seen only because something below it is in scope (W2). Directories of the three trees at one path that carry
     an equal ``mark`` (not None) are known to be equal, all the way down. ``permissions`` are given to a copy.
+    ``unchanged`` names leaves that are equal in all three trees and therefore not among the children.
     """
 
     children: Mapping[str, Node] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Directory:
     materialised: bool = True
     mark: object = None
     permissions: int | None = None
+    unchanged: Collection[str] = ()
 
 
 class Sentinel(Enum):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from tallystick.trees.nodes import (
     Directory,
     Leaf,
     Node,
+    children_of,
     find,
     joined,
     known_equal,
@@ -45,6 +46,7 @@ from tallystick.trees.scan import Scan
 from tallystick.trees.scope import Both, Everything, Scope
 from tallystick.trees.settling import settle
 from tallystick.trees.state import BaseRow, Changes, NotedSide, State, is_damage
+from tallystick.trees.unchanged import NOTHING
 
 MAX_RULE_ROUNDS = 4
 
@@ -167,6 +169,7 @@ class _Run:
         self.failures: dict[str, StorageError] = {}
         self.dirty: set[str] = set()
         self.grafted: dict[str, Side] = {}
+        self.base_rows: dict[str, BaseRow | None] = {}
 
     def run(self) -> Report:
         """All of it."""
@@ -299,7 +302,12 @@ class _Run:
 
     def _forest(self) -> Forest:
         sources = [Source(end.listing, end.unknown, end.volume) for end in self.ends.values()]
-        return Forest(sources[0], sources[1], self.state.base_row, self.scope, self.dirty)
+        return Forest(sources[0], sources[1], self._base_row, self.scope, self.dirty)
+
+    def _base_row(self, path: str) -> BaseRow | None:
+        if path not in self.base_rows:
+            self.base_rows[path] = self.state.base_row(path)
+        return self.base_rows[path]
 
     # Reading what the plan depends on -------------------------------------------------------------
 
@@ -312,13 +320,25 @@ class _Run:
                 group = leaf.group if isinstance(leaf, Leaf) else ""
                 wanted[side].setdefault((path.rpartition("/")[0], group) if group else (path, ""), []).append(path)
             for side, groups in wanted.items():
-                for value in self.ends[side].read_values(list(groups.values())) if groups else ():
-                    self._note_value(trees, side, value)
+                values = self.ends[side].read_values(list(groups.values())) if groups else ()
+                self._note_values(trees, side, values)
 
     def _tree(self, trees: Trees, side: Side) -> Directory:
         return trees.local if side is Side.LOCAL else trees.remote
 
-    def _note_value(self, trees: Trees, side: Side, value: ReadValue) -> None:
+    def _note_values(self, trees: Trees, side: Side, values: Iterable[ReadValue]) -> None:
+        """Complete the trees and the listings with what was read."""
+        read: dict[str, list[Entry]] = {}
+        for value in values:
+            entry = self._note_value(trees, side, value)
+            if entry is not None:
+                read.setdefault(value.path.rpartition("/")[0], []).append(entry)
+        for path, entries in read.items():
+            listing = (self.ends[side].listing(path) or Listing()).changed_with(entries, NOTHING)
+            self.ends[side].note(path, listing)  # in the order it was scanned in
+            self.touched[side].add(path)
+
+    def _note_value(self, trees: Trees, side: Side, value: ReadValue) -> Entry | None:
         parent, _, name = value.path.rpartition("/")
         directory = find(self._tree(trees, side), parent)
         assert isinstance(directory, Directory)
@@ -326,7 +346,7 @@ class _Run:
         if value.problem is not None:
             self.failures[value.path] = value.problem
             directory.children[name] = UNKNOWN
-            return
+            return None
         old = directory.children[name]
         assert isinstance(old, Leaf)
         entry = Entry(name, tuple(value.stats), value.mark, value.digest)
@@ -334,7 +354,7 @@ class _Run:
         directory.children[name] = old._replace(
             digest=value.digest, size=entry.size, mtime_ns=entry.mtime_ns, permissions=permissions
         )
-        self._note_entries(side, parent, [entry])
+        return entry
 
     def _note_entries(self, side: Side, path: str, entries: Sequence[Entry], gone: Iterable[str] = ()) -> None:
         listing = (self.ends[side].listing(path) or Listing()).changed_with(entries, set(gone))
@@ -444,10 +464,9 @@ class _Run:
     def _remember_listing(self, side: Side, path: str) -> None:
         listing = self.ends[side].listing(path)
         self.changes.listings[(self.stored[side], path)] = listing
-        before = self.noted[side].listing(path)
-        if listing is None or before is None:
+        if listing is None:
             return
-        for name in set(before.subdirectories()) - set(listing.subdirectories()):
+        for name in self.noted[side].subdirectories(path) - set(listing.subdirectories()):
             self.changes.listings.setdefault((self.stored[side], joined(path, name)), None)
 
     def _remember_base(self, path: str, before: Node, after: Node, forest: Forest) -> None:
@@ -464,8 +483,9 @@ class _Run:
         olds = before.children if isinstance(before, Directory) else {}
         if path not in forest.partial:
             children = {**after.children, **self._hidden_base(path, forest)}
-            row = BaseRow.of(children)
-            if self.state.base_row(path) != row:
+            old = self._base_row(path)
+            row = (old or BaseRow(b"", b"")).updated(forest.unchanged.get(path, NOTHING), children)
+            if old != row:
                 self.changes.base[path] = row
         for name in sorted(olds.keys() | after.children.keys()):
             self._remember_base(joined(path, name), olds.get(name), after.children.get(name), forest)
@@ -481,7 +501,7 @@ class _Run:
     def _hidden_base(self, path: str, forest: Forest) -> dict[str, Node]:
         """Base entries of names that could not be shown this time: they stay, unless they left the scope (K6)."""
         hidden = forest.hidden_at(path)
-        row = self.state.base_row(path) if hidden else None
+        row = self._base_row(path) if hidden else None
         if row is None:
             return {}
         return {
@@ -497,7 +517,7 @@ class _Run:
         unsettled = {trouble.rpartition("/")[0] for trouble in troubles}
         unsettled |= {path for path in self.dirty if any(_is_below(path, trouble) for trouble in troubles)}
         if found.half is not Half.WHOLE:
-            unsettled |= {path for path in self.dirty if not _agree(found, after, path)}
+            unsettled |= set(_disagreeing("", after, found.local, found.remote, self.grafted))
         before = self.state.unsettled()
         self.changes.unsettled = unsettled - before
         self.changes.settled = before - unsettled
@@ -520,13 +540,24 @@ def _is_below(path: str, above: str) -> bool:
     return path == above or path.startswith(f"{above}/")
 
 
-def _agree(found: Plan, after: Directory, path: str) -> bool:
-    """True when a directory's own entries are equal in all three trees."""
-    nodes = [find(tree, path) for tree in (after, found.local, found.remote)]
-    if not all(isinstance(node, Directory) for node in nodes):
-        return all(node is None for node in nodes)
+def _disagreeing(path: str, after: Node, local: Node, remote: Node, grafted: Collection[str]) -> Iterator[str]:
+    """Directories of the base whose entries are not, or were not before the run, equal in all three trees.
+
+    Not only those that changed: a run that writes one side leaves differences in directories that it passed through.
+    """
+    if not isinstance(after, Directory) or path in grafted or known_equal(after, local, remote):
+        return
+    if not _agree(after, local, remote):
+        yield path
+    olds, heres, theres = after.children, children_of(local), children_of(remote)
+    for name, old in olds.items():
+        yield from _disagreeing(joined(path, name), old, heres.get(name), theres.get(name), grafted)
+
+
+def _agree(*nodes: Node) -> bool:
+    """True when all are directories with equal leaves and directories of the same names."""
     sides = [node.children for node in nodes if isinstance(node, Directory)]
-    if not sides[0].keys() == sides[1].keys() == sides[2].keys():
+    if len(sides) < len(nodes) or any(side.keys() != sides[0].keys() for side in sides):
         return False
     return all(
         same(sides[0][name], side[name])

@@ -21,7 +21,8 @@ from tallystick.trees.files import Handle
 from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
 from tallystick.trees.merging import Origin
 from tallystick.trees.mount import Mount
-from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
+from tallystick.trees.moving import can_move, move
+from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node, joined
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
 from tallystick.trees.progress import Progress
@@ -198,6 +199,8 @@ class _Placer:
         self.outcome = Outcome()
         self.expected_copies: set[str] = set()
         self.linked: dict[str, Sequence[int]] = {}
+        self.successors: dict[str, str] = {}
+        self.moved_away: set[str] = set()
 
     def check_space(self, actions: Sequence[Action]) -> None:
         """Raise NoSpace unless everything fits (G7); also remember which conflict copies are on their way."""
@@ -225,7 +228,8 @@ class _Placer:
         """Stage one batch, make it durable, give the names."""
         batch = _Batch()
         for step in self._with_databases_read(steps):
-            self._stage_step(batch, step)
+            if not self._moved(batch, step):
+                self._stage_step(batch, step)
         for staged in self._copied(batch):
             self._note_staged(batch, staged)
         self._copy_bulk(batch)
@@ -276,6 +280,25 @@ class _Placer:
             found = self.files.status(name, at)
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats_of(found), Mark.DIRECTORY, NO_DIGEST)
 
+    def _moved(self, batch: _Batch, step: Step) -> bool:
+        """True when a renamed file could simply be renamed; else it is staged like any other."""
+        old, parent = self.orders.moves.get(step.path), step.path.rpartition("/")[0]
+        if old is None or step.leaf is None or parent in batch.directories:
+            return False
+        if step.action.replaces is not None or step.action.aside is not None:
+            return False
+        noted = self._noted(old)
+        if noted is None or not can_move(noted, step.leaf) or self._has_failed_above(step.path):
+            return False
+        return self._attempt(step.path, partial(self._move, step, step.leaf, noted, old), quietly=True)
+
+    def _move(self, step: Step, leaf: Leaf, noted: Entry, old: str) -> None:
+        entry = move(self.mount, noted, old, step.path, self.orders.clock())
+        self.outcome.note(step.path, entry)
+        self.outcome.taken[step.path] = leaf
+        self.outcome.gone.add(old)
+        self.moved_away.add(old)
+
     def _linked(self, batch: _Batch, step: Step, where: str, name: str) -> bool:
         """True when a renamed file got its new name as a link; else its content has to be copied."""
         if self._attempt(step.path, partial(self._link, batch, step, where, name), quietly=True):
@@ -295,31 +318,33 @@ class _Placer:
             raise TargetChanged(f"{old!r} was changed meanwhile")
         target = self.mount.directory(where)
         self.files.link(old_name, at, name, target)
-        if not same_file(noted.stats, stats_of(self.files.status(name, target)), renamed=True):
+        found = stats_of(self.files.status(name, target))
+        if not same_file(noted.stats, found, renamed=True):
             raise TargetChanged(f"{old!r} was changed meanwhile")
-        dressed = self._dress(name, target, step.leaf)
-        stats = settled_stats(stats_of(self.files.status(name, target)), self.orders.clock(), ours=True)
-        if dressed:
-            stats = (*stats[:4], DISTRUST)  # our own time would hide an edit of this very moment: read it once more
+        stats = settled_stats(found, self.orders.clock(), ours=True)
+        if step.leaf.kind is Kind.FILE and (found[3], found[0] & PERMISSIONS) != (
+            step.leaf.mtime_ns,
+            step.leaf.permissions,
+        ):
+            self._dress(name, target, step.leaf)
+            # Our own time would hide an edit of this very moment: it is read once more.
+            stats = (*stats_of(self.files.status(name, target))[:4], DISTRUST)
         mark = Mark.LINK if step.leaf.kind is Kind.LINK else Mark.FILE
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats, mark, noted.digest)
         batch.leaves[step.path] = step.leaf
         # The same file under both names: giving the new one moves its ctime once more.
         self.linked[old] = (*stats[:4], DISTRUST)
+        self.successors[old] = step.path
 
-    def _dress(self, name: str, at: Handle, leaf: Leaf) -> bool:
-        """Give a linked file the time and permissions of the leaf; True when its time was another one."""
-        if leaf.kind is not Kind.FILE:
-            return False
+    def _dress(self, name: str, at: Handle, leaf: Leaf) -> None:
+        """Give a linked file the time and permissions of the leaf."""
         handle = self.files.open_read(name, at)
         try:
             found = self.files.status_of(handle)
-            timed = found.st_mtime_ns != leaf.mtime_ns
-            if timed:
+            if found.st_mtime_ns != leaf.mtime_ns:
                 self.files.set_time(handle, leaf.mtime_ns)
             if found.st_mode & 0o777 != leaf.permissions:
                 self.files.permit(handle, leaf.permissions)
-            return timed
         finally:
             self.files.close(handle)
 
@@ -392,7 +417,8 @@ class _Placer:
             self._clear(step)
             self.mount.publish_new(at, temporary, name)
         batch.done.add(temporary)
-        self.mount.forget(joined(step.path.rpartition("/")[0], temporary))
+        if step.leaf is None:
+            self.mount.forget(joined(step.path.rpartition("/")[0], temporary))
         self._note_published(batch, step, at, name)
 
     def _expected(self, step: Step) -> Sequence[int] | None:
@@ -502,12 +528,24 @@ class _Placer:
             self._remove_leaf(action.path)
 
     def _remove_leaf(self, path: str) -> None:
+        if path in self.moved_away:
+            return  # it has its new name already
         noted = self._noted(path)
         if noted is None:
             raise TargetChanged(f"[TargetChanged] {path!r} is not known here")
         at, name = self.mount.split(path)
         self.mount.remove_checked(at, name, self.linked.get(path, noted.stats))
         self.outcome.gone.add(path)
+        if path in self.successors:
+            self._note_again(self.successors[path])
+
+    def _note_again(self, path: str) -> None:
+        """A file lost its other name, which moved its ctime: what was noted of it follows."""
+        parent, _, name = path.rpartition("/")
+        entry = self.outcome.entries.get(parent, {}).get(name)
+        if entry is not None and entry.stats[4] != DISTRUST:
+            at, _ = self.mount.split(path)
+            self.outcome.note(path, self._as_published(entry, at, name))
 
     def _remove_directory(self, path: str) -> None:
         listing = self.listing_of(path)

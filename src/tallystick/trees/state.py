@@ -10,10 +10,12 @@ import fcntl
 import os
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR
 from typing import IO, NamedTuple
 from urllib.parse import quote
 
@@ -67,9 +69,24 @@ class BaseRow(NamedTuple):
                 content.append(pack(mark, 0, 0, b""))
         return cls(packed_names(names), b"".join(content))
 
-    def children(self) -> dict[str, Node]:
-        """The leaves and (empty) directories of the row."""
-        return _unpacked_base(self.names, self.content)
+    def children(self, without: Collection[str] = ()) -> dict[str, Node]:
+        """The leaves and (empty) directories of the row, but for some names."""
+        return _unpacked_base(self.names, self.content, without)
+
+    def updated(self, kept: Collection[str], children: Mapping[str, Node]) -> BaseRow:
+        """The row that holds what this one holds under the ``kept`` names, and these children."""
+        if not kept:
+            return BaseRow.of(children)
+        own = BaseRow.of(children)
+        parts = {**{name: part for name, part in self.parts() if name in kept}, **dict(own.parts())}
+        listed = sorted(parts)
+        return BaseRow(packed_names(listed), b"".join(parts[name] for name in listed))
+
+    def parts(self) -> Iterator[tuple[str, bytes]]:
+        """Every name with what is stored of it."""
+        size = BASE_VALUE.size
+        for position, name in enumerate(unpacked_names(self.names)):
+            yield name, self.content[position * size : (position + 1) * size]
 
     @property
     def files(self) -> int:
@@ -290,6 +307,13 @@ class NotedSide:
             self._signatures = {os.fsdecode(path): (names, stats) for path, names, stats in rows}
         return self._signatures.get(path)
 
+    def subdirectories(self, path: str) -> set[str]:
+        """The names of the directories that were noted in a directory, without reading more than its signature."""
+        self.signature(path)
+        names, stats = (self._signatures or {}).get(path, (b"", b""))
+        modes = array("q", stats)[::WIDTH]
+        return {name for name, mode in zip(unpacked_names(names), modes, strict=True) if S_ISDIR(mode)}
+
     def token(self) -> str:
         """The token of the end when this was noted."""
         return "" if self.afresh else self._state.meta(f"token:{self._side}") or ""
@@ -341,11 +365,13 @@ def _packed_base(children: Mapping[str, Node]) -> BaseRow:
     return BaseRow(packed_names(names), bytes(content))
 
 
-def _unpacked_base(names: bytes, content: bytes) -> dict[str, Node]:
+def _unpacked_base(names: bytes, content: bytes, without: Collection[str] = ()) -> dict[str, Node]:
     children: dict[str, Node] = {}
     for name, (mark, permissions, size, digest) in zip(
         unpacked_names(names), BASE_VALUE.iter_unpack(content), strict=True
     ):
+        if name in without:
+            continue
         held = not mark & _NEVER_HELD
         kind = mark & ~_NEVER_HELD
         if kind == _DIRECTORY:
