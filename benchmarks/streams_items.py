@@ -103,17 +103,19 @@ def delivery(server: Server, count: int, runs: int) -> dict[str, Any]:
     assert store is not None
     folder = store.create_folder("all")
     written = fill(server, store, [folder.hierarchyid], count, body=True)
-    rates, floors = [], []
+    rates, floors, processor = [], [], []
     for _ in range(runs):
         importer = Counting()
-        begun = time.perf_counter()
+        begun, spent = time.perf_counter(), time.process_time()
         folder.sync(importer)
         rates.append(importer.seen / (time.perf_counter() - begun))
+        processor.append((time.process_time() - spent) / count * 1e6)
         assert importer.seen == count
         floors.append(floor(server, folder.hierarchyid))
     return {
         "items": count,
         "delivered_per_second": round(statistics.median(rates)),
+        "processor_us_per_item": round(statistics.median(processor), 2),
         "floor_bare_sql_per_second": round(statistics.median(floors)),
         "written_per_second": round(written),
     }
