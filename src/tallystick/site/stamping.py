@@ -63,9 +63,13 @@ class Change(NamedTuple):
     values: tuple[Value, ...] | None
 
 
-def stamp(ledger: Ledger) -> int:
-    """Stamp every committed mark. Returns how many records got a new seq. Call inside ``ledger.write()``."""
-    total = recapture(ledger)
+def stamp(ledger: Ledger, *, checked: bool = True) -> int:
+    """Stamp every committed mark. Returns how many records got a new seq. Call inside ``ledger.write()``.
+
+    Without ``checked`` the structure of the database is not looked at: for followers, who do that once a second and
+    stamp far more often. Whoever serves changes on demand must check.
+    """
+    total = recapture(ledger) if checked else 0
     definitions = {item.number: item.definition for item in ledger.resources()}
     if not definitions:
         return total

@@ -33,7 +33,17 @@ _by_seq = attrgetter("seq")
 class Reading:
     """The changes of a scope from ``start`` up to the seq ``until``."""
 
-    def __init__(self, ledger: Ledger, scope: StreamScope, start: Start, until: int, held: Held | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        scope: StreamScope,
+        start: Start,
+        until: int,
+        held: Held | None = None,
+        tracked: list[Tracked] | None = None,
+    ) -> None:
+        """``tracked`` are the resources that changed beyond ``start``, when the caller knows them already."""
+        self._tracked = tracked
         self.ledger, self.scope, self.start, self.until, self.held = ledger, scope, start, until, held
 
     def chunks(self) -> Iterator[Sequence[Change]]:
@@ -41,7 +51,7 @@ class Reading:
         if self.start.compare:
             return _listed(self._compared())
         least = min([self.start.seq, *self.start.beginnings.values()])
-        tracked = self.scope.tracked(self.ledger, least)
+        tracked = self.scope.tracked(self.ledger, least) if self._tracked is None else self._tracked
         if len(tracked) == 1 and not self.start.gone:
             return self._one(tracked[0])
         streams = [chain.from_iterable(self._one(item)) for item in tracked]

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from threading import Event
+from time import monotonic
+from typing import NamedTuple
 
 from tallystick.core.states import State
-from tallystick.site.ledger import Ledger
+from tallystick.errors import TallystickError
+from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.stamping import stamp
 from tallystick.streams.changes import Change
 from tallystick.streams.hints import SLOW_POLL_S, Hint, Hints, watch
 from tallystick.streams.reading import Reading
-from tallystick.streams.resuming import Held, Resync, start
+from tallystick.streams.resuming import Held, Resync, Start, start
 from tallystick.streams.scopes import StreamScope, remember
 from tallystick.streams.tables import require
 
@@ -54,6 +57,7 @@ class Changes(Iterator[Change], AsyncIterator[Change]):
         top = stamped_top(ledger, scope)
         self._reached = self._given = state or ""
         self._reading = Reading(ledger, scope, start(ledger, scope, state, resync, held), top, held)
+        self._checked, self._incarnation = monotonic(), ledger.incarnation
         self._chunks = self._read()
         self._limited = self._limit()
 
@@ -112,10 +116,29 @@ class Changes(Iterator[Change], AsyncIterator[Change]):
             found = self._hints.wait(SLOW_POLL_S)
             if self._closing.is_set() or (found and not self._concerned(found, before)):
                 continue
-            top = stamped_top(self._ledger, self._scope)
-            if top > before:
-                begun = start(self._ledger, self._scope, self.state)
-                return Reading(self._ledger, self._scope, begun, top)
+            following = self._beyond(before, checked=not found)
+            if following is not None:
+                return following
+        return None
+
+    def _beyond(self, seq: int, *, checked: bool) -> Reading | None:
+        """What there is beyond a seq now; None when there is nothing.
+
+        Looks at the structure of the database once a second, and where something speaks for a change of it.
+        """
+        ledger, scope = self._ledger, self._scope
+        checked = checked or monotonic() - self._checked > SLOW_POLL_S
+        try:
+            now = stamped_beyond(ledger, scope, seq, checked=checked)
+        except TallystickError:
+            if checked:
+                raise
+            now, checked = stamped_beyond(ledger, scope, seq, checked=True), True
+        self._checked = monotonic() if checked else self._checked
+        if now.horizon > seq or ledger.incarnation != self._incarnation:
+            return Reading(ledger, scope, start(ledger, scope, self.state, "diff", self._held), now.top, self._held)
+        if now.top > seq:
+            return Reading(ledger, scope, Start(seq, self.state), now.top, tracked=now.tracked)
         return None
 
     def _concerned(self, hints: Sequence[Hint], seq: int) -> bool:
@@ -190,6 +213,29 @@ def stamped_top(ledger: Ledger, scope: StreamScope) -> int:
         ledger.save_counters()
         remember(ledger, scope)
         return scope.top(ledger)
+
+
+class Beyond(NamedTuple):
+    """What of a scope lies beyond a seq: how far it goes, the highest purged seq, the resources that changed."""
+
+    top: int
+    horizon: int
+    tracked: list[Tracked]
+
+
+def stamped_beyond(ledger: Ledger, scope: StreamScope, seq: int, *, checked: bool) -> Beyond:
+    """Stamp what is marked, and say what of the scope lies beyond a seq now."""
+    with ledger.write():
+        stamp(ledger, checked=checked)
+        ledger.save_counters()
+        sql = "SELECT wire, seq, horizon FROM tally_resource WHERE seq>? OR horizon>? ORDER BY id"
+        rows = [
+            row
+            for row in ledger.engine.query(sql, (seq, seq))
+            if (not scope.resources or row[0] in scope.resources) and ledger.has(row[0])
+        ]
+        changed = [ledger.resource(wire) for wire, reached, _ in rows if reached > seq]
+        return Beyond(max([seq, *(row[1] for row in rows)]), max([0, *(row[2] for row in rows)]), changed)
 
 
 def state_at(ledger: Ledger, scope: StreamScope, seq: int) -> str:
