@@ -12,7 +12,16 @@ import pytest
 from tallystick.cli.main import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("guide.md", "contexts.md", "tasks.md", "bundles.md", "stores.md", "coming-from-kopano.md")
+NAMES = (
+    "guide.md",
+    "contexts.md",
+    "tasks.md",
+    "bundles.md",
+    "streams.md",
+    "notifications.md",
+    "stores.md",
+    "coming-from-kopano.md",
+)
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in NAMES)]
 
 
