@@ -165,6 +165,23 @@ def wake(url: str, count: int) -> dict[str, float]:
         return latencies(url, heard, count)
 
 
+def bare_commit(path: str, count: int) -> dict[str, float]:
+    """The floor: a durable commit of one row. A change gets its place in the order by such a one before it is told."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(TABLE)
+    taken = []
+    for number in range(count):
+        time.sleep(PAUSE_S)
+        began = time.perf_counter()
+        connection.execute("INSERT INTO person VALUES (?, 'x', 1)", (f"w{number}",))
+        taken.append((time.perf_counter() - began) * 1000)
+    connection.close()
+    taken.sort()
+    return {"p50_ms": round(statistics.median(taken), 2), "p99_ms": round(taken[int(len(taken) * 0.99)], 2)}
+
+
 def bare_notify(url: str, count: int) -> dict[str, float]:
     """The floor: LISTEN/NOTIFY without anything of ours."""
     import psycopg
@@ -339,6 +356,7 @@ def measure(chosen: set[str], smoke: bool, server: str) -> dict[str, Any]:
                     found["deliver_postgresql"] = deliver_rows(url, lambda: _psycopg(url), rows, times)
         if "wake" in chosen:
             found["wake_sqlite"] = wake(made(directory, "wake.db"), writes)
+            found["wake_sqlite_floor_bare_commit"] = bare_commit(str(Path(directory) / "floor.db"), writes)
             with postgresql_database(server) as url:
                 if url:
                     made_postgresql(url)

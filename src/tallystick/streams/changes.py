@@ -23,6 +23,9 @@ class Flag(IntFlag):
     """With an update: the record came into being after the state that the reader started from."""
 
 
+_NONE, _LEFT, _NEW = Flag.NONE, Flag.LEFT, Flag.NEW
+
+
 class Place:
     """What the changes of one resource in one reading have in common."""
 
@@ -86,8 +89,8 @@ class Change:
     def flags(self) -> Flag:
         """What an importer is told as the second argument."""
         if self.left:
-            return Flag.LEFT
-        return Flag.NEW if self.new else Flag.NONE
+            return _LEFT
+        return _NEW if not self.deleted and self._entry.born_seq > self._place.since else _NONE
 
     @property
     def content(self) -> Mapping[str, Any] | None:

@@ -66,11 +66,12 @@ def deliver(
     telling = _Telling(ledger, importer, consumer, on_error, stats, sleep)
     if retry_parked:
         telling.again(scope)
+    tell, give = telling.tell, changes.give
     try:
         for chunk in changes.chunks():
             for change in chunk:
-                telling.tell(change)
-                changes.give(change)
+                tell(change)
+                give(change)
     except Exception as error:
         if on_error == "raise":
             error.state = changes.state  # type: ignore[attr-defined]
@@ -117,8 +118,12 @@ class _Telling:
                     raise
                 self._failed(callback, change, error)
                 return
-        if self._stats is not None:
-            self._count("deletes" if change.deleted else "changes")
+        if self._parked or self._stats is not None:
+            self._note(change)
+
+    def _note(self, change: Change) -> None:
+        """Count a delivery that succeeded, and settle one of the record that was parked before."""
+        self._count("deletes" if change.deleted else "changes")
         if self._parked and (change.resource, change.key) in self._parked:
             del self._parked[change.resource, change.key]
             settle(self._ledger, self._consumer, change.resource, change.key)

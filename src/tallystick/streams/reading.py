@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
@@ -70,8 +72,14 @@ class Reading:
 
     def _plain(self, place: Place) -> Iterator[Sequence[Change]]:
         initial = not place.since
-        for batch in batches_after(self.ledger, place.tracked, place.since, self.until):
-            changes = [Change(place, *row) for row in batch]
+        batches = batches_after(self.ledger, place.tracked, place.since, self.until)
+        while True:
+            with uncollected():
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                changes = [Change(place, *row) for row in batch]
+                del batch
             if initial:
                 changes = [change for change in changes if not change.deleted]
             if changes:
@@ -138,6 +146,18 @@ class _Judge:
         if inside:
             return True, False
         return not self._initial, True
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Inside: the garbage collector does not walk the rows that are being read, of which none is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _listed(changes: Iterator[Change]) -> Iterator[Sequence[Change]]:
