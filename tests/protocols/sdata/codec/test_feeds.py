@@ -209,3 +209,15 @@ def test_a_glance_sees_links_totals_and_statuses() -> None:
     assert seen.head == HEAD
     assert seen.entries == 4
     assert seen.statuses == {200: 2, 409: 1}
+
+
+def test_a_feed_of_ours_is_looked_at_by_its_layout_and_tells_the_same():
+    tricky = Payload("a", "urn:x", {"n": "\n <entry>\n", "m": "\n  <http:httpStatus>404</http:httpStatus>"}, "", "k")
+    entries = [Entry(id=str(n), title="</entry>", status=200 + n, payload=tricky) for n in range(3)]
+    for listed in (entries, []):
+        head = FeedHead(id="x", title="t", links=(Link("next", "http://a/b"),), total=3, start=1, per_page=3)
+        body = write_feed(head, listed)
+        assert glance(body) == glance(body.replace(b"\n <title>", b"\n  <title>", 1))
+        assert glance(body).entries == len(listed)
+    with pytest.raises(MalformedMessage):
+        glance(body[:-4])

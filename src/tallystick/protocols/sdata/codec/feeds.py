@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -169,7 +170,12 @@ class Glance(NamedTuple):
 
 
 def glance(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Glance:
-    """A feed looked at, not read: a third of the cost. Raises MalformedMessage or MessageTooLarge."""
+    """A feed looked at, not read: a third of the cost, and next to nothing where it is laid out as we write feeds.
+
+    Raises MalformedMessage or MessageTooLarge.
+    """
+    if data.startswith(_PROLOG) and len(data) <= limits.size:
+        return _glance_own(data, limits)
     root = parse_document(data, limits)
     expect_root(root, _FEED)
     entries = len(root.findall(ENTRY))
@@ -181,6 +187,21 @@ def glance(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Glance:
     return Glance(_read_head(root), entries, statuses)
 
 
+def _glance_own(data: bytes, limits: Limits) -> Glance:
+    """A feed that begins as ours do: its entries follow each other, and payloads hold no markup but elements."""
+    begin, end = data.find(_ENTRY_START), data.rfind(_ENTRY_END)
+    bare = data if begin < 0 or end < begin else data[:begin] + data[end + len(_ENTRY_END) :]
+    entries = data.count(_ENTRY_START)
+    if entries > limits.entries:
+        raise MessageTooLarge(f"the message has more than {limits.entries} entries")
+    statuses = Counter({int(text): count for text, count in Counter(_STATUS.findall(data)).items()})
+    return Glance(_read_head(parse_document(bare, limits)), entries, statuses)
+
+
+_PROLOG: Final = f'<?xml version="1.0" encoding="utf-8"?>\n<feed {NAMESPACES}>\n <title>'.encode()
+_ENTRY_START: Final = b"\n <entry>\n"
+_ENTRY_END: Final = b"</entry>"
+_STATUS: Final = re.compile(rb"\n  <http:httpStatus>(\d{1,3})</http:httpStatus>")
 _PREFIXES: Final = {"atom": ATOM, "http": HTTP}
 _STATUSES: Final = etree.XPath("atom:entry/http:httpStatus/text()", namespaces=_PREFIXES, smart_strings=False)
 _AROUND: Final = etree.XPath("*[not(self::atom:entry)]", namespaces=_PREFIXES)
