@@ -20,11 +20,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 SHARED = Path("/dev/shm")
+INSTALLED = shutil.which("rsync") is not None
+"""Without rsync only our own figures are measured."""
 TALLYSTICK = (sys.executable, "-m", "tallystick.cli.main")
 
 
@@ -170,6 +172,8 @@ class Rsync:
         return ["rsync", "--daemon", "--no-detach", f"--port={self.port}", f"--config={settings}"]
 
     def sync(self, source: Path, target: str) -> float:
+        if not INSTALLED:
+            return float("nan")
         url = f"rsync://127.0.0.1:{self.port}/all/{target}/"
         return run(["rsync", "-a", "--delete", f"{source}/", url])[0]
 
@@ -177,6 +181,8 @@ class Rsync:
 def figure(ours: list[float], peer: list[float]) -> dict[str, Any]:
     """Medians, and the median of the ratios of neighbouring runs."""
     ratios = [one / other for one, other in zip(ours, peer, strict=True)]
+    if not INSTALLED:
+        return {"ours_s": round(statistics.median(ours), 3), "rsync_daemon_s": None, "ratio": None}
     found = {
         "ours_s": round(statistics.median(ours), 3),
         "rsync_daemon_s": round(statistics.median(peer), 3),
@@ -206,7 +212,7 @@ def first(ours: Ours, rsync: Rsync, source: Path, name: str, repeat: int) -> dic
         mine.append(ours.sync(source, target))
         theirs.append(rsync.sync(source, target))
         if target != name:
-            shutil.rmtree(rsync.place / "rsynced" / target)
+            shutil.rmtree(rsync.place / "rsynced" / target, ignore_errors=True)
     return figure(mine, theirs)
 
 
@@ -272,7 +278,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=SHARED if SHARED.is_dir() else None) as name:
         place = Path(name)
         ours, rsync = Ours(place), Rsync(place)
-        with process(ours.command(), ours.port) as server, process(rsync.command(), rsync.port):
+        with ExitStack() as stack:
+            server = stack.enter_context(process(ours.command(), ours.port))
+            if INSTALLED:
+                stack.enter_context(process(rsync.command(), rsync.port))
             for measure in given.only.split(","):
                 repeat = 1 if given.smoke else given.repeat
                 found[measure] = MEASURES[measure](ours, rsync, place, repeat, given.smoke)
