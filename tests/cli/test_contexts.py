@@ -67,3 +67,14 @@ def test_a_directory_goes_to_a_served_site_and_to_another_directory(run, site, t
         mixed = run("sync", f"{url}contexts/tree", site)
         assert (mixed.code, "two trees" in mixed.err) == (2, True)
         assert run("contexts", "create", url, "other", "--store", "/x").code == 2
+
+
+def test_contexts_stay_where_their_content_is(run, site, tmp_path):
+    (tmp_path / "f").write_text("x")
+    run("contexts", "put", site, "ws", "f", "/f")
+
+    assert run("sync", site, "b.db").code == 0
+
+    assert run("contexts", "list", "b.db", "--json").json == []
+    assert "contexts/" not in run("status", "b.db").out
+    assert run("verify", site, "b.db").code == 0

@@ -87,7 +87,7 @@ class LocalHost:
     def _insert(self, name: str) -> None:
         identifier = f"ctx-{secrets.token_hex(12)}"
         now = self.ledger.now()
-        managed.create_resource(self.ledger, resource_name(identifier))
+        managed.create_resource(self.ledger, resource_name(identifier), stays=True)
         self.ledger.engine.execute(
             "INSERT INTO tally_context(id, name, created, used) VALUES (?, ?, ?, ?)", (identifier, name, now, now)
         )

@@ -29,13 +29,16 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-def create_resource(ledger: Ledger, wire: str, parent: Tracked | None = None) -> Tracked:
-    """Create a managed resource, below ``parent`` in the tree of resources. Call inside ``ledger.write()``."""
+def create_resource(ledger: Ledger, wire: str, parent: Tracked | None = None, *, stays: bool = False) -> Tracked:
+    """Create a managed resource, below ``parent`` in the tree of resources. Call inside ``ledger.write()``.
+
+    One that ``stays`` is not offered to other sites.
+    """
     if ledger.has(wire):
         return ledger.resource(wire)
     number = parent.number if parent is not None else None
     ledger.save_counters()  # the catalogue is read again, and with it every resource
-    return ledger.add_resource(Definition(wire, wire, Identity.MANAGED), number)
+    return ledger.add_resource(Definition(wire, wire, Identity.MANAGED, stays=stays), number)
 
 
 def contents(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

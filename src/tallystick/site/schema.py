@@ -105,6 +105,8 @@ class Definition:
     """``child.column`` names that look like undeclared references to this mapped resource."""
     order: tuple[str, ...] = ()
     """Columns of the table as they were declared: where the table is created it looks the same."""
+    stays: bool = False
+    """Never offered to other sites: its records mean something only beside what another room keeps here."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class LocalReplica:
             self.ledger.site,
             self.ledger.origin,
             self.ledger.meta("catalog"),
-            [item.definition for item in self.ledger.resources()],
+            [item.definition for item in self.ledger.resources() if not item.definition.stays],
             [table.name for table in tables if table.primary_key and table.name not in tracked],
             [table.name for table in tables if not table.primary_key],
             f"tallystick {VERSION}",

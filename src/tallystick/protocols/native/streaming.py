@@ -80,7 +80,7 @@ def asked(replica: LocalReplica, query: str, limits: Limits) -> Selection:
     if unknown or len(asked.get("state", [])) > 1:
         raise RequestError("changes takes resource=NAME, any number of times, and state=STATE")
     names = tuple(sorted(set(asked.get("resource", [])))) or tuple(
-        sorted(item.wire for item in replica.ledger.resources())
+        sorted(item.wire for item in replica.ledger.resources() if not item.definition.stays)
     )
     selection = Selection(Scope(names), Known((asked.get("state") or [""])[0], {}, {}))
     check(selection, limits)
