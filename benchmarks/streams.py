@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import queue
+import resource
 import socket
 import sqlite3
 import statistics
@@ -251,6 +252,8 @@ def events(url: str, count: int) -> dict[str, float]:
 
 def idle(url: str, subscribers: int, seconds: float) -> dict[str, float]:
     """What a server with idle subscribers needs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with served(url) as (address, process):
         parts = urlsplit(address)
         before = memory_mb(process)

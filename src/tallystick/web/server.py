@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httptools
@@ -49,6 +49,7 @@ def serve(
     opened, the address cannot be used, or is not loopback while the site has no users.
     """
     app = create_app(site, providers, limits=limits)
+    _allow_connections()
     try:
         server, listening, address = _prepared(app, host, port, certificate, key, limits)
         say = ready or _said(app)
@@ -89,6 +90,19 @@ def running(
             thread.join()
     finally:
         app.close()
+
+
+def _allow_connections() -> None:
+    """Take as many open files as the system lets us: every subscriber of events holds one."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + 1000 if hard == resource.RLIM_INFINITY else min(hard, _CONNECTIONS + 1000)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Server(uvicorn.Server):
