@@ -14,6 +14,7 @@ from tallystick.cli.main import COMMANDS, group
 ROOT = Path(__file__).parent.parent
 NAMES = (
     "guide.md",
+    "eden.md",
     "contexts.md",
     "tasks.md",
     "bundles.md",

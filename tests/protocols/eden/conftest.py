@@ -192,6 +192,25 @@ class Network:
     pass_time = staticmethod(pass_time)
 
 
+@pytest.fixture
+def postgresql_databases(postgresql_server):
+    """Makes databases that are dropped after the test."""
+    import psycopg
+
+    names = []
+
+    def made():
+        names.append(f"tally_test_{uuid4().hex}")
+        with psycopg.connect(postgresql_server, autocommit=True) as server:
+            server.execute(f'CREATE DATABASE "{names[-1]}" TEMPLATE template0')
+        return urlsplit(postgresql_server)._replace(path="/" + names[-1]).geturl()
+
+    yield made
+    with psycopg.connect(postgresql_server, autocommit=True) as server:
+        for name in names:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 def reader() -> Account:
     return Account("reader", may=lambda _table, method: method is None)
 
@@ -203,8 +222,10 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def network(kind_of_store, tmp_path):
+def network(kind_of_store, tmp_path, request):
     made = Network(Wire({}))
+    if kind_of_store == "postgresql":
+        made.database = request.getfixturevalue("postgresql_databases")
     if kind_of_store == "sqlite":
         made.database = lambda: str(tmp_path / f"{uuid4().hex}.db")
     yield made

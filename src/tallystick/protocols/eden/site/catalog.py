@@ -86,8 +86,14 @@ class Catalog:
         self._bound: dict[str, Bound | None] = {}
         self.read()
 
+    def follow(self) -> None:
+        """Look again where the resources of the site are not those of the last time."""
+        if self._ledger.meta("catalog") != self._version:
+            self.read()
+
     def read(self) -> None:
         """Look again: tables were tracked or described."""
+        self._version = self._ledger.meta("catalog")
         rows = self._ledger.engine.query("SELECT name, local, form FROM tally_eden_table")
         self._forms = {name: parse_table(text) for name, _, text in rows}
         self._locals = {name: local for name, local, _ in rows}

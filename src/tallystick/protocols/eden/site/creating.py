@@ -66,6 +66,7 @@ def _track(ledger: Ledger, names: Iterable[str]) -> None:
     fresh = [name for name in dict.fromkeys(names) if name not in tracked]
     if fresh:
         track(ledger, fresh, ledger.references())
+        ledger.put_meta("structure", "")  # tables that were there before are referred to by new ones: look again
 
 
 def _parents_first(tables: Sequence[Table]) -> list[Table]:

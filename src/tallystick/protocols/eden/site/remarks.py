@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tallystick.core.clock import milliseconds_of
+from tallystick.core.forms import decode_extra
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import Ledger, Tracked
 
@@ -37,6 +38,13 @@ class Remark(NamedTuple):
     def fits(self, entry: Entry) -> bool:
         """True when the record has not changed since."""
         return self.tick == entry.tick and self.origin == entry.origin
+
+
+def first_remark(entry: Entry) -> Remark:
+    """What can be said of a record of which nothing was said yet, as the ledger has it."""
+    copies = decode_extra(entry.extra).copies if entry.extra is not None else 0
+    born = stamp_seconds(entry.stamp) if entry.born_seq == entry.seq else None
+    return Remark(entry.key, None, entry.origin, entry.tick, copies, born)
 
 
 def seconds(moment: datetime | None) -> int | None:
@@ -76,10 +84,7 @@ class Remarks:
                 f"DELETE FROM tally_eden_record WHERE resource={number} AND key=?", [(key,) for key in known]
             )
         now = self._ledger.now() // 1000
-        remarks = [
-            one if one.modified_on is None or one.modified_on < now else one._replace(ahead=one.modified_on)
-            for one in remarks
-        ]
+        remarks = [one if _ahead(one, now) == one.ahead else one._replace(ahead=_ahead(one, now)) for one in remarks]
         marks = ", ".join("?" * len(Remark._fields))
         engine.executemany(f"INSERT INTO tally_eden_record(resource, {_COLUMNS}) VALUES ({number}, {marks})", remarks)
         if any(one.alias is not None for one in remarks):
@@ -120,3 +125,8 @@ class Remarks:
             return {}
         sql = f"SELECT alias, key FROM tally_eden_record WHERE resource={tracked.number} AND alias IN (*)"
         return dict(self._ledger.engine.query_in(sql, (), aliases))
+
+
+def _ahead(remark: Remark, now: int) -> int | None:
+    """The time of a change that lies after the moment in which it is written."""
+    return remark.modified_on if remark.modified_on is not None and remark.modified_on >= now else None

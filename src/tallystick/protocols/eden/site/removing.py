@@ -13,7 +13,7 @@ from tallystick.core.values import Value
 from tallystick.core.versions import Version
 from tallystick.protocols.eden.site.catalog import Bound, Catalog, Link
 from tallystick.protocols.eden.site.reading import Records
-from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
+from tallystick.protocols.eden.site.remarks import Remarks, first_remark, seconds
 from tallystick.protocols.eden.site.values import written
 from tallystick.protocols.eden.store import BLOCKED, Batch, Write
 from tallystick.site import conflicts, editing
@@ -185,7 +185,7 @@ class Removing:
         made = []
         for one in removals:
             entry = entries[one.key]
-            old = before.get(one.key) or Remark(one.key, None, entry.origin, entry.tick, one.write.copies)
+            old = before.get(one.key) or first_remark(one.entry or entry)
             made.append(
                 old._replace(
                     origin=entry.origin,

@@ -94,9 +94,14 @@ class SiteStore:
     def head(self) -> int:
         """The highest sequence number, after what the application changed was noticed."""
         with self.ledger.write():
-            stamp(self.ledger)
-            self.reader.fresh()
+            self._stamp()
             return self.ledger.seq
+
+    def _stamp(self) -> None:
+        """Notice what the application changed, its tables included. Call inside ``ledger.write()``."""
+        stamp(self.ledger)
+        self.reader.fresh()
+        self.catalog.follow()
 
     def select(self, table: Table, selection: Selection) -> Iterable[Stored]:
         """The selected records, in the order in which they changed."""
@@ -156,8 +161,7 @@ class SiteStore:
         rest = [index for index in range(len(batch.writes)) if index not in found]
         if rest or batch.lost:
             with self.ledger.write():
-                stamp(self.ledger)
-                self.reader.fresh()
+                self._stamp()
                 writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch)
                 found.update(zip(rest, writing.run([batch.writes[index] for index in rest]), strict=True))
         return [found[index] for index in range(len(batch.writes))]

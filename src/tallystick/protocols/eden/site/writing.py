@@ -14,7 +14,7 @@ from tallystick.protocols.eden.deciding import Outcome
 from tallystick.protocols.eden.site.catalog import Bound, Catalog
 from tallystick.protocols.eden.site.entering import enter_new
 from tallystick.protocols.eden.site.reading import Records
-from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
+from tallystick.protocols.eden.site.remarks import Remark, Remarks, first_remark, seconds
 from tallystick.protocols.eden.site.removing import Removing
 from tallystick.protocols.eden.site.values import written
 from tallystick.protocols.eden.store import Applied, Batch, Lost, Target, Write
@@ -235,8 +235,7 @@ class Writing:
             entry = entries[one.key]
             made.append(self._remark_of(one, entry.origin, entry.tick, before.get(one.key)))
         for one in renamed:
-            old, entry = before.get(one.key), entries[one.key]
-            kept = old or Remark(one.key, None, entry.origin, entry.tick, one.write.copies)
+            kept = before.get(one.key) or first_remark(entries[one.key])
             made.append(kept._replace(alias=self._alias(one)))
         self._remarks.put(bound.tracked, made, list(before))
         self._records.fresh()
@@ -244,25 +243,31 @@ class Writing:
 
     def _remark_of(self, step: Step, origin: int, tick: int, old: Remark | None) -> Remark:
         write, user = step.write, self._batch.user
-        created = write.outcome is Outcome.CREATED
-        if old is None and not created:
-            created_on = seconds(write.created_on)
-        else:
-            created_on = seconds(write.created_on or self._batch.now) if old is None else old.created_on
-        return Remark(
-            step.key,
-            self._alias(step) if write.new_uuid or old is None else old.alias,
-            origin,
-            tick,
-            write.copies if old is None else old.copies,
-            created_on,
-            seconds(write.modified_on),
-            (write.created_by or user) if old is None else old.created_by,
-            write.modified_by or user or (old.modified_by if old is not None else None),
-            (write.owned_by_user or user) if old is None else old.owned_by_user,
-            write.owned_by_group if old is None else old.owned_by_group,
-            None,
-            self._batch.source,
+        if step.entry is None:
+            return Remark(
+                step.key,
+                self._alias(step),
+                origin,
+                tick,
+                write.copies,
+                seconds(write.created_on or self._batch.now),
+                seconds(write.modified_on),
+                write.created_by or user,
+                write.modified_by or user,
+                write.owned_by_user or user,
+                write.owned_by_group,
+                None,
+                self._batch.source,
+            )
+        known = old or first_remark(step.entry)
+        return known._replace(
+            alias=self._alias(step) if write.new_uuid else known.alias,
+            origin=origin,
+            tick=tick,
+            modified_on=seconds(write.modified_on),
+            modified_by=write.modified_by or user or known.modified_by,
+            replaced_by=None,
+            source=self._batch.source,
         )
 
     @staticmethod
