@@ -53,7 +53,7 @@ def connect(peer, password):
     time.sleep(hold)
     return end
 
-made = Worker(dataclasses.replace(ends, connect=connect), term=timedelta(seconds=1.5))
+made = Worker(dataclasses.replace(ends, connect=connect), term=timedelta(seconds=4))
 signal.signal(signal.SIGTERM, lambda *_: made.stop.set())
 made.run(once=len(sys.argv) > 4)
 """
@@ -197,7 +197,7 @@ def test_the_task_of_a_killed_worker_is_taken_over_and_nobody_else_is_held_up(si
 
 def test_a_worker_keeps_its_lease_through_a_run_that_is_longer_than_the_term(sqlite_site):
     sqlite_site.tasks(1, every=60)
-    sqlite_site.start(hold=4)
+    sqlite_site.start(hold=7)
     sqlite_site.wait(lambda: len(sqlite_site.notes()) == 1)
     second = sqlite_site.start()
     sqlite_site.wait(lambda: len(sqlite_site.notes()) >= 4)
