@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -60,7 +61,7 @@ def fill(path: Path, count: int) -> Path:
 
 def copy(source: Path, target: Path) -> Path:
     """A copy of a database that nobody has open."""
-    target.write_bytes(source.read_bytes())
+    shutil.copyfile(source, target)
     return target
 
 

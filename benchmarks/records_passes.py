@@ -247,10 +247,10 @@ def memory(setting: Setting) -> Figures:
     with setting.place() as place:
         there = empty(place / "b.db")
         with processes.serving(processes.site(there)) as server:
-            sending = processes.tallystick("sync", str(setting.tracked()), server.address, "--json")
+            sending = processes.weighed("sync", str(setting.tracked()), server.address, "--json")
             taking = server.stop()
         with processes.serving(processes.site(there)) as server:
-            pulling = processes.tallystick("sync", empty(place / "c.db"), server.address, "--json")
+            pulling = processes.weighed("sync", empty(place / "c.db"), server.address, "--json")
             giving = server.stop()
     found = {
         "push_here_mb": sending.peak_mb,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -24,10 +25,17 @@ class Done(NamedTuple):
     output: str
 
 
-def run(command: Sequence[str]) -> Done:
-    """Run a command to its end. Raises RuntimeError when it fails."""
+def run(command: Sequence[str], compiled: Path | None = None) -> Done:
+    """Run a command to its end. Raises RuntimeError when it fails.
+
+    ``compiled`` is where it finds and keeps compiled modules, as an installed package has them beside its own.
+    """
+    environment = dict(os.environ)
+    if compiled is not None:
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(compiled)
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
     output = process.stdout.read()
     done = _waited(process, start, output)
@@ -40,6 +48,29 @@ def run(command: Sequence[str]) -> Done:
 def tallystick(*arguments: str) -> Done:
     """Run ``tallystick`` with arguments."""
     return run((*COMMAND, *arguments))
+
+
+def weighed(*arguments: str) -> Done:
+    """Run ``tallystick`` with arguments, with the most memory that it had itself.
+
+    What the system says of a process that has ended counts the one it was forked from.
+    """
+    done = run((sys.executable, "-c", _WEIGHED, *arguments))
+    return done._replace(peak_mb=_peak_mb(done.output) or done.peak_mb)
+
+
+_WEIGHED = """
+import atexit, pathlib, runpy, sys
+status = pathlib.Path("/proc/self/status")
+atexit.register(lambda: print(status.read_text() if status.exists() else "", file=sys.stderr))
+sys.argv = ["tallystick", *sys.argv[1:]]
+runpy.run_module("tallystick.cli.main", run_name="__main__")
+"""
+
+
+def _peak_mb(status: str) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found.group(1)) / 1024 if found else 0.0
 
 
 def _waited(process: subprocess.Popen[str], start: float, output: str) -> Done:
@@ -82,8 +113,11 @@ class Server:
 
     def stop(self) -> Done:
         """End the process."""
+        status = Path(f"/proc/{self._process.pid}/status")
+        peak = _peak_mb(status.read_text()) if status.exists() else 0.0
         self._process.terminate()
         done = _waited(self._process, self._start, "")
+        done = done._replace(peak_mb=peak or done.peak_mb)
         assert self._process.stderr is not None
         self._process.stderr.close()
         return done
