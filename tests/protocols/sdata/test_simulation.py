@@ -49,6 +49,11 @@ def test_restored_endpoints_converge(nodes: int) -> None:
     assert (found["diverged"], found["restless"]) == (0, 0)
 
 
+def test_a_restored_endpoint_hears_of_changes_that_a_failure_keeps_from_its_peers_digest() -> None:
+    found = simulate(Settings(nodes=3, restores=2), range(354, 355))
+    assert (found["diverged"], found["lossy"]) == (0, 0)
+
+
 def test_a_history_is_a_function_of_its_seed() -> None:
     assert simulate(Settings(nodes=3), range(5)) == simulate(Settings(nodes=3), range(5))
 

@@ -175,7 +175,7 @@ class MemoryStore:
 
     def apply(self, kind: Kind, job: Job, feed: Feed) -> None:
         """See `SDataStore.apply`."""
-        page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp)
+        page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp, self.endpoint(kind))
         with self._lock:
             kept, shelf = self._jobs[_name(job)], self._shelves[kind.name]
             if kept.outcomes is not None:

@@ -35,3 +35,10 @@ def test_entries_come_by_endpoint_and_tick_and_never_beyond_the_own_digest() -> 
 
 def test_a_target_ahead_of_us_gets_nothing() -> None:
     assert ranges(digest(9, 9, 9), digest(6, 7, 9)) == ()
+
+
+def test_a_targets_own_changes_come_back_whatever_caps_our_digest() -> None:
+    """After a restore it asks for them; what it does not hear of it would give again to other changes."""
+    posted = digest_of(N2, [DigestEntry(N1, 6), DigestEntry(N2, 1), DigestEntry(N3, 9)])
+    heads = [Head("held", SyncState(N2, 3)), Head("ours", SyncState(N1, 7))]
+    assert [head.uuid for head in select(posted, digest(6, 2, 9), heads)] == ["held"]

@@ -119,7 +119,7 @@ def _post_target(call: Call, runner: Runner) -> Answer:
 
 def _check_feed(call: Call, feed: Feed) -> None:
     """What can be refused before a job exists: an unusable feed, a gap (spec 3)."""
-    _, incoming, immediate = checked_page(feed)
+    _, incoming, immediate = checked_page(feed, own=call.store.digest(call.kind).origin)
     if immediate:
         check_contiguous(call.store.digest(call.kind), (entry.state for entry in incoming))
 

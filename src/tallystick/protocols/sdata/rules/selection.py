@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tallystick.protocols.sdata.codec.digests import Digest, SyncState, endpoint_key
+from tallystick.protocols.sdata.codec.digests import LARGEST_TICK, Digest, SyncState, endpoint_key
 
 
 class Range(NamedTuple):
@@ -27,12 +27,15 @@ def ranges(posted: Digest, own: Digest) -> tuple[Range, ...]:
     """The tick ranges that ``own`` can hand on and ``posted`` does not account for, in order of endpoint.
 
     The upper bound matters: entries above a capped tick are not handed on, for the digest never claims them (9.6).
+    Only the target's own changes come back whatever caps us: it asks for them after a restore, and would give their
+    ticks again to others (9.9).
     """
     found = []
+    asking = endpoint_key(posted.origin)
     for key, entry in sorted(own.entries.items()):
-        low = posted.tick(key)
-        if low < entry.tick:
-            found.append(Range(key, low, entry.tick))
+        low, high = posted.tick(key), LARGEST_TICK if key == asking else entry.tick
+        if low < high:
+            found.append(Range(key, low, high))
     return tuple(found)
 
 

@@ -211,7 +211,7 @@ class SiteStore:
 
     def apply(self, kind: Kind, job: Job, feed: Feed) -> None:
         """See `SDataStore.apply`."""
-        page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp)
+        page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp, self.digest(kind).origin)
 
         def act(refuse: str) -> Callable[[Place], None]:
             def take(place: Place) -> None:
