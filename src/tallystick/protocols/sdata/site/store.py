@@ -261,7 +261,9 @@ class SiteStore:
         self._write(kind, act)
 
     def keep_results(self, kind: Kind, report: ResultReport) -> None:
-        """See `SDataStore.keep_results`."""
+        """See `SDataStore.keep_results`. A page without entries tells nothing and is not kept."""
+        if not report.entries:
+            return
         with self._borrowed() as ledger, self._pool.writing, ledger.engine.write():
             add_report(ledger, kind.name, report)
 
