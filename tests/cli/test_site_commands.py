@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import tallystick
 from tallystick.cli.main import COMMANDS
 
 
@@ -72,6 +73,23 @@ def test_parked_changes_are_listed_retried_and_dropped(run, people):
     assert run("parked", "drop", "b.db", "people", "p2").code == 0
     assert run("parked", "list", "b.db", "--json").json == []
     assert run("parked", "list", "b.db", "--declined", "--json").json[0]["key"] == "p2"
+
+
+def test_what_an_importer_refused_is_listed(run, people):
+    class Importer:
+        def update(self, change, flags):
+            raise ValueError(f"no room for {change.key}")
+
+        def delete(self, change, flags):
+            pass
+
+    run("track", "a.db")
+    with tallystick.open("a.db") as site:
+        site.deliver(Importer(), consumer="index")
+    listed = run("parked", "list", "a.db")
+    assert "index" in listed.out
+    assert "no room for p1" in listed.out
+    assert {one["kind"] for one in run("parked", "list", "a.db", "--json").json} == {"refused"}
 
 
 def test_users_come_and_go(run, people, tmp_path):

@@ -18,17 +18,32 @@ def command() -> None:
 @click.option("--declined", is_flag=True, help="Those that a policy does not want here.")
 @as_json
 def list_(site: str, declined: bool, as_json: bool) -> int:
-    """List parked changes and why they wait."""
+    """List parked changes and why they wait, and deliveries that a program's importer refused.
+
+    \b
+    Examples:
+      tallystick parked list clinic.db
+      tallystick parked list clinic.db --declined --json
+    """
     from tallystick.api import open as open_site
 
     with open_site(site) as opened:
         found = opened.parked("declined" if declined else "parked")
+        refused = [] if declined else opened.refused()
     if as_json:
-        print_json([one._asdict() for one in found])
-    elif found:
+        kept = [{**one._asdict(), "kind": "refused"} for one in refused]
+        print_json([*(one._asdict() for one in found), *kept])
+        return 0
+    if found:
         rows = [(one.resource, one.key, moment(one.since), one.attempts, one.reason) for one in found]
         table(("resource", "key", "since", "tried", "why"), rows)
-    else:
+    if refused:
+        click.echo("refused by the importers of programs, which are told again when they deliver the next time:")
+        table(
+            ("consumer", "resource", "key", "since", "why"),
+            [(one.consumer, one.resource, one.key, moment(one.at), one.reason) for one in refused],
+        )
+    if not found and not refused:
         click.echo("nothing is waiting")
     return 0
 
