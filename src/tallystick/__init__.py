@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from tallystick.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from tallystick.api import Change, Resource, Site, open
+    from tallystick.api import Resource, Site, open
     from tallystick.core.policies import FieldPolicy, Method, Policy, Resolution
     from tallystick.errors import TallystickError
+    from tallystick.streams.changes import Change
     from tallystick.sync.agreement import Report
     from tallystick.sync.plan import Plan
 
@@ -37,7 +38,7 @@ _PLACES = {
     "Plan": "tallystick.sync.plan",
     "Policy": "tallystick.core.policies",
     "Resolution": "tallystick.core.policies",
-    "Change": "tallystick.api",
+    "Change": "tallystick.streams.changes",
     "Report": "tallystick.sync.agreement",
     "Resource": "tallystick.api",
     "Site": "tallystick.api",

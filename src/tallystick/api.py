@@ -18,31 +18,14 @@ from tallystick.core.values import fold
 from tallystick.errors import ConfigurationError, TallystickError, UsageError
 from tallystick.site import conflicts as conflict_desk
 from tallystick.site import parking, runs, siblings
-from tallystick.site.applying import OnConflict
 from tallystick.site.capture import track, untrack
 from tallystick.site.engines.engine import Engine
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.managed import contents
-from tallystick.site.retention import Purged, purge
-from tallystick.site.retrying import retry
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import recapture, stamp
-from tallystick.site.verifying import Finding, heal, inspect
-from tallystick.streams.changes import Change
-from tallystick.streams.delivery import Importer, Reached, deliver
-from tallystick.streams.hints import Hints
-from tallystick.streams.refused import Refused, refused
-from tallystick.streams.resuming import Held, Resync
-from tallystick.streams.retention import noting_gone
-from tallystick.streams.scopes import scope_for
-from tallystick.streams.stream import Changes, current_state, token_maker
-from tallystick.streams.subscriptions import MOST, Sink, Subscription
-from tallystick.streams.watcher import Watcher, reopened
-from tallystick.sync.agreement import Plan, Report, agree
 from tallystick.sync.local import LocalReplica
-from tallystick.sync.replica import Replica
-from tallystick.sync.verification import Verdict, repair, verify
 
 if TYPE_CHECKING:
     from tallystick.contexts.host import ContextHost
@@ -50,9 +33,23 @@ if TYPE_CHECKING:
     from tallystick.jobs.ends import Ends
     from tallystick.jobs.tasks import Peer
     from tallystick.protocols.bundle.exchange import Ask, BundleExchange
+    from tallystick.site.applying import OnConflict
+    from tallystick.site.retention import Purged
+    from tallystick.site.verifying import Finding
     from tallystick.stores.server import Server
+    from tallystick.streams.delivery import Importer, Reached
+    from tallystick.streams.hints import Hints
+    from tallystick.streams.refused import Refused
+    from tallystick.streams.resuming import Held, Resync
+    from tallystick.streams.stream import Changes
+    from tallystick.streams.subscriptions import Sink, Subscription
+    from tallystick.streams.watcher import Watcher
+    from tallystick.sync.agreement import Report
+    from tallystick.sync.plan import Plan
+    from tallystick.sync.replica import Replica
+    from tallystick.sync.verification import Verdict
 
-__all__ = ["Change", "Resource", "Site", "end", "open"]
+__all__ = ["Resource", "Site", "end", "open"]
 
 
 class Reading(TypedDict, total=False):
@@ -248,6 +245,8 @@ class Site:
         Raises PeerError when the other end cannot be reached or refuses, IdentityDoubt, SchemaError. What a guard
         held back is in ``report.held``.
         """
+        from tallystick.sync.plan import Plan
+
         chosen = plan or Plan()
         chosen.onconflict = onconflict or chosen.onconflict
         opened = isinstance(other, str | os.PathLike)
@@ -260,20 +259,28 @@ class Site:
 
     def verify(self, other: Site | Replica, *, deep: bool = False) -> Verdict:
         """Whether this site and ``other`` agree, and what differs. ``deep`` recomputes from the data first."""
+        from tallystick.sync.verification import verify
+
         return verify(self.replica, other.replica if isinstance(other, Site) else other, deep=deep)
 
     def repair(self, other: Site | Replica) -> Report:
         """Take rows that bypassed capture as edits and synchronize what differs."""
+        from tallystick.sync.verification import repair
+
         return repair(self.replica, other.replica if isinstance(other, Site) else other)
 
     def inspect(self) -> list[Finding]:
         """Rows that are not what the ledger says: corruption, or writes that bypassed capture."""
+        from tallystick.site.verifying import inspect
+
         with self.ledger.write():
             stamp(self.ledger)
         return [finding for item in self.ledger.resources() for finding in inspect(self.ledger, self._of(item))]
 
     def heal(self) -> int:
         """Take rows that bypassed capture as the edits they are. Returns how many."""
+        from tallystick.site.verifying import heal
+
         with self.ledger.write():
             stamp(self.ledger)
             return sum(heal(self.ledger, self._of(item)) for item in self.ledger.resources())
@@ -294,6 +301,9 @@ class Site:
         cannot be continued from; ``resync="diff"`` delivers the difference instead, for which some need ``held``: a
         function that says which keys of a resource the reader holds. See docs/streams.md.
         """
+        from tallystick.streams.scopes import scope_for
+        from tallystick.streams.stream import Changes
+
         scope = scope_for(self.ledger, resources, options.pop("where", ""))
         return Changes(self.ledger, scope, state, **options)  # type: ignore[misc]  # where is taken out
 
@@ -304,31 +314,44 @@ class Site:
 
         For options and errors see ``streams.delivery.deliver``.
         """
+        from tallystick.streams.delivery import deliver
+        from tallystick.streams.scopes import scope_for
+
         return deliver(self.ledger, scope_for(self.ledger, resources, where), importer, state, **options)
 
     def state(self, *resources: str, where: str = "") -> str:
         """The state that stands for everything so far; identical as long as nothing in the scope changes."""
+        from tallystick.streams.scopes import scope_for
+        from tallystick.streams.stream import current_state
+
         return current_state(self.ledger, scope_for(self.ledger, resources, where))
 
     def refused(self, consumer: str | None = None, resource: str = "") -> list[Refused]:
         """Deliveries that importers refused and that are parked: of one consumer, or (None) of all."""
+        from tallystick.streams.refused import refused
+
         return refused(self.ledger, consumer, resource)
 
     def subscribe(
-        self, sink: Sink, *resources: str, event_types: Collection[str] | None = None, most: int = MOST
+        self, sink: Sink, *resources: str, event_types: Collection[str] | None = None, most: int | None = None
     ) -> Subscription:
         """Call ``sink`` (a function, or its ``update``) with a ``Notification`` of every change from now on.
 
         Whoever makes the change, in whatever process. ``event_types`` are any of created, updated, deleted; all when
-        none are named. When more than ``most`` notifications wait for the sink, they become one of the type gap.
-        Sinks are called in threads of their own. Raises SchemaError, StorageError, UsageError.
+        none are named. When more than ``most`` (1,000 unless told) notifications wait for the sink, they become one of
+        the type gap. Sinks are called in threads of their own. Raises SchemaError, StorageError, UsageError.
         """
+        from tallystick.streams.scopes import scope_for
+        from tallystick.streams.stream import token_maker
+        from tallystick.streams.subscriptions import MOST, Subscription
+        from tallystick.streams.watcher import Watcher, reopened
+
         scope = scope_for(self.ledger, resources)
         if self._watcher is None:
             ledger = self.ledger
             self._watcher = Watcher(lambda: reopened(ledger))
         token = token_maker(self.ledger, scope)
-        made = Subscription(self._watcher, sink, scope, token, event_types=event_types, most=most)
+        made = Subscription(self._watcher, sink, scope, token, event_types=event_types, most=most or MOST)
         self._subscriptions.append(made)
         return made
 
@@ -393,6 +416,8 @@ class Site:
 
     def retry(self) -> dict[str, Tally]:
         """Try parked changes again."""
+        from tallystick.site.retrying import retry
+
         with self.ledger.write():
             stamp(self.ledger)
             return retry(self.ledger)
@@ -416,6 +441,9 @@ class Site:
             return [self._purge(self._of(item), before) for item in self.ledger.resources()]
 
     def _purge(self, tracked: Tracked, before: int) -> Purged:
+        from tallystick.site.retention import purge
+        from tallystick.streams.retention import noting_gone
+
         return noting_gone(self.ledger, tracked, lambda: purge(self.ledger, tracked, before))
 
     def log(self, run: str = "", limit: int = 100) -> list[runs.Run]:
@@ -477,7 +505,9 @@ class Resource:
         """Tell an importer what changed in this resource beyond ``state``; see ``Site.deliver``."""
         return self.site.deliver(importer, state, self.wire, **options)
 
-    def subscribe(self, sink: Sink, *, event_types: Collection[str] | None = None, most: int = MOST) -> Subscription:
+    def subscribe(
+        self, sink: Sink, *, event_types: Collection[str] | None = None, most: int | None = None
+    ) -> Subscription:
         """Call ``sink`` with a ``Notification`` of every change of this resource; see ``Site.subscribe``."""
         return self.site.subscribe(sink, self.wire, event_types=event_types, most=most)
 
@@ -512,6 +542,8 @@ def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan:
 def _agreed(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
     """A directory cannot be asked, so the engine between two ends that answer has nothing to do there."""
     if is_replica(a) and is_replica(b):
+        from tallystick.sync.agreement import agree
+
         return agree(a, b, plan)
     from tallystick.jobs.bundles import visit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,10 @@ COMMANDS = {
     "purge": "Forget old deletions and closed conflicts.",
 }
 """Subcommands and their short help; each lives in ``cli/<name>.py`` as ``command``."""
+
+
+_COLLECTED = 20_000
+"""New objects after which Python looks for garbage. Modules make thousands and leave none."""
 
 
 class LazyGroup(click.Group):
@@ -76,6 +81,7 @@ def group(context: click.Context, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code."""
+    gc.set_threshold(_COLLECTED, 10, 10)
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if debug:

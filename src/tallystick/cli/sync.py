@@ -182,12 +182,11 @@ def make_plan(given: dict[str, Any]) -> Any:
 
 
 def _filters(texts: tuple[str, ...]) -> dict[str, str]:
-    from tallystick.core import filter_text, filters
+    if not texts:
+        return {}
+    from tallystick.core.filter_text import parse, text
 
-    found = {}
-    for name, text in pairs(texts, "--where", ":").items():
-        found[name] = filters.text(filter_text.parse(text))
-    return found
+    return {name: text(parse(given)) for name, given in pairs(texts, "--where", ":").items()}
 
 
 def _naming(texts: tuple[str, ...]) -> dict[str, str]:

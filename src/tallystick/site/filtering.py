@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tallystick.core import filters
 from tallystick.core.values import Logical
 from tallystick.site.identity import key_parts
 from tallystick.site.schema import Definition
@@ -20,6 +19,8 @@ def selector(definition: Definition, text: str) -> Matches:
     Raises FilterError for text that is no filter and for fields that the resource does not have. Integers that each
     site chooses for itself cannot be asked for: they differ from site to site.
     """
+    from tallystick.core import filters  # here: most passes have no filter, and it is the largest of the pure rooms
+
     known = [*definition.fields, *(() if definition.mapped else definition.key_fields)]
     spelled = {name: item for item in known for name in (item.wire, item.column)}
     expression = filters.parse(text)

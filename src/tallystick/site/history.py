@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -106,7 +106,7 @@ def _close_origin(ledger: Ledger, limit: Ticks | None) -> None:
 
 def nonce() -> int:
     """A fresh random nonce."""
-    return max(1, secrets.randbits(NONCE_BITS))
+    return max(1, int.from_bytes(os.urandom(8)) % (1 << NONCE_BITS))
 
 
 def own_ticks(ledger: Ledger) -> Ticks:

@@ -6,7 +6,7 @@ their counters, origins, seqs, stamps, digests. It never looks at what an applic
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -128,7 +128,7 @@ class Ledger:
                 first = {
                     "format": str(FORMAT),
                     "site": uuid.uuid4().hex,
-                    "incarnation": str(secrets.randbits(NONCE_BITS) | 1),
+                    "incarnation": str(int.from_bytes(os.urandom(8)) % (1 << NONCE_BITS) | 1),
                     "seq": "0",
                     "stamp": "0",
                     "catalog": "0",

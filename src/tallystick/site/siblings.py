@@ -10,7 +10,7 @@ from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Version
 from tallystick.errors import UsageError, ValueRejected
-from tallystick.site import conflicts, editing, parking
+from tallystick.site import conflicts, parking
 from tallystick.site.holding import Whole, load_wholes
 from tallystick.site.ledger import Ledger, Tracked
 
@@ -84,6 +84,8 @@ def _chosen(whole: Whole, choice: int | Resolution | Mapping[str, Any]) -> Mappi
 
 def write_edit(ledger: Ledger, tracked: Tracked, key: str, content: Mapping[str, Any] | None) -> None:
     """Write ``content`` (None deletes) as an edit of this site that has seen every version of the record."""
+    from tallystick.site import editing  # here: only decisions need it
+
     (edited,) = editing.write(ledger, tracked, [editing.Edit(editing.Operation.SETTLE, key, content)])
     if edited.refusal is not None:
         raise ValueRejected(

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from tallystick.core import filter_text
 from tallystick.core.states import scope_of
 from tallystick.core.values import fold
 from tallystick.errors import UsageError
@@ -65,6 +64,8 @@ def scope_for(ledger: Ledger, names: Sequence[str], where: str = "") -> StreamSc
         return StreamScope(wires)
     if len(wires) != 1:
         raise UsageError("a filter needs one resource", hint="name one resource, or leave the filter out")
+    from tallystick.core import filter_text  # here: most readers have no filter
+
     scope = StreamScope(wires, filter_text.text(filter_text.parse(where)))
     scope.matches(ledger.resource(wires[0]))
     return scope

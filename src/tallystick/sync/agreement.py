@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ def agree(a: Replica, b: Replica, plan: Plan) -> Report:
 
 def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     started = time.monotonic()
-    report = Report(a.name, b.name, run=plan.run or secrets.token_hex(8))
+    report = Report(a.name, b.name, run=plan.run or os.urandom(8).hex())
     _check_hook(a, b, plan)
     scope, sites = _prepare(a, b, plan, report)
     mine, theirs = _meet(a, b, sites, scope)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -265,7 +264,7 @@ class SQLiteEngine:
     def identity(self) -> str:
         """Path, device, inode and host: a copied or moved file differs in one of them."""
         status = self.path.stat()
-        return f"{socket.gethostname()}:{self.path}:{status.st_dev}:{status.st_ino}"
+        return f"{os.uname().nodename}:{self.path}:{status.st_dev}:{status.st_ino}"
 
     def close(self) -> None:
         self.connection.close()
