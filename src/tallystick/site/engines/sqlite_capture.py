@@ -1,13 +1,15 @@
 """SQLite capture: triggers that append marks, and reading the marks back (DESIGN.md 4.2).
 
 A mark stores an address as the value itself when the key has one column, else as the SQL literals of its values,
-joined by commas. Changed columns are bitmaps of 60 columns each, joined by commas.
+joined by commas; an update's new one is left out where the key stayed. Changed columns are bitmaps of 60 columns each,
+joined by commas.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from tallystick.core.values import Logical
 from tallystick.site.engines.engine import Address, Mark, captured_columns
 from tallystick.site.engines.sqlite_schema import quoted
 from tallystick.site.identity import parse_literals
@@ -36,7 +38,7 @@ def triggers(number: int, definition: Definition) -> list[str]:
     statements = [
         f"CREATE TRIGGER {insert} AFTER INSERT ON {name} WHEN {_WHEN} BEGIN {_mark(number, 'I', 'NULL', new)} END",
         f"CREATE TRIGGER {update} AFTER UPDATE ON {name} WHEN {_WHEN} BEGIN "
-        f"{_mark(number, 'U', old, new, _bitmap(definition))} END",
+        f"{_mark(number, 'U', old, _unless_stayed(definition, new), _bitmap(definition))} END",
         f"CREATE TRIGGER {delete} AFTER DELETE ON {name} WHEN {_WHEN} BEGIN {_mark(number, 'D', old, 'NULL')} END",
     ]
     statements.append(
@@ -65,14 +67,27 @@ def _address(definition: Definition, row: str) -> str:
     return "||','||".join(f"quote({row}.{quoted(name)})" for name in definition.key_columns)
 
 
+def _unless_stayed(definition: Definition, new: str) -> str:
+    """The new address, NULL where the key is the old one: a mark without it costs an application's update less.
+
+    Columns without a type hold 1 and 1.0 apart, which SQLite calls the same: there it is always stored.
+    """
+    if any(item.logical in (Logical.ANY, Logical.BYTES) for item in definition.key_fields):
+        return new
+    stayed = " AND ".join(_same(name) for name in definition.key_columns)
+    return f"iif({stayed}, NULL, {new})"
+
+
+def _same(name: str) -> str:
+    """The condition that a column stayed. By bytes: a column's collation may call other texts the same."""
+    return f"OLD.{quoted(name)} IS NEW.{quoted(name)} COLLATE BINARY"
+
+
 def _bitmap(definition: Definition) -> str:
     names = captured_columns(definition)
     words = []
     for start in range(0, len(names), _WORD):
-        bits = [
-            f"((OLD.{quoted(name)} IS NOT NEW.{quoted(name)})<<{bit})"
-            for bit, name in enumerate(names[start : start + _WORD])
-        ]
+        bits = [f"iif({_same(name)},0,{1 << bit})" for bit, name in enumerate(names[start : start + _WORD])]
         words.append("(" + "|".join(bits) + ")")
     return "||','||".join(words)
 
@@ -101,6 +116,8 @@ def mark(definition: Definition, kind: str, old: Any, new: Any, at: int, columns
     """A stored mark as a value."""
     width = len(definition.key_columns)
     changed = _changed(definition, columns) if kind == "U" else None
+    if kind == "U" and new is None and changed is not None and changed.isdisjoint(definition.key_columns):
+        new = old
     return Mark(kind, _parsed(old, width, kind != "I"), _parsed(new, width, kind in "IU"), at, changed)
 
 
