@@ -27,6 +27,9 @@ PAGE = 500
 LEVELS = 10
 """How many steps references are followed; deeper ones are written by identifier only (section 6.5)."""
 
+LABELS = 20_000
+"""Records whose labels are kept from page to page: those that everything refers to are read once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -92,6 +95,7 @@ class _Exporter:
         self._tracked = _referable(store, table) - {table.name}
         self._whole = _is_whole(selection)
         self._labels: dict[Target, str | None] = {}
+        self._cut = False
         self._later: dict[str, None] = {}
 
     def resources(self) -> Iterator[Resource]:
@@ -100,7 +104,9 @@ class _Exporter:
             for record in page:
                 self._count(record)
             yield from self._page(self._table, page, LEVELS, self._layout.components)
-            self._labels.clear()
+            if self._cut or len(self._labels) > LABELS:
+                self._labels.clear()
+                self._cut = False
         yield from self._own_table()
 
     def _count(self, record: Stored) -> None:
@@ -131,6 +137,8 @@ class _Exporter:
             yield self._resource(table, record, nested.get(record.uuid, ()), None)
         if levels > 0:
             yield from self._dependencies(wanted, levels - 1)
+        elif wanted:
+            self._cut = True  # they are labelled and not written: a page that is nearer to them has to find them again
 
     def _dependencies(self, wanted: Mapping[str, Sequence[str]], levels: int) -> Iterator[Resource]:
         for name, uuids in wanted.items():
