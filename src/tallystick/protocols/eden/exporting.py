@@ -96,6 +96,7 @@ class _Exporter:
         self._whole = _is_whole(selection)
         self._labels: dict[Target, str | None] = {}
         self._cut = False
+        self._fields: dict[tuple[str, str | None], Sequence[tuple[str, Field]]] = {}
         self._later: dict[str, None] = {}
 
     def resources(self) -> Iterator[Resource]:
@@ -276,10 +277,7 @@ class _Exporter:
 
     def _fill(self, resource: Resource, table: Table, record: Stored, component: Component | None) -> None:
         values, nothing = record.values, []
-        key = component.key if component is not None else None
-        for name, one in table.fields.items():
-            if name == key or not one.readable or one.kind is Kind.PASSWORD:
-                continue
+        for name, one in self._shown_fields(table, component.key if component is not None else None):
             value = values.get(name)
             if value is None:
                 nothing.append(name)
@@ -293,6 +291,14 @@ class _Exporter:
                     resource.data.append(data)
         if nothing and EXTENSION in resource.attributes:
             resource.attributes[NULLS] = ",".join(nothing)
+
+    def _shown_fields(self, table: Table, key: str | None) -> Sequence[tuple[str, Field]]:
+        """What is written of a table, with names; ``key`` is the reference of a component to its parent."""
+        found = self._fields.get((table.name, key))
+        if found is None:
+            shown = (one for one in table.fields.items() if one[1].readable and one[1].kind is not Kind.PASSWORD)
+            found = self._fields[table.name, key] = [one for one in shown if one[0] != key]
+        return found
 
     def _reference(self, one: Field, value: object) -> Reference | None:
         if isinstance(value, Target):

@@ -38,6 +38,8 @@ DROPPED: Final = Dropped()
 _quoted = msgspec.json.Encoder().encode
 
 UNWRITTEN_KINDS = frozenset({Kind.BLOB})
+_WORDS = frozenset({Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.DECIMAL})
+"""Kinds whose texts mean themselves."""
 
 # To the wire ---------------------------------------------------------------------------------------------------
 
@@ -62,7 +64,7 @@ def encode_value(field: Field, value: object) -> Data | None:
 
 def _encode_text(field: Field, value: str) -> Data:
     kind = field.kind
-    if kind in (Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.DECIMAL):
+    if kind in _WORDS:
         return Data(field.name, value, value)
     if kind is Kind.PASSWORD:
         return Data(field.name, None, value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from tallystick.protocols.eden.codec.elements import Data, Document, Reference, Resource
 
@@ -94,9 +95,14 @@ def _write_resource(resource: Resource, put: _Put) -> None:
     put("</resource>")
 
 
+@lru_cache(maxsize=4096)
+def _data_head(field: str) -> str:
+    return f'<data field="{escape_attribute(field)}"'
+
+
 def _data_text(data: Data) -> str:
     field, value, text, url, filename, error = data
-    head = f'<data field="{escape_attribute(field)}"'
+    head = _data_head(field)
     if value is not None:
         head += f' value="{escape_attribute(value)}"'
     if url is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from tallystick.core.clock import milliseconds_of
@@ -52,6 +53,7 @@ def seconds(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp())
 
 
+@lru_cache(maxsize=4096)  # records that were changed together have the same times
 def moment_of(stored: int | None) -> datetime | None:
     """A stored moment."""
     return None if stored is None else datetime.fromtimestamp(stored, UTC)
