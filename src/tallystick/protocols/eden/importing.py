@@ -16,7 +16,7 @@ from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Document
 from tallystick.protocols.eden.codec.encoding import DROPPED, decode_value
 from tallystick.protocols.eden.codec.identifiers import imported
 from tallystick.protocols.eden.codec.replies import PushReply
-from tallystick.protocols.eden.codec.schema import META_FIELDS, Field, Table
+from tallystick.protocols.eden.codec.schema import Field, Table
 from tallystick.protocols.eden.codec.times import parse_time
 from tallystick.protocols.eden.deciding import NOT_PERMITTED, Decision, Outcome, Policies, Side
 from tallystick.protocols.eden.errors import FieldRejected, TimeFormatError
@@ -74,10 +74,10 @@ def _read_meta(job: Job, item: Item) -> None:
 
 
 def _read_data(job: Job, item: Item) -> None:
-    fields, values, bad = item.table.fields, item.values, {}
+    fields, taken, values, bad = item.table.fields, item.table.taken, item.values, {}
     for position, data in enumerate(item.resource.data):
-        one = fields.get(data.field)
-        if one is None or one.is_reference or data.field in META_FIELDS or not one.writable:
+        one = taken.get(data.field)
+        if one is None:
             continue
         try:
             found = decode_value(one, data)
@@ -90,7 +90,8 @@ def _read_data(job: Job, item: Item) -> None:
         item.resource.data[position] = data
     if bad:
         job.reject(item, INVALID)
-    for name in filter(None, item.resource.attributes.get(NULLS, "").split(",")):
+    nulls = item.resource.attributes.get(NULLS)
+    for name in nulls.split(",") if nulls else ():
         if name in fields and name not in values:
             values[name] = None
 
@@ -134,9 +135,10 @@ def _arrives(item: Item) -> bool:
 
 def _decide(job: Job, item: Item) -> None:
     parent = item.parent.decision if item.parent is not None else None
-    for one in _required_references(item) if item.error is None else ():
-        if _lacks(job, item, one):
-            job.reject(item, f"{one.name}: {REQUIRED}")
+    if item.error is None and not item.deleted:
+        for one in item.table.required:
+            if one.is_reference and _lacks(job, item, one):
+                job.reject(item, f"{one.name}: {REQUIRED}")
     if item.error is not None:
         item.decision = Decision(Outcome.REJECTED)
     elif parent is not None and (parent.stands or parent.outcome in (Outcome.REJECTED, Outcome.SKIPPED)):
@@ -152,10 +154,6 @@ def _decide(job: Job, item: Item) -> None:
             job.reject(item, NOT_PERMITTED)
 
 
-def _required_references(item: Item) -> list[Field]:
-    return [one for one in item.table.required if one.is_reference] if not item.deleted else []
-
-
 def _judged(job: Job, item: Item) -> Decision:
     local, incoming, policies = item.local_side, item.incoming_side, item.policies
     unknown_stub = local is None and item.deleted
@@ -167,15 +165,15 @@ def _judged(job: Job, item: Item) -> Decision:
         return Decision(Outcome.JOINED)
     if job.options.onconflict is not None and local is not None and item.method in policies.strategy:
         policies = _asked(job, item, local, incoming, policies)
-    survivor = Target(item.table.name, item.replaced_by or "")
-    decision = deciding.decide(
-        item.method,
-        local,
-        incoming,
-        policies,
-        survivor_known=survivor in job.known or survivor in job.by_name,
-    )
+    decision = deciding.decide(item.method, local, incoming, policies, survivor_known=_survivor_known(job, item))
     return _with_fields(item, decision, policies)
+
+
+def _survivor_known(job: Job, item: Item) -> bool:
+    if not item.replaced_by:
+        return False
+    survivor = Target(item.table.name, item.replaced_by)
+    return survivor in job.known or survivor in job.by_name
 
 
 def _foreign(job: Job, item: Item) -> object | None:

@@ -25,9 +25,12 @@ def reach(job: Job) -> list[Item]:
 
 
 def _index(job: Job, resources: Iterable[Resource]) -> dict[Target, Resource]:
+    """What stands at the top of the document by its names; records that ``job.by_name`` has need none."""
     index: dict[Target, Resource] = {}
     for one in resources:
         uuid, tuid = one.uuid, one.tuid
+        if uuid and not tuid and one.name == job.table.name:
+            continue
         if tuid:
             index[Target(one.name, "tuid:" + tuid)] = one
         if uuid:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tallystick.protocols.eden.codec.embedded import embedded_targets, with_numbers
 from tallystick.protocols.eden.codec.identifiers import imported
-from tallystick.protocols.eden.codec.schema import Kind
+from tallystick.protocols.eden.codec.schema import Kind, Table
 from tallystick.protocols.eden.items import Item, Job, Pointer
 from tallystick.protocols.eden.store import Target
 
@@ -58,11 +58,15 @@ def _resolve_one(job: Job, item: Item, table: str, spellings: Sequence[str], kno
 
 def _embed(job: Job) -> None:
     """References inside JSON values become local numbers where their targets are here (section 7)."""
+    tables = {item.table.name: item.table for item in job.items}
+    fields = {
+        name: [one.name for one in each.fields.values() if one.kind is Kind.JSON] for name, each in tables.items()
+    }
     holding = [
-        (item, name, value)
+        (item, name, item.values[name])
         for item in job.items
-        for name, value in item.values.items()
-        if isinstance(value, dict | list) and item.table.fields[name].kind is Kind.JSON
+        for name in fields[item.table.name]
+        if isinstance(item.values.get(name), (dict, list))
     ]
     asked: dict[str, set[str]] = {}
     for _, _, value in holding:
@@ -76,3 +80,7 @@ def _embed(job: Job) -> None:
     }
     for item, name, value in holding if numbers else ():
         item.values[name] = with_numbers(value, numbers)
+
+
+def _json_fields(table: Table) -> list[str]:
+    return [one.name for one in table.fields.values() if one.kind is Kind.JSON]

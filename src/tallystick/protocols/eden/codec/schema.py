@@ -138,8 +138,12 @@ class Table:
     restricted: bool = False
     unique: tuple[Field, ...] = field(init=False)
     required: tuple[Field, ...] = field(init=False)
+    taken: Mapping[str, Field] = field(init=False)
+    """The fields that ``data`` elements may set."""
 
     def __post_init__(self) -> None:
+        plain = (one for one in self.fields.values() if one.writable and not one.is_reference)
+        object.__setattr__(self, "taken", {one.name: one for one in plain if one.name not in META_FIELDS})
         object.__setattr__(self, "unique", tuple(one for one in self.fields.values() if one.unique))
         object.__setattr__(self, "required", tuple(one for one in self.fields.values() if one.required))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from tallystick.protocols.eden.errors import TimeFormatError
 
@@ -18,6 +19,7 @@ _EXACT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _OTHER_FORMS = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y", "%Y/%m/%d")
 
 
+@lru_cache(maxsize=4096)
 def format_time(moment: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS`` of an aware moment, turned to UTC; fractions of a second are cut off."""
     if moment.tzinfo is not UTC:
@@ -39,6 +41,7 @@ def parse_msince(text: str) -> datetime:
     raise TimeFormatError(f"{text!r} is no time in the form YYYY-MM-DDTHH:MM:SS")
 
 
+@lru_cache(maxsize=4096)  # records that were changed together have the same times
 def parse_time(text: str) -> datetime:
     """The moment that a document gives, in any common form; without a zone it is UTC. Fractions are cut off.
 

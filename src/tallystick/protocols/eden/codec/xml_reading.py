@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from lxml import etree
@@ -26,6 +27,8 @@ _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _INFORMATIVE = ("id", "lat", "lon")
 _Element = Any
 """The stubs of lxml do not know what its elements can do."""
+_plain_data: Callable[[tuple[str | None, ...]], Data] = partial(tuple.__new__, Data)
+"""A ``Data`` of six values, made without the call that gives each its default."""
 
 
 class XmlReader:
@@ -178,10 +181,17 @@ def _resource(element: _Element, nesting: int, elements: int) -> Resource:
         alias=attributes.pop("alias", None) if "alias" in attributes else None,
         error=attributes.pop("error", None) if "error" in attributes else None,
     )
+    put = resource.data.append
     for child in element:
         tag = child.tag
         if tag == "data":
-            resource.data.append(_data(child))
+            items = child.items()
+            if len(items) == 2 and items[0][0] == "field" and items[1][0] == "value":  # as nearly all of them are
+                put(_plain_data((items[0][1], items[1][1], child.text, None, None, None)))
+            elif len(items) == 1 and items[0][0] == "field":
+                put(_plain_data((items[0][1], None, child.text, None, None, None)))
+            else:
+                put(_data(dict(items), child.text))
         elif tag == "reference":
             resource.references.append(_reference(child, nesting, elements))
         elif tag == "resource":
@@ -189,16 +199,9 @@ def _resource(element: _Element, nesting: int, elements: int) -> Resource:
     return resource
 
 
-def _data(element: _Element) -> Data:
-    items = element.items()
-    if items and items[0][0] == "field":
-        if len(items) == 1:
-            return Data(items[0][1], None, element.text)
-        if len(items) == 2 and items[1][0] == "value":
-            return Data(items[0][1], items[1][1], element.text)
-    given = dict(items)
+def _data(given: dict[str, str], text: str | None) -> Data:
     get = given.get
-    return Data(get("field", ""), get("value"), element.text, get("url"), get("filename"), get("error"))
+    return Data(get("field", ""), get("value"), text, get("url"), get("filename"), get("error"))
 
 
 def _reference(element: _Element, nesting: int, elements: int) -> Reference:

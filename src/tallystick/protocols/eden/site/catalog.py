@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tallystick.core.values import fold, single_key, single_value
+from tallystick.core.values import CANONICAL, fold, single_key, single_value
 from tallystick.errors import SchemaError
 from tallystick.protocols.eden.codec.schema import META_FIELDS, Component, Kind, Table
 from tallystick.protocols.eden.codec.schema import Field as EdenField
@@ -64,10 +64,17 @@ class Bound:
     meta: dict[str, int]
     plain: tuple[Link, ...] = field(init=False)
     pointing: tuple[Link, ...] = field(init=False)
+    exact: Mapping[str, str] = field(init=False)
+    """Wire names, by field name, of plain fields whose columns hold text and numbers as they are."""
+    defaults: Mapping[str, object] = field(init=False)
+    """What fields of new records hold when nothing is said, by field name."""
 
     def __post_init__(self) -> None:
         self.plain = tuple(one for one in self.links.values() if not one.target)
         self.pointing = tuple(one for one in self.links.values() if one.target)
+        self.exact = {one.name: one.wire for one in self.plain if one.site.logical not in CANONICAL}
+        fields = self.table.fields.values()
+        self.defaults = {one.name: one.default for one in fields if one.default is not None}
 
     @property
     def definition(self) -> Definition:

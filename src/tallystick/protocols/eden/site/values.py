@@ -126,12 +126,13 @@ def _targets_of(table: str) -> Reading:
     return targets
 
 
-_AS_IT_IS = frozenset({str, int, float})
+AS_IT_IS = frozenset({str, int, float})
+"""Types whose values are canonical in every column whose type needs no other form."""
 
 
 def written(value: object, logical: Logical) -> Value:
     """The canonical value of a field's value in a column of that type."""
-    if value is None or (type(value) in _AS_IT_IS and logical not in CANONICAL):
+    if value is None or (type(value) in AS_IT_IS and logical not in CANONICAL):
         return value  # type: ignore[return-value]
     if isinstance(value, Target):
         return value.uuid

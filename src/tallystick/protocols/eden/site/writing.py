@@ -16,13 +16,14 @@ from tallystick.protocols.eden.site.entering import enter_new
 from tallystick.protocols.eden.site.reading import Records
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, first_remark, seconds
 from tallystick.protocols.eden.site.removing import Removing
-from tallystick.protocols.eden.site.values import written
+from tallystick.protocols.eden.site.values import AS_IT_IS, written
 from tallystick.protocols.eden.store import Applied, Batch, Lost, Target, Write
 from tallystick.site import conflicts, editing
 from tallystick.site.editing import Done, Edit, Edited
 from tallystick.site.engines.engine import Entry
 from tallystick.site.identity import new_key
 from tallystick.site.ledger import Ledger
+from tallystick.site.schema import Identity
 
 MOVED = "The record was changed here while it was imported; it is taken with the next synchronization"
 
@@ -96,6 +97,8 @@ class Writing:
     def _taken(self, bound: Bound, new: Mapping[str, str]) -> Collection[str]:
         """Keys that new records would have by their identifiers and that others have."""
         looked_up = not self._remarks.aliased(bound.tracked)
+        if looked_up and bound.definition.identity is Identity.MAPPED:
+            return ()  # an identifier tells one key, and that one is not here
         open_ = [key for uuid, key in new.items() if key and not (looked_up and key in bound.names.keys(uuid))]
         return bound.tracked.rows.by_keys(open_)
 
@@ -162,8 +165,11 @@ class Writing:
 
     def _fill(self, step: Step) -> None:
         """The content to write, references as keys."""
-        bound, values = step.bound, step.write.values
+        bound, values, exact = step.bound, step.write.values, step.bound.exact
         for name, value in values.items():
+            if type(value) in AS_IT_IS and name in exact:
+                step.content[exact[name]] = value
+                continue
             link = bound.links.get(name)
             if link is None:
                 continue
@@ -176,11 +182,12 @@ class Writing:
             else:
                 step.content[link.wire] = written(value, link.site.logical)
         if step.write.outcome is Outcome.CREATED:
-            for name, one in bound.table.fields.items():
-                if one.default is not None and values.get(name) is None:
+            for name, default in bound.defaults.items():
+                if values.get(name) is None:
                     link = bound.links[name]
-                    step.content[link.wire] = written(one.default, link.site.logical)
-        self._fill_meta(step)
+                    step.content[link.wire] = written(default, link.site.logical)
+        if bound.meta:
+            self._fill_meta(step)
 
     def _key_of(self, to: Target, step: Step) -> str | None:
         """The key of a target that is here, or that this table's own step brings."""
@@ -293,7 +300,7 @@ class Writing:
         """Write the references that waited for what this batch brought: the second write of a cycle, or much later."""
         new = [one for one in steps if one.entry is None or not one.entry.hash]
         arrived = {(one.write.table, one.write.new_uuid or one.write.uuid): one.key for one in new if not one.error}
-        if not arrived:
+        if not arrived or not self._ledger.engine.query("SELECT 1 FROM tally_eden_waiting LIMIT 1"):
             return
         sql = "SELECT resource, key, field, target, uuid FROM tally_eden_waiting WHERE uuid IN (*)"
         rows = self._ledger.engine.query_in(sql, (), sorted({uuid for _, uuid in arrived}))
