@@ -30,6 +30,7 @@ from tallystick.sync.local import LocalReplica
 if TYPE_CHECKING:
     from tallystick.contexts.host import ContextHost
     from tallystick.contexts.service import ContextService
+    from tallystick.contexts.sessions.session import CreateSessionParams, Session, Sessions
     from tallystick.jobs.ends import Ends
     from tallystick.jobs.tasks import Peer
     from tallystick.protocols.bundle.exchange import Ask, BundleExchange
@@ -120,6 +121,13 @@ def context_host(url: str | os.PathLike[str], *, password: str | None = None) ->
 
     site = open(text)
     return LocalHost(site.ledger, site.name, closing=site.close)
+
+
+def sessions(url: str | os.PathLike[str], *, password: str | None = None) -> Sessions:
+    """Working sessions with contexts of a database or a served site (docs/contexts.md). Loads nothing yet."""
+    from tallystick.contexts.sessions.session import Sessions
+
+    return Sessions(lambda: context_host(url, password=password))
 
 
 def _engine(text: str, create: bool) -> Engine:
@@ -383,6 +391,36 @@ class Site:
         from tallystick.contexts.service import ContextService
 
         return ContextService(LocalHost(self.ledger, self.name))
+
+    @property
+    def sessions(self) -> Sessions:
+        """What creates and releases working sessions with contexts of this site (spec contexts A.3)."""
+        from tallystick.contexts.local import LocalHost
+        from tallystick.contexts.sessions.session import Sessions
+
+        ledger, name = self.ledger, self.name
+
+        def opening() -> ContextHost:
+            mine = reopened(ledger)
+            return LocalHost(mine, name, closing=mine.engine.close)
+
+        return Sessions(opening, lambda: ledger.now() * 1_000_000)
+
+    def session(self, params: CreateSessionParams | None = None, **given: Any) -> Session:
+        """A working session, to be used in ``with``: contexts mounted and downloaded, uploaded at the end.
+
+        Takes the fields of ``CreateSessionParams`` by name, ``context_syncs`` first of all. Raises SessionFailed when
+        a context cannot be mounted or its first download fails; nothing is removed anywhere then.
+        """
+        from tallystick.contexts.sessions.problems import SessionFailed
+        from tallystick.contexts.sessions.session import CreateSessionParams
+
+        result = self.sessions.create(params or CreateSessionParams(**given))
+        if result.success and result.session is not None:
+            return result.session
+        if result.session is not None:
+            result.session.context.close()
+        raise SessionFailed(result.error_message)
 
     # Waiting
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "repair": "Heal what verify found.",
     "link": "Link equal records of two SData providers.",
     "contexts": "Keep named trees of files at a site.",
+    "mount": "Run a command with a context in a directory.",
     "serve": "Serve a site over HTTP.",
     "track": "Track tables of a database.",
     "untrack": "Stop tracking; without names remove every trace.",

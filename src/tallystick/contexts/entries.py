@@ -44,7 +44,8 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     ``size`` is bytes, ``mtime`` nanoseconds since the epoch, ``mode`` permission bits. ``digest`` covers content or
     link target. ``chunks`` are the parts of a file of several chunks, in order; the only chunk of a smaller file is
     named by its digest. ``target`` is what a link says. ``created`` and ``changed`` are milliseconds since the epoch:
-    when the key and when its content came in by the clock of the site, which sets both.
+    when the key and when its content came in by the clock of the site, which sets both. ``expanded`` marks an archive
+    whose members a mount has unpacked and uploaded, so that nobody unpacks it again (E6).
     """
 
     kind: int
@@ -56,6 +57,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str = ""
     created: int = 0
     changed: int = 0
+    expanded: bool = False
 
     def content(self) -> dict[str, Any]:
         """The content of its record, names in ascending order."""
@@ -65,6 +67,8 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         found["created"] = self.created
         if self.digest:
             found["digest"] = self.digest
+        if self.expanded:
+            found["expanded"] = True
         found |= {"kind": self.kind, "mode": self.mode, "mtime": self.mtime, "size": self.size}
         if self.target:
             found["target"] = self.target

@@ -87,7 +87,8 @@ class _Publication:
         created = old.created if old is not None else self.now
         same = old is not None and (old.kind, old.digest) == (entry.kind, entry.digest)
         changed = old.changed if same and old is not None else self.now
-        return msgspec.structs.replace(entry, created=created, changed=changed).content()
+        expanded = entry.expanded or (same and old is not None and old.expanded)
+        return msgspec.structs.replace(entry, created=created, changed=changed, expanded=expanded).content()
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
@@ -174,4 +175,6 @@ def _differs(old: FileEntry | None, new: FileEntry | None) -> bool:
     """True when publishing ``new`` changes anything; a time alone does not (K7)."""
     if old is None or new is None:
         return old is not new
+    if new.expanded and not old.expanded:
+        return True
     return (old.kind, old.digest, old.mode) != (new.kind, new.digest, new.mode)

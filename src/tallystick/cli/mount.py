@@ -1,0 +1,158 @@
+"""``tallystick mount``: a context in a directory for as long as a command runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from tallystick.errors import ConfigurationError, GuardStopped, StorageError
+
+if TYPE_CHECKING:
+    from tallystick.contexts.policies import SyncPolicy
+    from tallystick.contexts.sessions.session import Session
+
+FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+RELEASE_SECONDS = 300.0
+
+
+@click.command("mount")
+@click.option("--policy", type=click.Path(), metavar="FILE", help="TOML file with the policy; without one, defaults.")
+@click.option("--at", "at", metavar="PATH", help="Path of the mount in the context; by default that of DIR.")
+@click.option("--password-file", type=click.Path(), help="File with the password for a served site ('-': stdin).")
+@click.option("--timeout", type=float, default=RELEASE_SECONDS, show_default=True, help="Seconds for the last upload.")
+@click.argument("site")
+@click.argument("context")
+@click.argument("directory", metavar="DIR")
+@click.argument("program", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(
+    policy: str | None,
+    at: str | None,
+    password_file: str | None,
+    timeout: float,
+    site: str,
+    context: str,
+    directory: str,
+    program: tuple[str, ...],
+) -> int:
+    """Bring CONTEXT of SITE into DIR, run COMMAND, store what it left there.
+
+    The command starts when everything has arrived, and finds the directory in TALLYSTICK_MOUNT. Signals are passed on
+    to it. Its exit code is kept; when it is 0 and the upload fails, the exit code is 3, and 4 when deletions were held
+    back. The directory stays, so the next mount transfers only what changed. The context is made when it is missing.
+
+    \b
+    Examples:
+      tallystick mount hub.db work ./work -- make test
+      tallystick mount https://hub.example.org/ work ./work --at /data -- ./train.sh
+      tallystick mount https://hub.example.org/ work ./work --policy policy.toml -- bash
+    """
+    from tallystick.cli.credentials import password
+
+    secret = password(password_file)
+    session = mounted(site, context, directory, at, read_policy(policy), secret)
+    try:
+        code = run(program, directory)
+    finally:
+        released = session.delete(timeout=timeout)
+        session.context.close()
+    if released.error_message:
+        click.echo(f"tallystick: {released.error_message}", err=True)
+    return code or (3 if not released.success else 4 if released.error_message else 0)
+
+
+def read_policy(path: str | None) -> SyncPolicy | None:
+    """The policy that a TOML file describes by its wire names. Raises ConfigurationError or what the policy refuses."""
+    from tallystick.contexts.policies import SyncPolicy
+
+    if path is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except OSError as problem:
+        raise ConfigurationError(f"cannot read {path}: {problem.strerror}", hint="check the path") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigurationError(f"{path} is not TOML: {problem}", hint="see docs/contexts.md") from problem
+    return SyncPolicy.from_dict(found)
+
+
+def mounted(
+    site: str, context: str, directory: str, at: str | None, policy: SyncPolicy | None, password: str | None
+) -> Session:
+    """A session with the context in the directory, downloaded. Raises what stands in the way."""
+    from tallystick.api import context_host, sessions
+    from tallystick.contexts.context_sync import ContextSync
+    from tallystick.contexts.keys import normal
+    from tallystick.contexts.opening import shown
+    from tallystick.contexts.sessions.session import CreateSessionParams
+    from tallystick.trees.opening import memory_of
+
+    place = os.path.realpath(directory)
+    path = at or place
+    host = context_host(site, password=password)
+    try:
+        info = host.create(context)
+    finally:
+        host.close()
+    where = shown(site) if "://" in site else os.path.realpath(site)
+    params = CreateSessionParams(
+        [ContextSync(info.id, path, policy)],
+        root="/",
+        directories={normal(path): Path(place)},
+        session_id=f"mount-{memory_of([where, info.id, place]).stem}",
+    )
+    result = sessions(site, password=password).create(params)
+    if result.success and result.session is not None:
+        return result.session
+    if result.session is not None:
+        result.session.context.close()
+    kind = GuardStopped if result.error_message.startswith(("[Root", "[DeletionsHeld")) else StorageError
+    raise kind(result.error_message, hint="the command was not started; nothing was removed anywhere")
+
+
+def run(program: Sequence[str], directory: str) -> int:
+    """Run a command with signals passed on; its exit code, 128 and the number when a signal ended it."""
+    environment = {**os.environ, "TALLYSTICK_MOUNT": os.path.realpath(directory)}
+    waiting: list[int] = []
+    child: list[subprocess.Popen[bytes]] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if child:
+            child[0].send_signal(number)
+        else:
+            waiting.append(number)
+
+    with _handling(forward):
+        try:
+            child.append(subprocess.Popen(list(program), env=environment))
+        except OSError as problem:
+            click.echo(f"tallystick: cannot run {program[0]}: {problem.strerror}", err=True)
+            return 126 if isinstance(problem, PermissionError) else 127
+        for number in waiting:
+            child[0].send_signal(number)
+        code = child[0].wait()
+    return 128 - code if code < 0 else code
+
+
+@contextmanager
+def _handling(forward: object) -> Iterator[None]:
+    """Signals go to the command; an interrupt at a terminal reaches it without us."""
+    old = {}
+    for number in FORWARDED:
+        passed = number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty()
+        old[number] = signal.signal(number, (lambda *_: None) if passed else forward)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
