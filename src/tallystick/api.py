@@ -397,6 +397,7 @@ class Site:
         """What creates and releases working sessions with contexts of this site (spec contexts A.3)."""
         from tallystick.contexts.local import LocalHost
         from tallystick.contexts.sessions.session import Sessions
+        from tallystick.streams.watcher import reopened
 
         ledger, name = self.ledger, self.name
 

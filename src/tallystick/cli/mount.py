@@ -46,6 +46,7 @@ def command(
 ) -> int:
     """Bring CONTEXT of SITE into DIR, run COMMAND, store what it left there.
 
+    SITE is a database (SQLite file, postgresql://) or a served site (http://, https://).
     The command starts when everything has arrived, and finds the directory in TALLYSTICK_MOUNT. Signals are passed on
     to it. Its exit code is kept; when it is 0 and the upload fails, the exit code is 3, and 4 when deletions were held
     back. The directory stays, so the next mount transfers only what changed. The context is made when it is missing.

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         OperationResult,
     )
     from tallystick.contexts.service import ContextService
+    from tallystick.contexts.sessions.session import CreateSessionParams, Session
+    from tallystick.contexts.sessions.tasks import ContextStatusData
 
 __all__ = [
     "BWList",
@@ -44,7 +46,9 @@ __all__ = [
     "ContextListResult",
     "ContextResult",
     "ContextService",
+    "ContextStatusData",
     "ContextSync",
+    "CreateSessionParams",
     "DeletePolicy",
     "DownloadPolicy",
     "DownloadStrategy",
@@ -54,6 +58,7 @@ __all__ = [
     "MappingPolicy",
     "OperationResult",
     "RecyclePolicy",
+    "Session",
     "SyncPolicy",
     "UploadMode",
     "UploadPolicy",
@@ -72,7 +77,9 @@ _MODULES = {
     "ContextListResult": "results",
     "ContextResult": "results",
     "ContextService": "service",
+    "ContextStatusData": "sessions.tasks",
     "ContextSync": "context_sync",
+    "CreateSessionParams": "sessions.session",
     "DeletePolicy": "policies",
     "DownloadPolicy": "policies",
     "DownloadStrategy": "choices",
@@ -82,6 +89,7 @@ _MODULES = {
     "MappingPolicy": "policies",
     "OperationResult": "results",
     "RecyclePolicy": "policies",
+    "Session": "sessions.session",
     "SyncPolicy": "policies",
     "UploadMode": "choices",
     "UploadPolicy": "policies",

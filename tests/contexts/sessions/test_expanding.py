@@ -1,0 +1,163 @@
+"""Archives that arrive in a mount (spec contexts B.5).
+
+| rule | test |
+|---|---|
+| E1 | made_here, inside_archives |
+| E2 | no_archive |
+| E3, E4 | the_table, a_folder_of_the_same_name, a_file_of_the_same_name, a_differing_file |
+| E5 | refused_whole, a_planted_link |
+| E6, X2 | the_store_keeps, not_unpacked_again, unpacked_again_when_changed |
+| W5 | out_of_scope |
+"""
+
+import pytest
+
+from tallystick.contexts import BWList, ExtractPolicy, WhiteList
+
+from ..test_unpacking import zipped
+from .conftest import files, last, put, sync_of, write
+
+PACKAGE = zipped(("a.txt", b"A"), ("sub/b.txt", b"B"))
+
+
+def shown(session, path="/data"):
+    root = session.path(path)
+    return sorted(str(found.relative_to(root)) for found in root.rglob("*") if not found.is_dir())
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    (
+        (ExtractPolicy(extract=False), ["pkg.zip"]),
+        (ExtractPolicy(True, False, False), ["pkg.zip", "pkg/a.txt", "pkg/sub/b.txt"]),
+        (ExtractPolicy(), ["pkg/a.txt", "pkg/sub/b.txt"]),
+        (ExtractPolicy(True, False, True), ["a.txt", "pkg.zip", "sub/b.txt"]),
+        (ExtractPolicy(True, True, True), ["a.txt", "sub/b.txt"]),
+    ),
+)
+def test_the_table_of_the_specification(opened, host, context, policy, expected):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+
+    assert shown(opened(sync_of(context, extract_policy=policy))) == expected
+
+
+def test_an_archive_made_here_is_left_alone(opened, host, context):
+    session = opened(sync_of(context))
+    write(session, "/data/pkg.zip", PACKAGE)
+
+    assert session.context.sync(mode="both").success
+    assert shown(session) == ["pkg.zip"]
+
+
+def test_archives_inside_archives_are_left_alone(opened, host, context):
+    put(host, context, "/data/out.zip", zipped(("in.zip", PACKAGE)))
+
+    assert shown(opened(sync_of(context))) == ["out/in.zip"]
+
+
+def test_what_is_no_archive_stays_with_a_warning(opened, host, context):
+    put(host, context, "/data/pkg.zip", b"no zip at all")
+    session = opened(sync_of(context))
+
+    assert shown(session) == ["pkg.zip"]
+    assert (last(session).status, "[ArchiveRefused] pkg.zip" in last(session).warnings[0]) == ("Success", True)
+
+
+def test_a_folder_of_the_same_name_is_merged_into_and_a_file_is_avoided(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    put(host, context, "/data/pkg/own.txt", b"O")
+    put(host, context, "/data/x.zip", PACKAGE)
+    put(host, context, "/data/x", b"a file")
+
+    assert shown(opened(sync_of(context))) == [
+        *("pkg/a.txt", "pkg/own.txt", "pkg/sub/b.txt"),
+        *("x", "x.extracted/a.txt", "x.extracted/sub/b.txt"),
+    ]
+
+
+def test_a_differing_file_keeps_its_name_and_the_member_becomes_a_copy(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    put(host, context, "/data/pkg/a.txt", b"mine")
+    put(host, context, "/data/pkg/sub/b.txt", b"B")
+    session = opened(sync_of(context))
+
+    copies = [path for path in shown(session) if "conflict" in path]
+
+    assert session.path("/data/pkg/a.txt").read_bytes() == b"mine"
+    assert [session.path(f"/data/{path}").read_bytes() for path in copies] == [b"A"]
+
+
+def test_an_unsafe_archive_is_refused_whole_and_the_task_succeeds(opened, host, context):
+    put(host, context, "/data/pkg.zip", zipped(("fine", b"x"), ("../evil", b"x")))
+    session = opened(sync_of(context))
+
+    assert shown(session) == ["pkg.zip"]
+    assert (last(session).status, len(last(session).warnings)) == ("Success", 1)
+    assert not session.path("/evil").exists()
+
+
+def test_a_planted_link_does_not_lead_out(opened, host, context, tmp_path):
+    (tmp_path / "outside").mkdir()
+    root = tmp_path / "root"
+    (root / "data" / "pkg").mkdir(parents=True)
+    (root / "data" / "pkg" / "sub").symlink_to(tmp_path / "outside")
+    put(host, context, "/data/pkg.zip", PACKAGE)
+
+    session = opened(sync_of(context), root=root)
+
+    assert shown(session) == ["pkg.zip"]
+    assert session.path("/data/pkg/sub").is_symlink()
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_members_out_of_scope_keep_the_archive_packed(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    lists = BWList([WhiteList("", ["pkg/sub"])])
+
+    assert shown(opened(sync_of(context, bw_list=lists))) == ["pkg.zip"]
+
+
+def test_the_store_keeps_an_archive_that_extraction_removed(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    session = opened(sync_of(context))
+
+    assert session.context.sync(mode="both").success
+    assert shown(session) == ["pkg/a.txt", "pkg/sub/b.txt"]
+    assert session.delete().success
+    assert files(host, context) == ["/data/pkg.zip", "/data/pkg/a.txt", "/data/pkg/sub/b.txt"]
+
+
+@pytest.mark.parametrize("delete_source", (True, False))
+def test_an_expanded_archive_is_not_unpacked_again_elsewhere(opened, host, context, delete_source):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    policy = ExtractPolicy(delete_src_file=delete_source)
+    first = opened(sync_of(context, extract_policy=policy))
+    assert first.context.sync().success
+    first.path("/data/pkg/a.txt").unlink()
+    assert first.delete().success
+
+    second = opened(sync_of(context, extract_policy=policy))
+
+    assert shown(second) == ["pkg/sub/b.txt"] if delete_source else ["pkg.zip", "pkg/sub/b.txt"]
+    assert second.delete().success
+    assert "/data/pkg.zip" in files(host, context)
+
+
+def test_an_archive_is_unpacked_again_when_its_content_changes(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    session = opened(sync_of(context))
+    assert session.context.sync().success
+
+    put(host, context, "/data/pkg.zip", zipped(("new.txt", b"N")))
+
+    assert session.context.sync(mode="download").success
+    assert shown(session) == ["pkg/a.txt", "pkg/new.txt", "pkg/sub/b.txt"]
+
+
+def test_a_new_file_under_the_name_of_an_unpacked_archive_is_uploaded(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    session = opened(sync_of(context))
+    write(session, "/data/pkg.zip", b"something else")
+
+    assert session.delete().success
+    assert host.entries(context, ["/data/pkg.zip"])["/data/pkg.zip"].size == len(b"something else")
