@@ -590,3 +590,44 @@ def test_a_dropped_column_stops_the_run_instead_of_emptying_it_elsewhere(sqlite_
     with pytest.raises(SchemaError, match="dropped or renamed since it was tracked: m"):
         sync(a, b)
     assert b.rows("SELECT id, n, m FROM it") == [("k", "n", "m")]
+
+
+def test_a_reference_that_leads_nowhere_finds_nobody_elsewhere(sqlite_workshop):
+    schema = (
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE node (id INTEGER PRIMARY KEY, up INTEGER REFERENCES node (id), "
+        "parent INTEGER REFERENCES parent (id), name TEXT)",
+    )
+    a, b = sqlite_workshop.end("a", *schema), sqlite_workshop.end("b", *schema)
+    a.execute(
+        "PRAGMA foreign_keys=OFF",
+        "INSERT INTO node VALUES (2, 1, NULL, 'self'), (3, NULL, 7, 'other'), (4, 2, NULL, 'child')",
+    )
+    b.execute("INSERT INTO parent VALUES (8, 'a stranger')")
+    for _ in range(3):
+        done = sync(a, b)
+        assert b.rows("SELECT * FROM node") == []
+        assert done.parked == 3
+    a.execute("UPDATE node SET up=NULL, parent=NULL")
+    sync(a, b)
+    assert b.rows("SELECT up, parent, name FROM node ORDER BY name") == [
+        (None, None, "child"),
+        (None, None, "other"),
+        (None, None, "self"),
+    ]
+    settle(a, b)
+    agree_deeply(a, b)
+
+
+def test_a_commit_that_is_refused_leaves_nothing_remembered(sqlite_workshop):
+    schema = (
+        "CREATE TABLE parent (a INTEGER, b INTEGER, PRIMARY KEY (a, b))",
+        "CREATE TABLE child (id TEXT PRIMARY KEY, a INTEGER, b INTEGER, FOREIGN KEY (a, b) REFERENCES parent (a, b))",
+    )
+    a, b = sqlite_workshop.end("a", *schema), sqlite_workshop.end("b", *schema)
+    a.execute("PRAGMA foreign_keys=OFF", "INSERT INTO child VALUES ('orphan', 1, 2)")
+    assert sync(a, b).parked == 1
+    assert sync(a, b).parked == 1
+    a.execute("INSERT INTO parent VALUES (1, 2)")
+    assert sync(a, b).parked == 0
+    assert b.rows("SELECT id FROM child") == [("orphan",)]

@@ -73,6 +73,39 @@ def test_without_users_only_this_machine_by_its_own_name_is_answered(site, ask):
 
 
 @pytest.mark.parametrize(
+    "headers",
+    (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ),
+    ids=str,
+)
+def test_a_page_of_another_site_makes_a_browser_do_nothing_here(site, ask, headers):
+    with running(str(site.path)) as url:
+        for path in ("/v1/heal", "/contexts/"):
+            got = ask(url, path, "POST", b'{"name": "docs"}', headers={"Content-Type": "text/plain", **headers})
+            assert got.status == 403
+            assert json.loads(got.body)["code"] == "foreign-origin"
+        kept = {"Content-Type": "application/json", "Origin": url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+        assert ask(url, "/contexts/", "POST", b'{"name": "docs"}', headers=kept).status < 300
+
+
+def test_a_page_of_another_site_hears_nothing_over_a_websocket(site):
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    with running(str(site.path)) as url:
+        address = url.replace("http://", "ws://") + "v1/events?beginning=true"
+        with pytest.raises(InvalidStatus), connect(address, origin="https://evil.example"):
+            pass
+        with connect(address, origin=url.rstrip("/")) as socket:
+            assert "person" in socket.recv(timeout=10)
+
+
+@pytest.mark.parametrize(
     ("role", "allowed"),
     (("read", (200, 403, 403)), ("write", (200, 403, 403)), ("sync", (200, 200, 200)), ("admin", (200, 200, 200))),
 )

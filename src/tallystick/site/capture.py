@@ -95,7 +95,8 @@ def enter_rows(
     refers = any(item.refers_to in pending for item in definition.fields)
     for batch in _batches(rows):
         if refers:
-            batch = [(address, _resolved(definition, values, pending)) for address, values in batch]
+            known = _led_to(ledger, definition, batch, pending)
+            batch = [(address, _resolved(definition, values, known)) for address, values in batch]
         keys = keys_of_rows(ledger, tracked, batch)
         if named:
             keys = [named.get(str(address[0]), key) for (address, _), key in zip(batch, keys, strict=True)]
@@ -119,18 +120,40 @@ def _check_once(tracked: Tracked, keys: Sequence[str]) -> None:
         )
 
 
+def _led_to(
+    ledger: Ledger,
+    definition: Definition,
+    rows: Sequence[tuple[Address, tuple[Value, ...]]],
+    pending: Mapping[str, Mapping[str, str]],
+) -> dict[str, dict[str, str]]:
+    """The keys of rows that are entered in the same step and that ``rows`` refer to: by wire name, by integer as text.
+
+    ``pending`` holds those that are not proposed by the integer. A reference that leads nowhere has none.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for index, item in enumerate(definition.fields):
+        if item.refers_to in pending:
+            values = {values[index] for _, values in rows}
+            wanted = [int(value[2:]) for value in values if isinstance(value, str) and value.startswith("\\?")]
+            there = ledger.resource(item.refers_to).rows.values([(integer,) for integer in wanted]) if wanted else {}
+            given = pending[item.refers_to]
+            names = {str(integer): given.get(str(integer), str(integer)) for (integer,) in there}
+            found.setdefault(item.refers_to, {}).update(names)
+    return found
+
+
 def _resolved(
     definition: Definition, values: tuple[Value, ...], keys: Mapping[str, Mapping[str, str]]
 ) -> tuple[Value, ...]:
     """Values with references to rows that are entered in the same step named by the keys those will get.
 
-    ``keys`` maps, per wire name, integers as text to keys; a missing integer stands for itself.
+    ``keys`` maps, per wire name, integers as text to keys; a reference without one stays as it is.
     """
     changed = list(values)
     for index, item in enumerate(definition.fields):
         value = changed[index]
         if item.refers_to in keys and isinstance(value, str) and value.startswith("\\?"):
-            changed[index] = keys[item.refers_to].get(value[2:], value[2:])
+            changed[index] = keys[item.refers_to].get(value[2:], value)
     return tuple(changed)
 
 

@@ -207,16 +207,16 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[None]:
         """A write transaction with counters loaded at its start and saved at its end."""
-        with self.engine.write():
-            self._begin()
-            try:
+        try:
+            with self.engine.write():
+                self._begin()
                 yield
                 self._save()
-            except BaseException:
-                self._forget_cached()
-                raise
-            finally:
-                self._fresh.clear()
+        except BaseException:  # the commit itself may have been refused
+            self._forget_cached()
+            raise
+        finally:
+            self._fresh.clear()
 
     def _begin(self) -> None:
         values = dict(self.engine.query("SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp')"))

@@ -24,6 +24,8 @@ from tallystick.site.schema import Definition, Field, Identity
 
 MISSING_REFERENCE = "reference"
 RENUMBERING = "renumbering"
+DANGLING = "\\?"
+"""How a reference to an integer begins under which no record is known where it was read."""
 
 
 @dataclass(slots=True)
@@ -200,7 +202,7 @@ class Projector:
                 continue
             if key in locals_:
                 value: Value = locals_[key]
-            elif isinstance(key, str) and key.startswith("\\?"):
+            elif isinstance(key, str) and key.startswith(DANGLING) and self._may_dangle(target, int(key[2:])):
                 value = int(key[2:])
             elif target.nullable and (target.refers_to, key) in self.together:
                 value, item.patched = None, True
@@ -208,6 +210,12 @@ class Projector:
                 item.failure = _missing(target, key)
                 continue
             item.values = (*item.values[:index], value, *item.values[index + 1 :])
+
+    def _may_dangle(self, target: Field, integer: int) -> bool:
+        """True when a reference that led nowhere where it was written may stand here: it must not find another row."""
+        if any(item.declared and item.columns == (target.column,) for item in self.tracked.definition.references):
+            return False
+        return not self.ledger.resource(target.refers_to).rows.by_locals([integer])
 
     def _is_self(self, target: Field) -> bool:
         return target.refers_to == self.tracked.wire
@@ -343,6 +351,10 @@ def absent_parents(ledger: Ledger, parent: str, column: str, wanted: Collection[
 
 
 def _missing(target: Field, key: Value) -> str:
+    if isinstance(key, str) and key.startswith(DANGLING):
+        return (
+            f"{MISSING_REFERENCE}: {target.column} refers to row {key[2:]} of {target.refers_to}, which was never there"
+        )
     return f"{MISSING_REFERENCE}: {target.column} refers to {target.refers_to} {key!r}, which is not here"
 
 

@@ -20,7 +20,16 @@ from tallystick.protocols.native.requests import ASGIScope, Incoming, Receive, R
 from tallystick.sync.local import LocalReplica
 from tallystick.web import openapi, pages
 from tallystick.web.authentication import Authenticator
-from tallystick.web.bounds import check_head, head_status, headers_of, host_name, is_loopback, is_open_here, wrong_host
+from tallystick.web.bounds import (
+    check_head,
+    check_origin,
+    head_status,
+    headers_of,
+    host_name,
+    is_loopback,
+    is_open_here,
+    wrong_host,
+)
 from tallystick.web.metrics import Metrics
 from tallystick.web.providers import Mounted, Mounting, Services, contexts, events, files, native
 
@@ -90,6 +99,7 @@ class Application:
         mounted = self._at(path)
         try:
             check_head(scope, self.services.limits)
+            check_origin(scope, headers_of(scope))
             if mounted is None or not mounted.websocket:
                 raise _nowhere(path)
             await self._admit(scope, mounted)
@@ -130,6 +140,7 @@ class Application:
         mounted = self._at(path)
         try:
             check_head(scope, self.services.limits)
+            check_origin(scope, headers_of(scope))
             page = self._pages.get(path)
             if page is None and mounted is None and path != "/metrics":
                 raise _nowhere(path)

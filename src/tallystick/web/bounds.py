@@ -51,6 +51,27 @@ def is_open_here(scope: ASGIScope, headers: Mapping[str, str]) -> bool:
     return is_loopback(host_name(headers.get("host", "")))
 
 
+def check_origin(scope: ASGIScope, headers: Mapping[str, str]) -> None:
+    """Refuse what a page of another site makes a browser send. Raises RequestError (foreign-origin).
+
+    Browsers send along what they know of a site: its users' passwords, or that it answers this machine only. Reading is
+    refused to such pages by the browser itself, except over a WebSocket.
+    """
+    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        return
+    origin = headers.get("origin")
+    foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    if origin is not None:
+        foreign = foreign or origin.rpartition("://")[2].lower() != headers.get("host", "").lower()
+    if foreign:
+        raise RequestError(
+            f"a page of {(origin or 'another site')[:200]} asked for this",
+            code="foreign-origin",
+            status=403,
+            hint="open the page that asks from the address of the site itself, or ask from a program",
+        )
+
+
 def host_name(host: str) -> str:
     """The name or address in a ``Host`` header, without the port."""
     if host.startswith("["):

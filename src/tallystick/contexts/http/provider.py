@@ -254,7 +254,10 @@ def _stage(host: LocalHost, asked: Asked) -> Reply:
     run = asked.query.get("run", "")
     if not run or len(run) > 100:
         raise RequestError("stage takes run=NAME and page=NUMBER")
-    (changes,) = wire.changes_in([asked.body])
+    pages = list(wire.changes_in([asked.body]))
+    if len(pages) != 1:
+        raise RequestError(f"stage takes one page of changes, and got {len(pages)}")
+    (changes,) = pages
     host.stage(asked.context, run, _number(asked, "page", 0), changes)
     return _done()
 
