@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tallystick.core import decide as rules
 from tallystick.core.decide import Held, Kind, copy_key, copy_record, decide, lost_local_edits
 from tallystick.core.join import edit, join
 from tallystick.core.merge import changed_fields
@@ -312,3 +315,43 @@ def test_genesis_copies_agree_without_anything_being_written_but_names():
     outcome = decide(held(ours), theirs, DEFAULT_POLICY, {}, {})
     assert outcome.kind is Kind.UNITED
     assert outcome.record.seen == Seen({"a": 1, "b": 1}, frozenset((digest(BASE),)))
+
+
+# Most conflicts are two edits of one record: the short way to decide them says what the general rules say
+
+choices = st.sampled_from(list(Resolution))
+some = st.sampled_from([None, {"name": "Bea"}, {"name": "Cleo", "phone": "2"}, BASE])
+
+
+@st.composite
+def meetings(draw: st.DrawFn) -> tuple[Record, Record]:
+    """What two sites hold that edited and exchanged one record in any order, older than tracking or not."""
+    start = genesis_record("here.1", 1, digest(BASE), 0, BASE) if draw(st.booleans()) else base()
+    sides = [start, start]
+    for tick in range(2, 2 + draw(st.integers(0, 5))):
+        side = draw(st.integers(0, 1))
+        if draw(st.integers(0, 2)):
+            sides[side] = after(sides[side], ("here.1", "there.1")[side], draw(st.integers(10, 13)), draw(some), tick)
+        else:
+            sides[side] = join(sides[side], sides[1 - side])
+    return sides[0], sides[1]
+
+
+@given(meetings(), choices, choices.filter(lambda one: one not in (Resolution.KEEP_BOTH, Resolution.ASK)))
+def test_two_edits_are_decided_in_fewer_steps_as_the_general_rules_decide_them(found, conflict, update):
+    ours, theirs = found
+    wanted = policy(update, conflict)
+    outcome = take(ours, theirs, wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "_plain_conflict", lambda *_: None)
+        assert take(ours, theirs, wanted) == outcome
+
+
+@pytest.mark.parametrize("conflict", (Resolution.NEWER, Resolution.THIS, Resolution.OTHER, Resolution.MASTER))
+@pytest.mark.parametrize("back", (False, True))
+def test_a_plain_conflict_needs_no_general_rules_there_and_back(conflict, back, monkeypatch):
+    ours, theirs = (after(base(), site, stamp, {"name": site}) for site, stamp in (("here", 20), ("there", 21)))
+    monkeypatch.setattr(rules, "_contested", None)
+    outcome = take(ours, join(theirs, ours) if back else theirs, policy(conflict=conflict))
+    assert outcome.conflict
+    assert len(outcome.record.versions) == 2

@@ -1,4 +1,4 @@
-"""The one-step edit of a simple entry is what the rules make of it."""
+"""The one-step edits of simple entries and of contested records are what the rules make of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.core.forms import decode_extra, simple_record
-from tallystick.core.join import edit
+from tallystick.core.join import edit, join
+from tallystick.core.versions import created_record, genesis_record
 from tallystick.site.engines.engine import Entry
-from tallystick.site.holding import Kept, held, make_entry, simple_edit
-from tallystick.site.ledger import DELETED, GENESIS
+from tallystick.site.holding import Kept, Whole, closing_edit, held, make_entry, simple_edit
+from tallystick.site.ledger import DELETED, GENESIS, WHOLE
 
 
 class Origins:
@@ -49,6 +50,38 @@ def test_edits_in_one_step_are_the_edits_of_the_rules(first, genesis, steps):
         assert whole is None
         assert _record(ledger, made) == _record(ledger, expected)
         entry = made
+
+
+CONTENTS = st.sampled_from((b"", b"x" * 32, b"y" * 32))
+
+
+@given(
+    genesis=st.booleans(),
+    edits=st.lists(
+        st.tuples(st.sampled_from(Origins().names), st.sampled_from((b"", b"x" * 32, b"y" * 32))), min_size=2
+    ),
+    shown=st.integers(0, 9),
+    deleted=st.booleans(),
+)
+def test_an_edit_that_closes_a_conflict_in_one_step_is_the_edit_of_the_rules(genesis, edits, shown, deleted):
+    ledger = Origins()
+    start = (genesis_record if genesis else created_record)("you.1", 1, b"h" * 32, 1)
+    record = start
+    for tick, (origin, digest) in enumerate(edits, 2):
+        record = join(record, edit(start if tick % 2 else record, (origin, tick), tick, digest))
+    whole = Whole(record, (record.versions[shown % len(record.versions)],), False)
+    entry = Entry(1, "k", None, 1, 1, 3, 5, whole.shown[0].hash, None, WHOLE, None)
+    digest = b"" if deleted else b"z" * 32
+    made = closing_edit(ledger, whole, entry, (99, 99, digest), {})
+    if made is None:
+        assert not record.contested
+        return
+    before = held(ledger, entry, None, whole)
+    edited = edit(before.record, ("me.1", 99), 99, digest, shown_past=before.shown_past)
+    expected, left = make_entry(ledger, "k", 1, 1, Kept(edited, edited.versions, digest, None))
+    assert left is None
+    assert made._replace(extra=None) == expected._replace(extra=None)
+    assert _record(ledger, made) == _record(ledger, expected)
 
 
 def _record(ledger, entry):

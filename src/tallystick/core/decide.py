@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tallystick.core.changes import Verdict, bereft, judge_unknown
-from tallystick.core.join import join
+from tallystick.core.join import join, joined_pair
 from tallystick.core.merge import Projection, changed_fields, project
-from tallystick.core.policies import FieldPolicy, Method, Policy, Resolution, masters, newest
+from tallystick.core.policies import ALL_METHODS, FieldPolicy, Method, Policy, Resolution, masters, newest
 from tallystick.core.versions import Content, Origin, Record, Seen, Vector, Version, covered, genesis_record, same
 
 
@@ -73,6 +73,8 @@ def decide(held: Held | None, incoming: Record, policy: Policy, digest: Vector, 
     """
     if held is None:
         return _unknown(incoming, policy, digest, forgotten)
+    if not forgotten and (plain := _plain_conflict(held, incoming, policy)) is not None:
+        return plain
     left = bereft(incoming, digest, held.record.versions) if forgotten else incoming
     record = held.record if left is None else join(held.record, left)
     if record == held.record:
@@ -161,6 +163,41 @@ def _kept_fields(held: Held, version: Version, born: Origin, policy: FieldPolicy
     changed = changed_fields(shown, version.content or {})
     kept = {name: shown.get(name) for name in changed if not _prefers_other(held, version, born, policy.of(name))}
     return None if changed and len(changed) == len(kept) else kept
+
+
+# Two edits of one record, as most conflicts are ------------------------------------------------------------------
+
+_CHOOSING = frozenset((Resolution.NEWER, Resolution.THIS, Resolution.OTHER, Resolution.MASTER))
+"""Resolutions that show one version as a whole and ask nobody."""
+
+
+def _plain_conflict(held: Held, incoming: Record, policy: Policy) -> Outcome | None:
+    """What the general rules say when the row's one version meets one other, in fewer steps; None to ask them."""
+    wanted = policy.conflict
+    if wanted.fields or wanted.default not in _CHOOSING or policy.strategy != ALL_METHODS or held.row is not None:
+        return None
+    if len(held.record.versions) != 1 or len(held.shown) != 1 or held.shown[0] is not held.record.versions[0]:
+        return None
+    found = joined_pair(held.record, incoming)
+    if found is None:
+        return None
+    record, mine, theirs = found
+    winner = _chosen(record, mine, theirs, wanted.default)
+    if winner.content is None:
+        return None
+    loser = theirs if winner is mine else mine
+    projection = Projection(winner.content, (winner,), overridden=(loser,))
+    if winner is mine:
+        return Outcome(Kind.UNITED, record, projection, True, (loser,))
+    return Outcome(Kind.UPDATED, record, projection, True, (loser,), Method.UPDATE)
+
+
+def _chosen(record: Record, mine: Version, theirs: Version, resolution: Resolution) -> Version:
+    if resolution is Resolution.THIS:
+        return mine
+    if resolution is Resolution.OTHER:
+        return theirs
+    return masters(record.versions, record.born) if resolution is Resolution.MASTER else newest(record.versions)
 
 
 # Several contents: a conflict -----------------------------------------------------------------------------------

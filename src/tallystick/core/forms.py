@@ -51,14 +51,15 @@ class VersionForm(msgspec.Struct, array_like=True):
 
 
 class RecordForm(msgspec.Struct, array_like=True):
-    """One record, whole. ``shown`` are versions the row shows that the set no longer holds (storage only)."""
+    """One record, whole. ``shown`` are the versions that the row shows (storage only): those that the set holds by
+    their position, those that it no longer holds as they were."""
 
     versions: list[VersionForm]
     seen: dict[str, int]
     seen_genesis: list[bytes]
     born: str
     copies: int
-    shown: list[VersionForm] = []
+    shown: list[int | VersionForm] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -89,7 +90,7 @@ def version_form(version: Version) -> VersionForm:
         version.tick,
         version.hash,
         version.stamp,
-        sorted(version.dots),
+        sorted(version.dots) if len(version.dots) > 1 else list(version.dots),
         sorted(version.genesis),
         dict(version.past.vector),
         sorted(version.past.genesis),
@@ -107,7 +108,7 @@ def version_of(form: VersionForm) -> Version:
         form.tick,
         form.hash,
         form.stamp,
-        frozenset((origin, tick) for origin, tick in form.dots),
+        frozenset(form.dots),
         frozenset(form.genesis),
         Seen(form.past, frozenset(form.past_genesis)),
         form.priority,
@@ -125,23 +126,38 @@ def encode_record(record: Record, shown: tuple[Version, ...] = ()) -> bytes:
         sorted(record.seen.genesis),
         record.born,
         record.copies,
-        [version_form(version) for version in shown],
+        [_shown_form(record, version) for version in shown],
     )
     return _encoder.encode(form)
+
+
+def _shown_form(record: Record, version: Version) -> int | VersionForm:
+    for position, known in enumerate(record.versions):
+        if known is version or known == version:
+            return position
+    return version_form(version)
 
 
 def decode_record(raw: bytes) -> tuple[Record, tuple[Version, ...]]:
     """A whole record and its shown versions. Raises msgspec.MsgspecError for malformed bytes."""
     form = _record.decode(raw)
-    versions = tuple(version_of(item) for item in form.versions)
+    versions = tuple([version_of(item) for item in form.versions])
     record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.born, form.copies)
-    return record, tuple(version_of(item) for item in form.shown)
+    return record, tuple([_shown_of(versions, item) for item in form.shown])
+
+
+def _shown_of(versions: tuple[Version, ...], item: int | VersionForm) -> Version:
+    if not isinstance(item, int):
+        return version_of(item)
+    if not 0 <= item < len(versions):
+        raise msgspec.ValidationError(f"a record of {len(versions)} versions has none at position {item}")
+    return versions[item]
 
 
 def simple_record(dot: Dot, stamp: int, digest: bytes, flags: int, extra: Extra, content: Content | None) -> Record:
     """The record that a ledger row with its extra stands for."""
     genesis_row = bool(flags & GENESIS)
-    dots = frozenset((o, t) for o, t in extra.dots) if extra.dots is not None else _own_dots(dot, genesis_row)
+    dots = frozenset(extra.dots) if extra.dots is not None else _own_dots(dot, genesis_row)
     genesis = frozenset(extra.genesis) if extra.genesis is not None else _own_genesis(digest, genesis_row)
     vector = extra.seen if extra.seen is not None else {dot[0]: dot[1]}
     seen = Seen(vector, frozenset(extra.seen_genesis) | _own_genesis(digest, genesis_row))

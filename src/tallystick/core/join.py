@@ -43,6 +43,37 @@ def join(one: Record, other: Record) -> Record:
     return Record(ordered(kept), one.seen.merged(other.seen), born, copies)
 
 
+def joined_pair(one: Record, other: Record) -> tuple[Record, Version, Version] | None:
+    """``join`` where both of two edits stay: the record, ``one``'s only version, and the version that ``other`` adds.
+
+    ``other`` holds just that version, or both. None for everything else: deletions, rows older than tracking, twins,
+    what one side has superseded. In fewer steps, because nearly every conflict is such a pair.
+    """
+    if len(one.versions) != 1 or len(other.versions) not in (1, 2):
+        return None
+    mine = one.versions[0]
+    theirs = other.versions[0]
+    if len(other.versions) == 2:
+        twin, theirs = (theirs, other.versions[1]) if theirs.dots == mine.dots else (other.versions[1], theirs)
+        if twin.dots != mine.dots or twin.hash != mine.hash or twin.past != mine.past or twin.dot != mine.dot:
+            return None
+        if twin.genesis:
+            return None
+        if mine.content is None and twin.content is not None:
+            mine = twin
+    elif other.seen.covers_dot(mine.dot):
+        return None
+    if not (_plain_edit(mine) and _plain_edit(theirs)) or mine.hash == theirs.hash or one.seen.covers_dot(theirs.dot):
+        return None
+    born, copies = _birth(one, other)
+    return Record(ordered((mine, theirs)), one.seen.merged(other.seen), born, copies), mine, theirs
+
+
+def _plain_edit(version: Version) -> bool:
+    """True for an edit under its own name that left content."""
+    return bool(version.hash) and not version.genesis and len(version.dots) == 1 and version.dot in version.dots
+
+
 def ordered(versions: Iterable[Version]) -> tuple[Version, ...]:
     """Versions in their canonical order, the one that NEWER shows last."""
     return tuple(sorted(versions, key=precedence, reverse=True))

@@ -49,7 +49,7 @@ class Seen(Struct, frozen=True):
 
     def merged(self, other: Seen) -> Seen:
         """The least ``Seen`` that covers both."""
-        if other == self:
+        if self.covers(other):
             return self
         return Seen(merge_vectors(self.vector, other.vector), self.genesis | other.genesis)
 

@@ -30,7 +30,6 @@ from tallystick.site.holding import (
     load_wholes,
     make_entry,
     save_wholes,
-    terms,
     terms_of,
 )
 from tallystick.site.identity import address_of
@@ -86,7 +85,10 @@ class Decided:
     before: Held | None
     outcome: Outcome
     hint: Any
+    digest: bytes | None = None
+    """The hash of the incoming content, where it was computed here."""
     writing: Writing | None = None
+    rendered: Rendered | None = None
 
 
 def apply_page(ledger: Ledger, page: Page, applying: Applying) -> Tally:
@@ -119,9 +121,8 @@ class _Step:
         self.keys: set[str] = set()
         self.wholes: dict[str, Whole | None] = {}
         self.lost: list[tuple[str, Version]] = []
-        self.put: list[Entry] = []
-        self.replaced: list[int] = []
-        self.added = self.removed = EMPTY
+        self.put: list[tuple[Entry, Whole | None]] = []
+        self.replaced: list[tuple[Entry, Whole | None]] = []
         self.last_stamp = 0
 
     def run(self) -> None:
@@ -137,8 +138,8 @@ class _Step:
         slow.extend(self._take(self._enter(fast, entries), entries))
         self._decide(slow, entries)
         if self.put:
-            self.tracked.rows.put(self.put, self.replaced)
-            self.ledger.count(self.tracked, self.added, self.removed)
+            self.tracked.rows.put([entry for entry, _ in self.put], [entry.seq for entry, _ in self.replaced])
+            self.ledger.count(self.tracked, terms_of(self.ledger, self.put), terms_of(self.ledger, self.replaced))
         save_wholes(self.ledger, self.tracked, self.wholes)
         conflicts.log_many(self.ledger, self.tracked, "lost here", self.lost, self.applying.run)
         self.ledger.observe(self.last_stamp)
@@ -206,8 +207,6 @@ class _Step:
         rendered = self._rendered(writings)
         seqs = self.ledger.next_seqs(self.tracked, len(rows))
         refused = []
-        made: list[tuple[Entry, None]] = []
-        olds: list[tuple[Entry, None]] = []
         for row, item, seq, digest in zip(rows, writings, seqs, self._digests(rows), strict=True):
             old = item.entry
             if item.failure or item.key in rendered:
@@ -220,7 +219,7 @@ class _Step:
                 self.tally.created += 1
             else:
                 self.tally.updated += 1
-                olds.append((old, None))
+                self.replaced.append((old, None))
             entry = Entry(
                 seq,
                 item.key,
@@ -234,11 +233,7 @@ class _Step:
                 row[FLAGS] & GENESIS,
                 row[EXTRA],
             )
-            made.append((entry, None))
-        self.put.extend(entry for entry, _ in made)
-        self.replaced.extend(entry.seq for entry, _ in olds)
-        self.added = self.added.added(terms_of(self.ledger, made))
-        self.removed = self.removed.added(terms_of(self.ledger, olds))
+            self.put.append((entry, None))
         return refused
 
     def _create_one(self, row: Row, item: Writing, seq: int, rendered: Rendered | None) -> None:
@@ -256,8 +251,7 @@ class _Step:
             self.tally.created += 1
         if whole is not None:
             self.wholes[item.key] = whole
-        self.put.append(entry)
-        self.added = self.added.added(terms(self.ledger, entry, whole))
+        self.put.append((entry, whole))
 
     # Known records
 
@@ -267,13 +261,15 @@ class _Step:
         known = [entries[row[KEY]] for row in rows if row[KEY] in entries]
         wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry in known if entry.flags & WHOLE])
         shown = self._shown(known)
+        plain = [row for row in rows if row[FLAGS] in _PLAIN]
+        digests = dict(zip([row[KEY] for row in plain], self._digests(plain), strict=True))
         decided = []
         for row in rows:
             entry = entries.get(row[KEY])
             if row[FLAGS] & LEFT_SCOPE:
                 self._left_scope(row, entry)
                 continue
-            one = self._decide_one(row, entry, wholes.get(row[KEY]), shown.get(row[KEY]))
+            one = self._decide_one(row, entry, wholes.get(row[KEY]), shown.get(row[KEY]), digests.get(row[KEY]))
             if one is not None:
                 decided.append(one)
         self._project(decided)
@@ -296,9 +292,14 @@ class _Step:
         return found
 
     def _decide_one(
-        self, row: Row, entry: Entry | None, whole: Whole | None, shown: dict[str, Any] | None
+        self,
+        row: Row,
+        entry: Entry | None,
+        whole: Whole | None,
+        shown: dict[str, Any] | None,
+        digest: bytes | None,
     ) -> Decided | None:
-        incoming = self._record(row)
+        incoming = self._record(row, digest)
         before = None if entry is None else held(self.ledger, entry, shown, whole)
         policy = self.applying.policy
         if before is not None and self._doubtful(before.record, incoming):
@@ -314,7 +315,8 @@ class _Step:
             return None
         if outcome.projection is not None and outcome.projection.copies:
             outcome = self._ended(row[KEY], outcome)
-        return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL])
+        computed = None if digest is None else incoming.versions[0].hash
+        return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL], computed)
 
     def _ended(self, key: str, outcome: Outcome) -> Outcome:
         """The winner becomes an edit that has seen the losers: the conflict is over, here and wherever it travels."""
@@ -379,7 +381,11 @@ class _Step:
                 one.writing = Writing(one.key, outcome.projection.content, one.entry, one.hint)
                 one.writing.failure = self.applying.refuse
         self._hold_back_parents(decided)
-        Projector(self.ledger, self.tracked).write([one.writing for one in decided if one.writing is not None])
+        writings = [one.writing for one in decided if one.writing is not None]
+        Projector(self.ledger, self.tracked).write(writings)
+        rendered = self._rendered(writings)
+        for one in decided:
+            one.rendered = rendered.get(one.key)
 
     def _hold_back_parents(self, decided: Sequence[Decided]) -> None:
         """A deletion that would take along rows its maker had not seen is a conflict, not a deletion."""
@@ -458,8 +464,12 @@ class _Step:
         assert projection is not None
         if projection.content is None:
             return Kept(outcome.record, projection.contributors, b"", None, undecided=projection.undecided)
-        digest = mapping_hash(one.key, dict(projection.content))
-        found = self._rendered([one.writing]).get(one.key)
+        digest = one.digest
+        if digest is None or not any(
+            version.hash == digest and version.content is projection.content for version in projection.contributors
+        ):
+            digest = mapping_hash(one.key, dict(projection.content))
+        found = one.rendered
         rendered, aside = (None, {}) if found is None else (found.hash, found.aside)
         local = None if self.managed else local_after(self.tracked, one.writing)
         shown = projection.contributors
@@ -485,12 +495,10 @@ class _Step:
 
     def _replace(self, old: Entry | None, old_whole: Whole | None, new: Entry, whole: Whole | None) -> None:
         if old is not None:
-            self.replaced.append(old.seq)
-            self.removed = self.removed.added(terms(self.ledger, old, old_whole))
+            self.replaced.append((old, old_whole))
         if whole is not None or old_whole is not None:
             self.wholes[new.key] = whole
-        self.put.append(new)
-        self.added = self.added.added(terms(self.ledger, new, whole))
+        self.put.append((new, whole))
 
     def _log_lost(self, one: Decided) -> None:
         before = () if one.before is None else one.before.shown
@@ -512,7 +520,8 @@ class _Step:
         writing = Writing(key, content)
         Projector(self.ledger, self.tracked).write([writing])
         outcome = decide(None, record, DEFAULT_POLICY, {}, {})
-        self._keep(Decided(key, None, None, None, outcome, None, writing))
+        rendered = self._rendered([writing]).get(key)
+        self._keep(Decided(key, None, None, None, outcome, None, None, writing, rendered))
 
     # Rows of the page as records
 
@@ -529,7 +538,8 @@ class _Step:
         columns = list(zip(*(row[VALUES:] for row in rows), strict=True))
         return content_hashes(self.names, [row[KEY] for row in rows], columns)
 
-    def _record(self, row: Row) -> Record:
+    def _record(self, row: Row, digest: bytes | None = None) -> Record:
+        """The record that a row of the page stands for. ``digest`` is the hash of its bare values, where known."""
         if row[FLAGS] & WHOLE:
             return decode_record(row[EXTRA])[0]
         extra = decode_extra(row[EXTRA])
@@ -537,9 +547,12 @@ class _Step:
         if row[FLAGS] & DELETED:
             return simple_record(dot, row[STAMP], b"", 0, extra, None)
         content = self._content(row)
-        content.update(extra.aside)
-        content = {name: value for name, value in content.items() if value is not None}
-        return simple_record(dot, row[STAMP], mapping_hash(row[KEY], content), row[FLAGS], _bare(extra), content)
+        if extra.aside:
+            content.update(extra.aside)
+            content = {name: value for name, value in content.items() if value is not None}
+            digest = None
+        hashed = mapping_hash(row[KEY], content) if digest is None else digest
+        return simple_record(dot, row[STAMP], hashed, row[FLAGS], _bare(extra), content)
 
     def _rendered(self, writings: Iterable[Writing]) -> dict[str, Rendered]:
         """What the database made of rows that it did not keep as they came, and fields that it cannot hold."""

@@ -27,7 +27,7 @@ from tallystick.core.forms import (
     simple_record,
 )
 from tallystick.core.values import Value, content_hash
-from tallystick.core.versions import GENESIS_DOT, Record, Seen, Version
+from tallystick.core.versions import GENESIS_DOT, Record, Seen, Version, merge_vectors, vector_of
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Definition
@@ -115,21 +115,8 @@ def held(ledger: Ledger, entry: Entry, content: Mapping[str, Any] | None, whole:
 
 def terms(ledger: Ledger, entry: Entry, whole: Whole | None = None) -> Fingerprint:
     """The share of an entry in its resource's fingerprint."""
-    if whole is not None:
-        if not whole.record.live:
-            return EMPTY
-        names = canonical_names((version.genesis, version.dots) for version in whole.record.versions)
-        return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
-    if entry.flags & DELETED:
-        return EMPTY
-    extra = decode_extra(entry.extra)
-    if extra.dots is None and extra.genesis is None:
-        name = entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
-        return Fingerprint(1, names_term(entry.key, name), content_term(entry.hash))
-    dot = (ledger.origin_name(entry.origin), entry.tick)
-    record = simple_record(dot, entry.stamp, entry.hash, entry.flags, extra, None)
-    names = canonical_names((version.genesis, version.dots) for version in record.versions)
-    return Fingerprint(1, names_term(entry.key, names), content_term(entry.hash))
+    name = _name(ledger, entry, whole)
+    return EMPTY if name is None else Fingerprint(1, names_term(entry.key, name), content_term(entry.hash))
 
 
 def terms_of(ledger: Ledger, held_ones: Iterable[tuple[Entry, Whole | None]]) -> Fingerprint:
@@ -137,17 +124,29 @@ def terms_of(ledger: Ledger, held_ones: Iterable[tuple[Entry, Whole | None]]) ->
     keys: list[str] = []
     names: list[bytes] = []
     hashes: list[bytes] = []
-    total = EMPTY
     for entry, whole in held_ones:
-        extra = NO_EXTRA if entry.extra is None else decode_extra(entry.extra)
-        if whole is not None or entry.flags & DELETED or extra.dots is not None or extra.genesis is not None:
-            total = total.added(terms(ledger, entry, whole))
-            continue
-        keys.append(entry.key)
-        hashes.append(entry.hash)
-        own = entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
-        names.append(own)
-    return total.added(fingerprint_of(keys, names, hashes))
+        name = _name(ledger, entry, whole)
+        if name is not None:
+            keys.append(entry.key)
+            names.append(name)
+            hashes.append(entry.hash)
+    return fingerprint_of(keys, names, hashes)
+
+
+def _name(ledger: Ledger, entry: Entry, whole: Whole | None) -> bytes | None:
+    """The canonical name of an entry's record; None where nothing of it is alive."""
+    if whole is not None:
+        if not whole.record.live:
+            return None
+        return canonical_names([(version.genesis, version.dots) for version in whole.record.versions])
+    if entry.flags & DELETED:
+        return None
+    extra = NO_EXTRA if entry.extra is None else decode_extra(entry.extra)
+    if extra.dots is None and extra.genesis is None:
+        return entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
+    dot = (ledger.origin_name(entry.origin), entry.tick)
+    record = simple_record(dot, entry.stamp, entry.hash, entry.flags, extra, None)
+    return canonical_names([(version.genesis, version.dots) for version in record.versions])
 
 
 def simple_edit(
@@ -173,6 +172,38 @@ def simple_edit(
             copies=extra.copies,
             aside=dict(aside),
         )
+    )
+
+
+def closing_edit(
+    ledger: Ledger, whole: Whole, entry: Entry, made: tuple[int, int, bytes], aside: Mapping[str, Any]
+) -> Entry | None:
+    """The entry after an edit here that has seen every version of a contested record, key, seq and row left as they
+    were: what ``core.join.edit`` and ``make_entry`` make of it, in one step.
+
+    ``made`` are the edit's tick, stamp and content hash. None where the edit may leave versions, or names of fields.
+    """
+    record = whole.record
+    if whole.undecided or entry.flags & UNSHOWN or not record.contested:
+        return None
+    tick, stamp, digest = made
+    seen = record.seen
+    for version in whole.shown:
+        seen = seen.merged(version.past)
+    for version in record.versions:
+        seen = seen.merged(version.past).merged(Seen(vector_of(version.dots), version.genesis))
+    vector, genesis = merge_vectors(seen.vector, {ledger.origin: tick}), seen.genesis
+    extra = Extra(
+        seen=None if vector == {ledger.origin: tick} else vector,
+        seen_genesis=sorted(genesis),
+        born="" if record.born in ("", ledger.origin) else record.born,
+        copies=record.copies,
+        aside=dict(aside),
+    )
+    own = ledger.origin_number(ledger.origin)
+    flags = 0 if digest else DELETED
+    return entry._replace(
+        origin=own, tick=tick, stamp=stamp, hash=digest, flags=flags, extra=encode_extra(extra), rendered=None
     )
 
 

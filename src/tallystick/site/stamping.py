@@ -19,6 +19,7 @@ from tallystick.site.holding import (
     Kept,
     Whole,
     aside_of,
+    closing_edit,
     content_of_row,
     held,
     load_wholes,
@@ -392,6 +393,12 @@ def _stamped(
         rendered = _rendered(tracked, key, values, aside)
         own = ledger.origin_number(ledger.origin)
         return Entry(seq, key, local, entry.born_seq, own, tick, time, digest, rendered, flags, extra), None
+    rendered = _rendered(tracked, key, values, aside)
+    settled = closing_edit(ledger, whole, entry, (tick, time, digest), aside)
+    if settled is not None:
+        seen = {digest, *(version.hash for version in whole.shown)}
+        closed.extend((key, version) for version in whole.record.versions if version.hash not in seen)
+        return settled._replace(seq=seq, local=local, rendered=rendered), None
     before = held(ledger, entry, None, whole)
     content = content_of_row(tracked.definition, values, aside)
     record = edit(
@@ -407,7 +414,6 @@ def _stamped(
     closed.extend(conflicts.closed(key, before.record, record, whole))
     shown = tuple(version for version in record.versions if version.dot == dot)
     undecided = whole.undecided and record.contested
-    rendered = _rendered(tracked, key, values, aside)
     kept = Kept(record, shown, digest, local, rendered, aside, undecided=undecided)
     return make_entry(ledger, key, seq, entry.born_seq, kept)
 
