@@ -168,6 +168,7 @@ class Site:
         self.replica = replica
         self.ledger: Ledger = replica.ledger
         self._watcher: Watcher | None = None
+        self._sessions: Sessions | None = None
         self._subscriptions: list[Subscription] = []
 
     def __enter__(self) -> Site:
@@ -390,7 +391,7 @@ class Site:
         from tallystick.contexts.local import LocalHost
         from tallystick.contexts.service import ContextService
 
-        return ContextService(LocalHost(self.ledger, self.name))
+        return ContextService(LocalHost(self.ledger, self.name), self.sessions.bound)
 
     @property
     def sessions(self) -> Sessions:
@@ -399,13 +400,15 @@ class Site:
         from tallystick.contexts.sessions.session import Sessions
         from tallystick.streams.watcher import reopened
 
-        ledger, name = self.ledger, self.name
+        if self._sessions is None:
+            ledger, name = self.ledger, self.name
 
-        def opening() -> ContextHost:
-            mine = reopened(ledger)
-            return LocalHost(mine, name, closing=mine.engine.close)
+            def opening() -> ContextHost:
+                mine = reopened(ledger)
+                return LocalHost(mine, name, closing=mine.engine.close)
 
-        return Sessions(opening, lambda: ledger.now() * 1_000_000)
+            self._sessions = Sessions(opening)
+        return self._sessions
 
     def session(self, params: CreateSessionParams | None = None, **given: Any) -> Session:
         """A working session, to be used in ``with``: contexts mounted and downloaded, uploaded at the end.

@@ -24,7 +24,15 @@ import threading
 
 import pytest
 
-from tallystick.contexts import ContextSync, DownloadPolicy, MappingPolicy, SyncPolicy, UploadMode, UploadPolicy
+from tallystick.contexts import (
+    ContextListParams,
+    ContextSync,
+    DownloadPolicy,
+    MappingPolicy,
+    SyncPolicy,
+    UploadMode,
+    UploadPolicy,
+)
 from tallystick.contexts.sessions.asynchronous import AsyncSession
 from tallystick.contexts.sessions.problems import ReleaseFailed, SessionFailed
 from tallystick.contexts.sessions.session import CreateSessionParams
@@ -147,6 +155,20 @@ def test_bindings_and_rows_say_what_was_asked_and_done(opened, context):
     assert (row.status, row.error_message, row.finish_time >= row.start_time > 0) == ("Success", "", True)
     assert session.context.info(task_type="upload").context_status_data == []
     assert session.context.info(path="/other").context_status_data == []
+
+
+def test_contexts_are_listed_by_the_session_that_has_bound_them(site, host, context, tmp_path):
+    host.create("unbound")
+    params = CreateSessionParams([sync_of(context)], root=tmp_path / "r", memory=tmp_path / "m")
+    session = site.sessions.create(params).session
+
+    def listed():
+        found = site.contexts.list(ContextListParams(session_id=session.session_id))
+        return [item.name for item in found.contexts]
+
+    assert listed() == ["work"]
+    session.delete()
+    assert listed() == []
 
 
 # Tasks ----------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
 from tallystick.contexts.context_sync import ContextSync
 from tallystick.contexts.host import ContextHost
@@ -128,6 +129,14 @@ class Sessions:
     def __init__(self, opening: Callable[[], ContextHost], clock: Callable[[], int] = time.time_ns) -> None:
         self._opening = opening
         self._clock = clock
+        self._running: WeakValueDictionary[str, Session] = WeakValueDictionary()
+
+    def bound(self, session_id: str) -> frozenset[str]:
+        """The identifiers of the contexts that a session made here has bound; none when there is no such session."""
+        session = self._running.get(session_id)
+        if session is None or session.context.released:
+            return frozenset()
+        return frozenset(item.context_id for item in session.context.list_bindings().bindings)
 
     def create(self, params: CreateSessionParams) -> SessionResult:
         """A session with its contexts mounted and downloaded.
@@ -136,6 +145,7 @@ class Sessions:
         unsuccessful and has the session nevertheless; nothing of it deletes in the store until a download succeeds.
         """
         session = Session(self._opening, params, self._clock)
+        self._running[session.session_id] = session
         result = SessionResult(uuid.uuid4().hex, True, session=session)
         if not params.context_syncs:
             return result
