@@ -36,6 +36,12 @@ def test_a_peer_is_added_listed_shown_registered_tested_and_removed(run, hub, tm
     assert run("log", "a.db", "--json").json == []
 
 
+def test_a_peer_that_does_not_answer_fails_its_test(run, people):
+    run("peers", "add", "a.db", "dead", "http://127.0.0.1:1/")
+    done = run("peers", "test", "a.db", "dead")
+    assert (done.code, "127.0.0.1:1" in done.err) == (3, True)
+
+
 def test_a_password_is_kept_encrypted_and_never_shown(run, people, tmp_path):
     (tmp_path / "secret").write_text("swordfish\n")
     url = "http://127.0.0.1:1/"

@@ -43,6 +43,15 @@ def test_the_second_directory_is_made_and_takes_everything(sync, tmp_path):
     assert "in agreement" in sync("a", "b").out
 
 
+@pytest.mark.parametrize("options", ((), ("--mirror",), ("--direction", "push")))
+def test_a_first_directory_that_is_not_there_empties_nothing(sync, tmp_path, options):
+    grow(tmp_path / "a", x="one", y="two")
+    done = sync("nowhere", "a", *options)
+    assert (done.code, "there is no directory" in done.err) == (2, True)
+    assert shown(tmp_path / "a") == {"x": "one", "y": "two"}
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_the_order_of_the_names_does_not_matter_to_what_is_remembered(sync, tmp_path):
     grow(tmp_path / "a", x="one", y="two")
     sync("a", "b")

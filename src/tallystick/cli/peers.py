@@ -201,7 +201,9 @@ def _with_adapter(site: str, name: str, json_wanted: bool, trust: tuple[str, ...
             good = adapter.register()
             message = (entries[-1].message or "") if entries else ""
         else:
-            problem = adapter.login()
+            if registry.peer(name).protocol == "eden":
+                raise UsageError("an Eden site has no login to test", hint="run: tallystick peers register SITE NAME")
+            problem = adapter.login() or getattr(adapter, "unreachable", None)
             good, message = problem is None, problem or "it answers"
             result = Result.SUCCESS if good else Result.ERROR
             log.append(LogEntry(registry.now(), name, None, "login", "outgoing", "test", result, not good, problem))

@@ -66,14 +66,19 @@ class ReplicaAdapter:
         self._log("register", None, action, Result.SUCCESS, False, f"the peer is {self.peer.identifier}")
         return True
 
+    unreachable: str | None = None
+    """Why the peer did not answer at the last login."""
+
     def login(self) -> str | None:
         """Sees whether the peer is who it was and knows the user; None on success, otherwise the error.
 
         A peer that does not answer now is no error of the login: pull and push say so, as what may work later.
         """
+        self.unreachable = None
         try:
             found = self._identified()
-        except PeerUnreachable:
+        except PeerUnreachable as error:
+            self.unreachable = str(error)
             return None
         except TallystickError as error:
             return str(error)

@@ -52,11 +52,16 @@ class SDataPeerAdapter:
         self._log("register", None, Result.SUCCESS, f"the peer is {dataset}")
         return True
 
+    unreachable: str | None = None
+    """Why the peer did not answer at the last login."""
+
     def login(self) -> str | None:
         """Sees whether the peer knows the user. One that does not answer now says so at the pull and push."""
+        self.unreachable = None
         try:
             self._offered()
-        except PeerUnreachable:
+        except PeerUnreachable as error:
+            self.unreachable = str(error)
             return None
         except TallystickError as error:
             return str(error)

@@ -125,9 +125,9 @@ def open_directories(
 ) -> OpenedPair:
     """Two directories of this machine as a pair.
 
-    One that does not exist and was never synchronized is made, when the other one exists; without ``create`` an empty
-    one stands for it. ``state`` is the directory for memories, by default ``state_directory()``. Raises
-    ConfigurationError when neither exists or one is no directory, UsageError when one lies in the other.
+    A second one that does not exist and was never synchronized is made, when the first one exists; without ``create``
+    an empty one stands for it. ``state`` is the directory for memories, by default ``state_directory()``. Raises
+    ConfigurationError when the first does not exist or one is no directory, UsageError when one lies in the other.
     """
     paths = [os.path.realpath(first), os.path.realpath(second)]
     check_apart(*paths)
@@ -139,6 +139,8 @@ def open_directories(
             continue
         if os.path.lexists(path) or not os.path.isdir(paths[1 - position]):
             raise ConfigurationError(f"{path} is no directory", hint="name two directories")
+        if position == 0:
+            raise ConfigurationError(f"there is no directory {path}", hint="check the path; only the second is created")
         if create:
             os.makedirs(path)
         else:
