@@ -28,7 +28,7 @@ def stamped(site: Any) -> int:
 
 
 def news(site: Any, since: int) -> list[Any]:
-    return [entry.local for entry, _ in site.rows("item").after(since, 1 << 60, 100)]
+    return [entry.local for entry, _ in site.rows("item").after(since, 1 << 60, 1 << 20)]
 
 
 # Nothing committed is ever missed ---------------------------------------------------------------------------------
