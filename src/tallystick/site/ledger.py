@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
@@ -71,6 +72,8 @@ MARKS = (
     "CREATE TABLE tally_applying (one INTEGER)",
 )
 """Capture tables of SQLite; other engines bring their own."""
+
+_BEGINNING = "SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp', 'catalog', 'incarnation')"
 
 
 def wall_clock() -> int:
@@ -150,8 +153,10 @@ class Ledger:
 
     def load(self) -> None:
         """Read the catalogue of resources again if another process changed it."""
-        catalog = self.meta("catalog")
-        self.incarnation = int(self.meta("incarnation"))
+        self._load(self.meta("catalog"), self.meta("incarnation"))
+
+    def _load(self, catalog: str, incarnation: str) -> None:
+        self.incarnation = int(incarnation)
         self.origin = f"{self.site}.{self.incarnation}"
         if catalog == self._catalog:
             return
@@ -205,12 +210,15 @@ class Ledger:
     # Transactions
 
     @contextmanager
-    def write(self) -> Iterator[None]:
-        """A write transaction with counters loaded at its start and saved at its end."""
+    def write(self, reading: Sequence[str] = ()) -> Iterator[list[list[tuple[Any, ...]]]]:
+        """A write transaction with counters loaded at its start and saved at its end.
+
+        ``reading``: see ``Engine.write``.
+        """
         try:
-            with self.engine.write():
-                self._begin()
-                yield
+            with self.engine.write((_BEGINNING, *reading)) as (beginning, *found):
+                self._begin(dict(beginning))
+                yield found
                 self._save()
         except BaseException:  # the commit itself may have been refused
             self._forget_cached()
@@ -218,18 +226,17 @@ class Ledger:
         finally:
             self._fresh.clear()
 
-    def _begin(self) -> None:
-        values = dict(self.engine.query("SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp')"))
+    def _begin(self, values: Mapping[str, str]) -> None:
         self.seq, self.last_stamp = int(values["seq"]), int(values["stamp"])
         self._saved = (self.seq, self.last_stamp)
         self._fresh.clear()
-        self.load()
+        self._load(values["catalog"], values["incarnation"])
 
     def _save(self) -> None:
         if (self.seq, self.last_stamp) != self._saved:
-            self.engine.executemany(
-                "UPDATE tally_meta SET value=? WHERE name=?",
-                ((str(self.seq), "seq"), (str(self.last_stamp), "stamp")),
+            self.engine.later(
+                "UPDATE tally_meta SET value=CASE name WHEN 'seq' THEN ? ELSE ? END WHERE name IN ('seq', 'stamp')",
+                (str(self.seq), str(self.last_stamp)),
             )
         self.save_counters()
 
@@ -241,7 +248,7 @@ class Ledger:
 
     def _save_counters(self, tracked: Tracked) -> None:
         print_ = tracked.fingerprint
-        self.engine.execute(
+        self.engine.later(
             "UPDATE tally_resource SET seq=?, tick=?, count=?, names=?, content=?, horizon=? WHERE id=?",
             (
                 tracked.seq,

@@ -177,6 +177,12 @@ class Engine(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run portable SQL."""
 
+    def later(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run portable SQL on our tables no later than before the next statement or the commit. Inside ``write``.
+
+        What costs a round trip each is sent together; an error of it is raised by what it is sent with.
+        """
+
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run portable SQL for each of ``rows``."""
 
@@ -189,9 +195,11 @@ class Engine(Protocol):
     def read(self) -> AbstractContextManager[None]:
         """A read snapshot, or nothing inside a transaction."""
 
-    def write(self) -> AbstractContextManager[None]:
+    def write(self, reading: Sequence[str] = ()) -> AbstractContextManager[list[list[tuple[Any, ...]]]]:
         """A transaction that holds the stamping lock; commits at the end, rolls back on an exception.
 
+        ``reading`` is portable SQL on our tables without parameters that the transaction begins with; given are the
+        rows of each.
         Raises StorageError when the lock cannot be had in time, the disk is full, or the commit is refused.
         """
 

@@ -122,6 +122,7 @@ class PostgreSQLEngine(PostgreSQLSession):
     def create_tables(self, statements: Sequence[str]) -> None:
         """Create tables in our schema from portable DDL."""
         with self._named_errors(False):
+            self._send_delayed()
             for statement in statements:
                 self.connection.execute(ddl(statement))
 
@@ -292,6 +293,7 @@ class PostgreSQLEngine(PostgreSQLSession):
         other = driver.connect(self._target)
         try:
             with self._named_errors(False):
+                self._send_delayed()
                 current = other.execute(sql.encode()).fetchall()
         finally:
             other.close()
@@ -319,7 +321,7 @@ class PostgreSQLEngine(PostgreSQLSession):
         """Delete the marks up to the id that this transaction has read: others may have become visible since."""
         read = [number for number in self._read_marks if number <= until]
         self._read_marks = [number for number in self._read_marks if number > until]
-        self.native(f"DELETE FROM {SCHEMA}.mark WHERE id = ANY($1)", (array(read),))
+        self.later_native(f"DELETE FROM {SCHEMA}.mark WHERE id = ANY($1)", (array(read),))
 
     def last_mark(self) -> int:
         """The highest mark id given out so far, 0 if none."""

@@ -36,6 +36,10 @@ _PUT = (
     f"COPY {SCHEMA}.record (resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
     "FROM STDIN"
 ).encode()
+_PUT_ONE = (
+    "INSERT INTO tally_record (resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _INT64 = range(-(1 << 63), 1 << 63)
 
 Row = tuple[Address, Sequence[Value]]
@@ -259,14 +263,17 @@ class PostgreSQLRows:
     # The ledger
 
     def put(self, entries: Sequence[Entry], replaced: Sequence[int]) -> None:
-        """See ``Rows.put``. By COPY."""
+        """See ``Rows.put``. A few entries go with the next statement, many by COPY."""
         if replaced:
             found = self._found("seq", "int8").replace("SELECT * FROM", "SELECT r.ctid FROM")
-            self.engine.native(
+            self.engine.later_native(
                 f"DELETE FROM {SCHEMA}.record WHERE ctid = ANY(ARRAY(SELECT r.ctid FROM {found}))", (array(replaced),)
             )
-        if entries:
+        if len(entries) > _FEW:
             self._put(list(zip(*entries, strict=True)))
+            return
+        for entry in entries:
+            self.engine.later(_PUT_ONE, (self.number, *entry))
 
     def put_new(self, entries: NewEntries) -> None:
         """See ``Rows.put_new``."""

@@ -16,7 +16,7 @@ from tallystick.errors import StorageError, StorageLocked, TallystickError
 from tallystick.site.engines import postgresql_driver as driver
 from tallystick.site.engines.engine import Rejected
 from tallystick.site.engines.postgresql_copy import copied
-from tallystick.site.engines.postgresql_sql import array, loaded, translated, untyped
+from tallystick.site.engines.postgresql_sql import array, loaded, spelled, translated, untyped
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,6 +46,8 @@ class PostgreSQLSession:
         self._steady: tuple[str, ...] | None = None
         """Tables, as SQL text, that nobody may rewrite or drop while a snapshot is open; None: not known yet."""
         self._first: list[tuple[str, Sequence[Any]]] = []
+        self._delayed: list[bytes] = []
+        """Statements of the transaction under way that are sent with the next one, or with the commit."""
         self._closed = False
 
     # What subclasses add
@@ -92,11 +94,25 @@ class PostgreSQLSession:
         self._cursors += 1
         name = f"tally_{self._cursors}"
         with self.read(), self._named_errors(False), self._psycopg.RawServerCursor(self.connection, name) as cursor:
+            self._send_delayed()
             cursor.execute(sql.encode(), None, binary=True)
             while rows := cursor.fetchmany(size):
                 yield rows
 
+    def later_native(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """See ``later``, for PostgreSQL's own SQL with ``$1`` placeholders."""
+        self._delayed.append(spelled(sql.encode(), parameters))
+        if not self._depth:
+            with self._named_errors(False):
+                self._send_delayed()
+
+    def _send_delayed(self) -> None:
+        if self._delayed:
+            delayed, self._delayed = self._delayed, []
+            self.connection.execute(b"; ".join(delayed))
+
     def _cursor(self) -> psycopg.RawCursor[tuple[Any, ...]]:
+        self._send_delayed()
         cursor: psycopg.RawCursor[tuple[Any, ...]] = self._psycopg.RawCursor(self.connection)
         return cursor
 
@@ -115,6 +131,10 @@ class PostgreSQLSession:
         statement = translated(sql)
         with self._named_errors(not statement.ours), self._cursor() as cursor:
             cursor.execute(statement.sql, untyped(parameters, statement.ours) or None)
+
+    def later(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run portable SQL on our tables together with the next statement, or with the commit."""
+        self.later_native(translated(sql).sql.decode(), parameters)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run portable SQL for each of ``rows``."""
@@ -176,20 +196,21 @@ class PostgreSQLSession:
             self._end("COMMIT")
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, reading: Sequence[str] = ()) -> Iterator[list[list[tuple[Any, ...]]]]:
         """A transaction that holds the stamping lock, with the rows of ``lock_rows`` locked.
 
+        ``reading``, portable SQL without parameters, is sent with its beginning; given are the rows of each.
         Raises StorageLocked when a lock cannot be had in time or somebody changed a row of ours meanwhile (run the
         same step again), StorageError when the commit is refused or the connection is lost.
         """
         if self._depth:
-            yield
+            yield [self.query(sql) for sql in reading]
             return
         self._reopened_idle()
-        self._start_writing()
+        found = self._start_writing([translated(sql).sql.decode() for sql in reading])
         self._depth = 1
         try:
-            yield
+            yield found
             self._commit()
         except BaseException:
             self._end("ROLLBACK")
@@ -202,7 +223,8 @@ class PostgreSQLSession:
         if self.connection.info.transaction_status != self._psycopg.pq.TransactionStatus.INTRANS:
             raise StorageError(f"{self.name}: a statement of this transaction failed, so it cannot be committed")
         try:
-            self.connection.execute(b"COMMIT")
+            delayed, self._delayed = self._delayed, []
+            self.connection.execute(b"; ".join([*delayed, b"COMMIT"]))
         except self._psycopg.Error as error:
             found = driver.storage(error, self.name)
             if isinstance(found, Rejected):
@@ -210,14 +232,17 @@ class PostgreSQLSession:
                 found = StorageError(f"{self.name} refused the commit: {found}", hint=hint)
             raise found from error
 
-    def _start_writing(self) -> None:
-        """Begin a transaction that holds the stamping lock and the rows that are to be locked first."""
+    def _start_writing(self, reading: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Begin a transaction that holds the stamping lock and the rows that are to be locked first.
+
+        Returns the rows of ``reading``.
+        """
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             left = max(deadline - time.monotonic(), 0.001)
             lock = self._prepared_lock()
             try:
-                self._begin("READ WRITE", lock, left)
+                found = self._begin("READ WRITE", lock, left, reading)
                 self._lock_first("NOWAIT")
             except StorageLocked:
                 self._end("ROLLBACK")
@@ -225,10 +250,13 @@ class PostgreSQLSession:
                     raise
                 self._wait_for_rows()
             else:
-                return
+                return found
 
-    def _begin(self, mode: str, lock: str, patience: float) -> None:
-        """Begin; take the locks that keep tables from being rewritten, then ``lock``; the snapshot comes after both."""
+    def _begin(self, mode: str, lock: str, patience: float, reading: Sequence[str] = ()) -> list[list[tuple[Any, ...]]]:
+        """Begin; take the locks that keep tables from being rewritten, then ``lock``; the snapshot comes after both.
+
+        Returns the rows of ``reading``, which are read last.
+        """
         isolated = mode == "READ ONLY" or self._frozen
         statements = [
             f"BEGIN ISOLATION LEVEL {'REPEATABLE READ' if isolated else 'READ COMMITTED'} {mode}",
@@ -241,13 +269,14 @@ class PostgreSQLSession:
         statements.append(f"SET LOCAL lock_timeout = {_HOLDING_TIMEOUT_MS}")
         try:
             with self._named_errors(False):
-                self.connection.execute("; ".join(statements).encode())
+                cursor = self.connection.execute("; ".join([*statements, *reading]).encode())
+                return _last_rows(cursor, len(reading))
         except TallystickError as error:
             self._end("ROLLBACK")
             if not (self._steady and isinstance(error.__cause__, self._psycopg.errors.UndefinedTable)):
                 raise
             self._steady = ()
-            self._begin(mode, lock, patience)
+            return self._begin(mode, lock, patience, reading)
 
     def _lock_first(self, wait: str) -> None:
         for sql, parameters in self._first:
@@ -274,6 +303,7 @@ class PostgreSQLSession:
     def _end(self, statement: str) -> None:
         """End the transaction if there is one. A connection that cannot even do that is given up."""
         self.generation += 1
+        self._delayed = []
         try:
             if not self.connection.closed and not self._idle:
                 self.connection.execute(statement.encode())
@@ -294,16 +324,19 @@ class PostgreSQLSession:
     def savepoint(self) -> Iterator[None]:
         """Undo what happens inside when it raises."""
         with self._named_errors(False):
+            self._send_delayed()
             self.connection.execute(b"SAVEPOINT tally")
         try:
             yield
         except BaseException:
             self.generation += 1
+            self._delayed = []
             if not self.connection.closed:
                 with suppress(self._psycopg.Error):
                     self.connection.execute(b"ROLLBACK TO SAVEPOINT tally; RELEASE SAVEPOINT tally")
             raise
         with self._named_errors(False):
+            self._send_delayed()
             self.connection.execute(b"RELEASE SAVEPOINT tally")
 
     def patiently(self, sql: str) -> None:
@@ -328,3 +361,11 @@ class PostgreSQLSession:
         """Close the connection. Idempotent."""
         self._closed = True
         self.connection.close()
+
+
+def _last_rows(cursor: psycopg.Cursor[tuple[Any, ...]], count: int) -> list[list[tuple[Any, ...]]]:
+    """The rows of the last ``count`` statements of those that were sent together."""
+    results = [cursor.fetchall() if cursor.description else []]
+    while cursor.nextset():
+        results.append(cursor.fetchall() if cursor.description else [])
+    return [loaded(rows) for rows in results[len(results) - count :]]

@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     r"|\bIN\s*\(\*\)|\?",
     re.IGNORECASE,
 )
+_PLACE = re.compile(rb"\$([0-9]+)")
 _ESCAPED = "\\u"
 _UNSAFE = ("\\", '"', "\0")
 
@@ -110,6 +111,19 @@ def _element(value: Any, ours: bool) -> str:
         return _untyped(value, ours) if isinstance(value, bool | int | float) else str(value)
     text = stored_text(value) if ours else value
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def spelled(sql: bytes, parameters: Sequence[Any]) -> bytes:
+    """A statement of ours with its parameters written into it, as literals whose types the server infers."""
+    return _PLACE.sub(lambda match: _spelled(parameters[int(match[1]) - 1]), sql)
+
+
+def _spelled(value: Any) -> bytes:
+    if value is None:
+        return b"NULL"
+    if isinstance(value, bytes):
+        return b"'\\x" + value.hex().encode() + b"'"
+    return literal(str(_untyped(value, True))).encode()
 
 
 # Text that PostgreSQL cannot hold ------------------------------------------------------------------------------

@@ -69,6 +69,9 @@ class SQLiteEngine:
         except sqlite3.DatabaseError as error:
             raise _storage(error, self.path) from error
 
+    def later(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self.execute(sql, parameters)
+
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:
             self.connection.executemany(sql, rows)
@@ -107,15 +110,15 @@ class SQLiteEngine:
             self.execute("COMMIT")
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, reading: Sequence[str] = ()) -> Iterator[list[list[tuple[Any, ...]]]]:
         if self._depth:
-            yield
+            yield [self.query(sql) for sql in reading]
             return
         self.execute("BEGIN IMMEDIATE")
         self._depth = 1
         try:
             self.execute("PRAGMA defer_foreign_keys=ON")
-            yield
+            yield [self.query(sql) for sql in reading]
             self.execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
