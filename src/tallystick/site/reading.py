@@ -94,7 +94,7 @@ class Reader:
         self, position: int, until: int, limit: int, origins: dict[int, int]
     ) -> tuple[Sequence[Row], int, bool]:
         """Rows of up to ``limit`` entries, the seq they reach, and whether more may follow."""
-        pending = self.waiting()
+        pending = marked_again(self.ledger, self.tracked)
         if self._may_be_plain and not pending:
             plain = self.tracked.rows.plain(position, until, limit, self._skip, len(self._numbered))
             if plain is not None:
@@ -192,23 +192,25 @@ class Reader:
             for version in whole.record.versions
         )
 
-    def waiting(self) -> frozenset[str]:
-        """Keys of records marked again since they were stamped: they wait for their next dot."""
-        engine = self.ledger.engine
-        if self.tracked.definition.identity is Identity.MANAGED:
-            return frozenset()
-        if not engine.query("SELECT 1 FROM tally_mark WHERE resource=? LIMIT 1", (self.tracked.number,)):
-            return frozenset()
-        marks, _ = engine.marks({self.tracked.number: self.tracked.definition})
-        addresses = {a for mark in marks.get(self.tracked.number, ()) for a in (mark.old, mark.new) if a is not None}
-        if any(mark.kind == "T" for mark in marks.get(self.tracked.number, ())):
-            return _Everything()
-        return keys_at(self.ledger, self.tracked, addresses)
-
     def _managed(self, found: Sequence[tuple[Entry, object]]) -> dict[str, Any]:
         if self.tracked.definition.identity is not Identity.MANAGED:
             return {}
         return contents(self.ledger, self.tracked, [entry.key for entry, _ in found])
+
+
+def marked_again(ledger: Ledger, tracked: Tracked) -> frozenset[str]:
+    """Keys of records marked again since they were stamped: they wait for their next dot."""
+    engine = ledger.engine
+    if tracked.definition.identity is Identity.MANAGED:
+        return frozenset()
+    if not engine.query("SELECT 1 FROM tally_mark WHERE resource=? LIMIT 1", (tracked.number,)):
+        return frozenset()
+    found, _ = engine.marks({tracked.number: tracked.definition})
+    marks = found.get(tracked.number, ())
+    addresses = {address for mark in marks for address in (mark.old, mark.new) if address is not None}
+    if any(mark.kind == "T" for mark in marks):
+        return _Everything()
+    return keys_at(ledger, tracked, addresses)
 
 
 class _Everything(frozenset[str]):

@@ -56,6 +56,10 @@ class Touched:
             self.columns = self.columns | mark.columns
 
 
+Told = dict[str, list[tuple[Entry, tuple[Value, ...] | None]]]
+"""What ``Rows.after`` would give for records that were just stamped, by wire name."""
+
+
 class Change(NamedTuple):
     """A touched record with what its row holds now."""
 
@@ -64,11 +68,12 @@ class Change(NamedTuple):
     values: tuple[Value, ...] | None
 
 
-def stamp(ledger: Ledger, *, checked: bool = True) -> int:
+def stamp(ledger: Ledger, *, checked: bool = True, told: Told | None = None) -> int:
     """Stamp every committed mark. Returns how many records got a new seq. Call inside ``ledger.write()``.
 
     Without ``checked`` the structure of the database is not looked at: for followers, who do that once a second and
-    stamp far more often. Whoever serves changes on demand must check.
+    stamp far more often. Whoever serves changes on demand must check. ``told`` is given what this stamps of marks in
+    resources without references; what a check finds is not among it.
     """
     total = recapture(ledger) if checked else 0
     definitions = {item.number: item.definition for item in ledger.resources()}
@@ -81,7 +86,8 @@ def stamp(ledger: Ledger, *, checked: bool = True) -> int:
     for wire in order:
         tracked = ledger.resource(wire)
         if tracked.number in marks:
-            total += _stamp_resource(ledger, tracked, marks[tracked.number])
+            made = None if told is None or tracked.definition.parents else told.setdefault(wire, [])
+            total += _stamp_resource(ledger, tracked, marks[tracked.number], made)
     ledger.engine.clear_marks(last)
     return total
 
@@ -131,13 +137,18 @@ def _dead(tracked: Tracked, address: Address) -> Entry | None:
     return tracked.rows.by_keys([key]).get(key)
 
 
-def _stamp_resource(ledger: Ledger, tracked: Tracked, marks: Sequence[Mark]) -> int:
+def _stamp_resource(
+    ledger: Ledger,
+    tracked: Tracked,
+    marks: Sequence[Mark],
+    told: list[tuple[Entry, tuple[Value, ...] | None]] | None,
+) -> int:
     if tracked.definition.identity is Identity.NATURAL:
         touched = _follow_keys(tracked, marks)
     else:
         touched = _follow_rows(tracked, marks)
     _move(ledger, tracked, touched)
-    return write_changes(ledger, tracked, _read(ledger, tracked, touched))
+    return write_changes(ledger, tracked, _read(ledger, tracked, touched), told)
 
 
 # Following marks -----------------------------------------------------------------------------------------------
@@ -319,8 +330,13 @@ def _read_self_references(
 # Writing -------------------------------------------------------------------------------------------------------
 
 
-def write_changes(ledger: Ledger, tracked: Tracked, changes: Sequence[Change]) -> int:
-    """Give the changes their dots and seqs. Returns how many records got a new seq."""
+def write_changes(
+    ledger: Ledger,
+    tracked: Tracked,
+    changes: Sequence[Change],
+    told: list[tuple[Entry, tuple[Value, ...] | None]] | None = None,
+) -> int:
+    """Give the changes their dots and seqs. Returns how many records got a new seq; ``told`` is given each of them."""
     real = [change for change in changes if change.touched.entry is not None or change.values is not None]
     whole_keys = [
         change.key for change in real if change.touched.entry is not None and change.touched.entry.flags & WHOLE
@@ -345,6 +361,11 @@ def write_changes(ledger: Ledger, tracked: Tracked, changes: Sequence[Change]) -
     save_wholes(ledger, tracked, kept)
     conflicts.log_many(ledger, tracked, "closed", closed)
     ledger.count(tracked, terms_of(ledger, made), terms_of(ledger, olds))
+    if told is not None:
+        shown = (
+            None if entry.flags & DELETED else change.values for (entry, _), change in zip(made, real, strict=True)
+        )
+        told.extend(zip((entry for entry, _ in made), shown, strict=True))
     return len(real)
 
 

@@ -17,8 +17,9 @@ from tallystick.site.holding import aside_of, content_of_row
 from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import contents
-from tallystick.site.reading import Reader
+from tallystick.site.reading import marked_again
 from tallystick.site.schema import Identity
+from tallystick.site.stamping import Told
 from tallystick.streams.changes import Change, Place
 from tallystick.streams.resuming import Held, Start
 from tallystick.streams.retention import Gone
@@ -43,9 +44,11 @@ class Reading:
         until: int,
         held: Held | None = None,
         tracked: list[Tracked] | None = None,
+        told: Told | None = None,
     ) -> None:
-        """``tracked`` are the resources that changed beyond ``start``, when the caller knows them already."""
-        self._tracked = tracked
+        """``tracked`` are the resources that changed beyond ``start``, when the caller knows them already; ``told`` all
+        that there is beyond it of some of them."""
+        self._tracked, self._told = tracked, told or {}
         self.ledger, self.scope, self.start, self.until, self.held = ledger, scope, start, until, held
 
     def chunks(self) -> Iterator[Sequence[Change]]:
@@ -72,7 +75,7 @@ class Reading:
 
     def _plain(self, place: Place) -> Iterator[Sequence[Change]]:
         initial = not place.since
-        batches = batches_after(self.ledger, place.tracked, place.since, self.until)
+        batches = self._batches(place)
         while True:
             with uncollected():
                 batch = next(batches, None)
@@ -86,11 +89,17 @@ class Reading:
                 yield changes
 
     def _filtered(self, place: Place, judge: _Judge) -> Iterator[Sequence[Change]]:
-        for batch in batches_after(self.ledger, place.tracked, place.since, self.until):
+        for batch in self._batches(place):
             judged = ((row, judge.judged(*row)) for row in batch)
             changes = [Change(place, *row, left) for row, (told, left) in judged if told]
             if changes:
                 yield changes
+
+    def _batches(self, place: Place) -> Iterator[list[Found]]:
+        told = self._told.get(place.tracked.wire)
+        if told is None:
+            return batches_after(self.ledger, place.tracked, place.since, self.until)
+        return iter([[(entry, values, None) for entry, values in told]])
 
     def _gone(self, tracked: Tracked, gone: Sequence[Gone]) -> Iterator[Change]:
         place = Place(self.ledger, tracked, self.scope.name, self.start.seq)
@@ -171,12 +180,12 @@ def batches_after(ledger: Ledger, tracked: Tracked, position: int, until: int) -
     Records marked again since they were stamped are left out: they come with their next seq, which is beyond
     ``until`` (DESIGN.md 4.2 *one dot, one content*). Each batch is read in one snapshot.
     """
-    reader, limit = Reader(ledger, tracked, {}), _FIRST_ROWS
+    limit = _FIRST_ROWS
     managed = tracked.definition.identity is Identity.MANAGED
     while position < until:
         with ledger.engine.read():
             batch = tracked.rows.after(position, until, limit)
-            waiting = reader.waiting()
+            waiting = marked_again(ledger, tracked)
             held = contents(ledger, tracked, [entry.key for entry, _ in batch]) if managed else {}
         if waiting:
             yield [(entry, values, held.get(entry.key)) for entry, values in batch if entry.key not in waiting]

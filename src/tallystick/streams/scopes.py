@@ -28,6 +28,10 @@ class StreamScope(NamedTuple):
         where = [(self.resources[0], self.where)] if self.where else []
         return scope_of(self.resources or (EVERYTHING,), where)
 
+    def covers(self, wire: str) -> bool:
+        """True for the wire name of a resource of the scope."""
+        return not self.resources or wire in self.resources
+
     def tracked(self, ledger: Ledger, beyond: int = 0) -> list[Tracked]:
         """The resources of the scope that changed beyond a seq. Raises SchemaError for one that is not there."""
         if self.resources:

@@ -11,13 +11,16 @@ from typing import NamedTuple
 from tallystick.core.states import State
 from tallystick.errors import TallystickError
 from tallystick.site.ledger import Ledger, Tracked
-from tallystick.site.stamping import stamp
+from tallystick.site.stamping import Told, stamp
 from tallystick.streams.changes import Change
 from tallystick.streams.hints import SLOW_POLL_S, Hint, Hints, watch
 from tallystick.streams.reading import Reading
 from tallystick.streams.resuming import Held, Resync, Start, start
 from tallystick.streams.scopes import StreamScope, remember
 from tallystick.streams.tables import require
+
+_FEW = 1024
+"""Changes that are handed on from stamping to the reader; more of them are read in batches."""
 
 
 class Changes(Iterator[Change], AsyncIterator[Change]):
@@ -138,7 +141,7 @@ class Changes(Iterator[Change], AsyncIterator[Change]):
         if now.horizon > seq or ledger.incarnation != self._incarnation:
             return Reading(ledger, scope, start(ledger, scope, self.state, "diff", self._held), now.top, self._held)
         if now.top > seq:
-            return Reading(ledger, scope, Start(seq, self.state), now.top, tracked=now.tracked)
+            return Reading(ledger, scope, Start(seq, self.state), now.top, tracked=now.tracked, told=now.told)
         return None
 
     def _concerned(self, hints: Sequence[Hint], seq: int) -> bool:
@@ -216,26 +219,33 @@ def stamped_top(ledger: Ledger, scope: StreamScope) -> int:
 
 
 class Beyond(NamedTuple):
-    """What of a scope lies beyond a seq: how far it goes, the highest purged seq, the resources that changed."""
+    """What of a scope lies beyond a seq: how far it goes, the highest purged seq, the resources that changed.
+
+    ``told``: everything beyond it of those resources where stamping saw all of it already.
+    """
 
     top: int
     horizon: int
     tracked: list[Tracked]
+    told: Told
 
 
 def stamped_beyond(ledger: Ledger, scope: StreamScope, seq: int, *, checked: bool) -> Beyond:
     """Stamp what is marked, and say what of the scope lies beyond a seq now."""
-    with ledger.write():
-        stamp(ledger, checked=checked)
-        ledger.save_counters()
-        sql = "SELECT wire, seq, horizon FROM tally_resource WHERE seq>? OR horizon>? ORDER BY id"
-        rows = [
-            row
-            for row in ledger.engine.query(sql, (seq, seq))
-            if (not scope.resources or row[0] in scope.resources) and ledger.has(row[0])
+    sql = f"SELECT wire, seq, horizon FROM tally_resource WHERE seq>{seq} OR horizon>{seq} ORDER BY id"
+    with ledger.write((sql,)) as (rows,):
+        told: Told = {}
+        stamp(ledger, checked=checked, told=None if checked else told)
+        before = {wire: reached for wire, reached, _ in rows if scope.covers(wire)}
+        horizon = max([0, *(row[2] for row in rows if scope.covers(row[0]) and ledger.has(row[0]))])
+        changed = [
+            item
+            for item in ledger.resources()
+            if scope.covers(item.wire) and (item.seq if item.dirty else before.get(item.wire, 0)) > seq
         ]
-        changed = [ledger.resource(wire) for wire, reached, _ in rows if reached > seq]
-        return Beyond(max([seq, *(row[1] for row in rows)]), max([0, *(row[2] for row in rows)]), changed)
+        top = max([seq, *(ledger.resource(item.wire).seq for item in changed)])
+        complete = {wire: rows for wire, rows in told.items() if before.get(wire, 0) <= seq and len(rows) <= _FEW}
+        return Beyond(top, horizon, changed, complete)
 
 
 def state_at(ledger: Ledger, scope: StreamScope, seq: int) -> str:
