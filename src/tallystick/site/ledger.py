@@ -73,6 +73,11 @@ MARKS = (
 )
 """Capture tables of SQLite; other engines bring their own."""
 
+COUNTERS_OF_MARKED = (
+    "SELECT id, seq, tick, count, names, content, horizon FROM tally_resource "
+    "WHERE id IN (SELECT resource FROM tally_mark)"
+)
+"""For ``Ledger.write`` to begin with and ``Ledger.take_counters`` to take."""
 _BEGINNING = "SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp', 'catalog', 'incarnation')"
 
 
@@ -294,9 +299,21 @@ class Ledger:
         row = self.engine.query(
             "SELECT seq, tick, count, names, content, horizon FROM tally_resource WHERE id=?", (tracked.number,)
         )[0]
-        tracked.seq, tracked.tick, tracked.horizon = row[0], row[1], row[5]
+        self._set_counters(tracked, *row)
+
+    def take_counters(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Take the rows of ``COUNTERS_OF_MARKED`` that the transaction under way began with."""
+        numbered = {tracked.number: tracked for tracked in self._by_wire.values()} if rows else {}
+        for number, *row in rows:
+            if number in numbered:
+                self._set_counters(numbered[number], *row)
+
+    def _set_counters(
+        self, tracked: Tracked, seq: int, tick: int, count: int, names: bytes, content: bytes, horizon: int
+    ) -> None:
+        tracked.seq, tracked.tick, tracked.horizon = seq, tick, horizon
         tracked.fingerprint = Fingerprint(
-            row[2], int.from_bytes(row[3] or b"", "big"), int.from_bytes(row[4] or b"", "big")
+            count, int.from_bytes(names or b"", "big"), int.from_bytes(content or b"", "big")
         )
         if self.in_write:
             self._fresh.add(tracked.number)

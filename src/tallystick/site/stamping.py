@@ -68,18 +68,25 @@ class Change(NamedTuple):
     values: tuple[Value, ...] | None
 
 
-def stamp(ledger: Ledger, *, checked: bool = True, told: Told | None = None) -> int:
+def stamp(
+    ledger: Ledger,
+    *,
+    checked: bool = True,
+    told: Told | None = None,
+    stored: Sequence[tuple[Any, ...]] | None = None,
+) -> int:
     """Stamp every committed mark. Returns how many records got a new seq. Call inside ``ledger.write()``.
 
     Without ``checked`` the structure of the database is not looked at: for followers, who do that once a second and
     stamp far more often. Whoever serves changes on demand must check. ``told`` is given what this stamps of marks in
-    resources without references; what a check finds is not among it.
+    resources without references; what a check finds is not among it. ``stored`` are the rows of the engine's
+    ``marking``, when the transaction began with them.
     """
     total = recapture(ledger) if checked else 0
     definitions = {item.number: item.definition for item in ledger.resources()}
     if not definitions:
         return total
-    marks, last = ledger.engine.marks(definitions)
+    marks, last = ledger.engine.marks(definitions, stored)
     if not last:
         return total
     order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tallystick.core.states import State
 from tallystick.errors import TallystickError
-from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.ledger import COUNTERS_OF_MARKED, Ledger, Tracked
 from tallystick.site.stamping import Told, stamp
 from tallystick.streams.changes import Change
 from tallystick.streams.hints import SLOW_POLL_S, Hint, Hints, watch
@@ -233,9 +233,10 @@ class Beyond(NamedTuple):
 def stamped_beyond(ledger: Ledger, scope: StreamScope, seq: int, *, checked: bool) -> Beyond:
     """Stamp what is marked, and say what of the scope lies beyond a seq now."""
     sql = f"SELECT wire, seq, horizon FROM tally_resource WHERE seq>{seq} OR horizon>{seq} ORDER BY id"
-    with ledger.write((sql,)) as (rows,):
+    with ledger.write((sql, COUNTERS_OF_MARKED, ledger.engine.marking)) as (rows, counters, marks):
         told: Told = {}
-        stamp(ledger, checked=checked, told=None if checked else told)
+        ledger.take_counters(counters)
+        stamp(ledger, checked=checked, told=None if checked else told, stored=None if checked else marks)
         before = {wire: reached for wire, reached, _ in rows if scope.covers(wire)}
         horizon = max([0, *(row[2] for row in rows if scope.covers(row[0]) and ledger.has(row[0]))])
         changed = [

@@ -170,6 +170,9 @@ class Engine(Protocol):
     dialect: str
     """``sqlite`` or ``postgresql``."""
 
+    marking: str
+    """Portable SQL that reads the marks as they are stored, for ``write`` to begin with."""
+
     @property
     def writing(self) -> bool:
         """True inside ``write``."""
@@ -248,8 +251,13 @@ class Engine(Protocol):
     def structure(self) -> str:
         """A text that changes whenever tables or triggers changed in a way that may have lost capture."""
 
-    def marks(self, definitions: Mapping[int, Definition]) -> tuple[dict[int, list[Mark]], int]:
-        """Committed marks by resource number in an order that can be followed one by one, and the highest mark id."""
+    def marks(
+        self, definitions: Mapping[int, Definition], stored: Sequence[tuple[Any, ...]] | None = None
+    ) -> tuple[dict[int, list[Mark]], int]:
+        """Committed marks by resource number in an order that can be followed one by one, and the highest mark id.
+
+        ``stored`` are the rows of ``marking``, when this transaction has read them already.
+        """
 
     def clear_marks(self, until: int) -> None:
         """Delete marks up to the id."""

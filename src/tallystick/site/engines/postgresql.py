@@ -24,6 +24,7 @@ class PostgreSQLEngine(PostgreSQLSession):
     """One connection to one PostgreSQL database. ``url`` is libpq's, with ``?schema=NAME`` for the application's."""
 
     dialect = "postgresql"
+    marking = f"SELECT {capture.MARK_COLUMNS} FROM tally_mark ORDER BY id"
 
     def __init__(self, url: str) -> None:
         """Connect. Raises ConfigurationError for a bad URL, schema or a missing driver, StorageError when refused."""
@@ -304,15 +305,19 @@ class PostgreSQLEngine(PostgreSQLSession):
 
     # Marks
 
-    def marks(self, definitions: Mapping[int, Definition]) -> tuple[dict[int, list[Mark]], int]:
+    def marks(
+        self, definitions: Mapping[int, Definition], stored: Sequence[tuple[Any, ...]] | None = None
+    ) -> tuple[dict[int, list[Mark]], int]:
         """Marks whose transactions have committed, whatever their ids, and the highest id among them."""
-        rows = self.native(f"SELECT {capture.MARK_COLUMNS} FROM {SCHEMA}.mark ORDER BY id")
+        rows = stored
+        if rows is None:
+            rows = self.native(f"SELECT {capture.MARK_COLUMNS} FROM {SCHEMA}.mark ORDER BY id")
         found: dict[int, list[Mark]] = {}
         exact = self._frozen or not self._depth
-        for stored in map(capture.Stored._make, rows):
-            definition = definitions.get(stored.resource)
+        for mark in map(capture.Stored._make, rows):
+            definition = definitions.get(mark.resource)
             if definition is not None:
-                found.setdefault(stored.resource, []).extend(capture.expanded(definition, stored, exact))
+                found.setdefault(mark.resource, []).extend(capture.expanded(definition, mark, exact))
         if self._depth:
             self._read_marks = [row[0] for row in rows]
         return found, rows[-1][0] if rows else 0

@@ -30,6 +30,7 @@ class SQLiteEngine:
     """One connection to one SQLite file."""
 
     dialect = "sqlite"
+    marking = "SELECT id, resource, kind, old, new, at, columns FROM tally_mark ORDER BY id"
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         """Open ``path``. Raises ConfigurationError when it does not exist (unless ``create``) or is no database."""
@@ -217,8 +218,10 @@ class SQLiteEngine:
     def structure(self) -> str:
         return str(self.query("PRAGMA schema_version")[0][0])
 
-    def marks(self, definitions: Mapping[int, Definition]) -> tuple[dict[int, list[Mark]], int]:
-        rows = self.query("SELECT id, resource, kind, old, new, at, columns FROM tally_mark ORDER BY id")
+    def marks(
+        self, definitions: Mapping[int, Definition], stored: Sequence[tuple[Any, ...]] | None = None
+    ) -> tuple[dict[int, list[Mark]], int]:
+        rows = self.query(self.marking) if stored is None else stored
         found: dict[int, list[Mark]] = {}
         for _, number, kind, old, new, at, columns in rows:
             definition = definitions.get(number)
