@@ -81,7 +81,7 @@ class Reading:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                changes = [Change(place, *row) for row in batch]
+                changes = [Change(place, entry, values, content) for entry, values, content in batch]
                 del batch
             if initial:
                 changes = [change for change in changes if not change.deleted]
