@@ -162,7 +162,7 @@ class RemoteReplica:
     # Changes
 
     def announce(self, selection: Selection) -> Announced:
-        return self._call("announce", selection, Announced)
+        return self._call("announce", _asked(selection), Announced)
 
     def changes(self, selection: Selection) -> Iterator[Page | Closing]:
         """See the port. A stream that is cut is asked for again from the state of its last whole page."""
@@ -186,7 +186,7 @@ class RemoteReplica:
                 self._back_off(failures)
 
     def _stream(self, selection: Selection) -> Iterator[Page | Closing]:
-        request = self._message("changes", selection, {"Accept": BLOCKS})
+        request = self._message("changes", _asked(selection), {"Accept": BLOCKS})
         with _Reading(self, request) as reading:
             reading.expect(200, BLOCKS)
             while True:
@@ -343,6 +343,11 @@ class _Reading:
             return read()
         except (RequestError, StateError, LimitExceeded) as error:
             raise PeerProtocolError(f"{self.name} sent what it must not: {error.message}") from error
+
+
+def _asked(selection: Selection) -> Selection:
+    """The selection as it is sent: a source chooses by state and digests, what the target counts is not for it."""
+    return replace(selection, known=replace(selection.known, prints={}, recent={}))
 
 
 def _continued(selection: Selection, state: str) -> Selection:

@@ -47,9 +47,16 @@ def test_a_message_is_read_back_as_it_was(message, media_type):
 
 
 def test_settings_survive_but_for_the_hook():
-    settings = Settings("a" * 32, SCOPE, {"": DEFAULT_POLICY}, "run", 7, print)
+    asking = Policy(conflict=FieldPolicy(Resolution.ASK))
+    settings = Settings("a" * 32, SCOPE, {"": asking, "person": DEFAULT_POLICY}, "run", 7, print)
     back = settings_of(decode(SettingsForm, encode(settings_form(settings))))
-    assert back == Settings("a" * 32, SCOPE, {"": DEFAULT_POLICY}, "run", 7, None)
+    assert back == Settings("a" * 32, SCOPE, {"": asking, "person": DEFAULT_POLICY}, "run", 7, None)
+
+
+def test_default_policies_are_not_said_and_come_back():
+    form = settings_form(Settings("a" * 32, SCOPE, {"": DEFAULT_POLICY, "person": DEFAULT_POLICY}))
+    assert form.policies == {}
+    assert settings_of(form).policy("person") == settings_of(form).policy("visit") == DEFAULT_POLICY
 
 
 def test_unknown_members_are_ignored():

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from tallystick.core.pages import Tally
-from tallystick.core.policies import Policy
+from tallystick.core.policies import DEFAULT_POLICY, Policy
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.site.users import Role
 from tallystick.sync.replica import (
@@ -32,7 +32,7 @@ MSGPACK: Final = "application/vnd.tallystick+msgpack"
 JSON: Final = "application/json"
 BLOCKS: Final = "application/vnd.tallystick.blocks"
 LINES: Final = "application/x-ndjson"
-COMPRESS_FROM: Final = 512
+COMPRESS_FROM: Final = 256
 """Messages shorter than this are sent as they are."""
 
 T = TypeVar("T")
@@ -160,8 +160,10 @@ def _decoder(kind: Any, json: bool) -> Callable[[bytes], Any]:
 
 
 def settings_form(settings: Settings) -> SettingsForm:
-    """The form of settings."""
-    return SettingsForm(settings.source, settings.scope, dict(settings.policies), settings.run, settings.allowed)
+    """The form of settings. Policies that are all what a receiver takes anyway are not said."""
+    said = any(policy != DEFAULT_POLICY for policy in settings.policies.values())
+    policies = dict(settings.policies) if said else {}
+    return SettingsForm(settings.source, settings.scope, policies, settings.run, settings.allowed)
 
 
 def settings_of(form: SettingsForm) -> Settings:
