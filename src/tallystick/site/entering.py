@@ -7,7 +7,9 @@ made column by column, and no step of a row is a step of the interpreter but its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import compress, repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tallystick.core.fingerprints import EMPTY, Fingerprint, dot_names, fingerprint_of
@@ -45,6 +47,8 @@ def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], ori
     Rows whose integer is taken here or whose parents are missing are left, and all of them when the database refuses
     one, or others may refer to those that are left: the ordinary way finds out which.
     """
+    if ledger.engine.dialect == "postgresql":
+        rows = sorted(rows, key=itemgetter(KEY))  # one statement takes them all, and its indexes grow in order
     columns: list[Column] = list(zip(*rows, strict=True))
     addresses = _addresses(ledger, tracked, columns)
     values, homeless = _values(ledger, tracked, columns, addresses)
@@ -57,20 +61,41 @@ def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], ori
         staying = [index not in homeless for index in range(len(rows))]
         columns, addresses, values = (_staying(part, staying) for part in (columns, addresses, values))
     try:
-        _insert(ledger, tracked, [*addresses, *values])
+        hashed = _insert(ledger, tracked, page, columns, [*addresses, *values])
     except Rejected:
         return Entered(EMPTY, rows)
     if tracked.definition.mapped:
         tracked.rows.settle_sequence()
-    return Entered(_enter_records(ledger, tracked, page, columns, addresses, origins), left)
+    _enter_records(ledger, tracked, columns, addresses, origins, hashed.hashes)
+    return Entered(hashed.fingerprint, left)
 
 
-def _insert(ledger: Ledger, tracked: Tracked, columns: Sequence[Column]) -> None:
+class _Hashed(NamedTuple):
+    """Content hashes of records in the order of their rows, and the fingerprint of all of them."""
+
+    hashes: list[bytes]
+    fingerprint: Fingerprint
+
+
+def _insert(
+    ledger: Ledger, tracked: Tracked, page: Page, columns: Sequence[Sequence[Any]], written: Sequence[Column]
+) -> _Hashed:
+    """Write rows and hash their records: a server takes rows while this process hashes."""
+    if len(written[0]) < BULK:
+        with ledger.engine.capture_off():
+            tracked.rows.insert_columns(written)
+        return _hashed(tracked, page, columns)
+    if ledger.engine.dialect != "postgresql":
+        _insert_many(ledger, tracked, written)
+        return _hashed(tracked, page, columns)
+    with ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(_hashed, tracked, page, columns)
+        _insert_many(ledger, tracked, written)
+        return hashing.result()
+
+
+def _insert_many(ledger: Ledger, tracked: Tracked, columns: Sequence[Column]) -> None:
     engine = ledger.engine
-    if len(columns[0]) < BULK:
-        with engine.capture_off():
-            tracked.rows.insert_columns(columns)
-        return
     try:
         with engine.insertion_unmarked(tracked.number, tracked.definition):
             tracked.rows.insert_columns(columns)
@@ -93,22 +118,26 @@ def _refers_to_itself(tracked: Tracked) -> bool:
 def _enter_records(
     ledger: Ledger,
     tracked: Tracked,
-    page: Page,
     columns: Sequence[Sequence[Any]],
     addresses: Sequence[Column],
     origins: Sequence[int],
-) -> Fingerprint:
-    """Enter the records of the rows in the ledger. Returns their fingerprint."""
+    hashes: Sequence[bytes],
+) -> None:
+    """Enter the records of the rows in the ledger."""
     keys, flags, ticks = columns[KEY], columns[FLAGS], columns[TICK]
-    hashes = content_hashes(tracked.definition.names, keys, columns[VALUES:])
     numbers = list(map(origins.__getitem__, columns[ORIGIN]))
     seqs, locals_ = ledger.next_seqs(tracked, len(keys)), _locals(tracked, keys, addresses)
     tracked.rows.put_new(NewEntries(seqs, keys, locals_, numbers, ticks, columns[STAMP], hashes, flags))
+
+
+def _hashed(tracked: Tracked, page: Page, columns: Sequence[Sequence[Any]]) -> _Hashed:
+    keys, flags = columns[KEY], columns[FLAGS]
+    hashes = content_hashes(tracked.definition.names, keys, columns[VALUES:])
     if set(flags) == {GENESIS}:
-        return fingerprint_of(keys, hashes, hashes)
-    named = dot_names([page.origins[index] for index in columns[ORIGIN]], ticks)
+        return _Hashed(hashes, fingerprint_of(keys, hashes, hashes))
+    named = dot_names([page.origins[index] for index in columns[ORIGIN]], columns[TICK])
     names = [digest if flag else name for flag, digest, name in zip(flags, hashes, named, strict=True)]
-    return fingerprint_of(keys, names, hashes)
+    return _Hashed(hashes, fingerprint_of(keys, names, hashes))
 
 
 # Where rows go ------------------------------------------------------------------------------------------------------
