@@ -26,6 +26,7 @@ from tallystick.site.managed import contents
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import recapture, stamp
 from tallystick.sync.local import LocalReplica
+from tallystick.sync.uncollected import uncollected
 
 if TYPE_CHECKING:
     from tallystick.contexts.host import ContextHost
@@ -205,7 +206,7 @@ class Site:
 
         Returns the newly tracked resources. Raises SchemaError for an unknown table or one without a primary key.
         """
-        with self.ledger.write():
+        with uncollected(), self.ledger.write():
             recapture(self.ledger)
             added = track(self.ledger, tables or None, self.ledger.references())
         return [Resource(self, item.wire) for item in added]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import EMPTY, fingerprint_of
@@ -103,11 +104,23 @@ def enter_rows(
         seqs = ledger.next_seqs(tracked, len(batch))
         ticks = ledger.next_ticks(tracked, len(batch))
         hashes = content_hashes(definition.names, keys, list(zip(*(values for _, values in batch), strict=True)))
-        locals_ = [local_of(definition, key, address) for key, (address, _) in zip(keys, batch, strict=True)]
+        locals_ = _locals(definition, keys, batch)
         _check_once(tracked, keys)
         same = [own] * len(keys), ticks, [0] * len(keys), hashes, [GENESIS] * len(keys)
-        tracked.rows.put_new(NewEntries(seqs, keys, None if set(locals_) == {None} else locals_, *same))
+        tracked.rows.put_new(NewEntries(seqs, keys, locals_, *same))
         ledger.count(tracked, fingerprint_of(keys, hashes, hashes), EMPTY)
+
+
+def _locals(
+    definition: Definition, keys: Sequence[str], rows: Sequence[tuple[Address, tuple[Value, ...]]]
+) -> list[Value] | None:
+    """What the ledger notes as ``local`` of the rows, None where that is nothing."""
+    if definition.identity is Identity.NATURAL and all(
+        key is address[0] for key, (address, _) in zip(keys, rows, strict=True)
+    ):
+        return None
+    found = [local_of(definition, key, address) for key, (address, _) in zip(keys, rows, strict=True)]
+    return None if set(found) == {None} else found
 
 
 def _check_once(tracked: Tracked, keys: Sequence[str]) -> None:
@@ -161,12 +174,18 @@ def keys_of_rows(ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[Address,
     """The keys under which rows older than tracking enter the ledger."""
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:
-        return [natural_key(definition, address) for address, _ in rows]
+        return _texts(rows) or [natural_key(definition, address) for address, _ in rows]
     if definition.identity is Identity.MAPPED:
         return [proposed_key(address) for address, _ in rows]
     if definition.identity is Identity.COLUMN:
         return [column_key(definition, values) for _, values in rows]
     return derived_keys(ledger, tracked, [address for address, _ in rows])
+
+
+def _texts(rows: Sequence[tuple[Address, tuple[Value, ...]]]) -> list[str] | None:
+    """Primary keys that are keys as they are, which most texts are; None where one of them is not."""
+    keys = [address[0] for address, _ in rows if len(address) == 1 and type(address[0]) is str]
+    return None if len(keys) != len(rows) or any(map(str.startswith, keys, repeat("\\"))) else keys
 
 
 def column_key(definition: Definition, values: Sequence[Value]) -> str:
