@@ -161,6 +161,14 @@ def test_a_file_that_is_no_database_is_named(run, people, tmp_path):
     assert "bad.db" in done.err
 
 
+def test_verify_does_not_call_nothing_an_agreement(run, people):
+    people("b.db", "CREATE TABLE other (id TEXT PRIMARY KEY)")
+    done = run("verify", "a.db", "b.db")
+    assert done.code == 1
+    assert "nothing was compared" in done.out
+    assert run("verify", "a.db", "b.db", "--json").json["agree"] is False
+
+
 def test_verify_is_0_only_when_both_agree(run, people):
     run("sync", "a.db", "b.db")
     assert run("verify", "a.db", "b.db", "--deep").code == 0

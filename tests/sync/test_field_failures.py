@@ -631,3 +631,34 @@ def test_a_commit_that_is_refused_leaves_nothing_remembered(sqlite_workshop):
     a.execute("INSERT INTO parent VALUES (1, 2)")
     assert sync(a, b).parked == 0
     assert b.rows("SELECT id FROM child") == [("orphan",)]
+
+
+def test_text_that_is_not_utf_8_arrives_as_its_bytes_and_delays_nobody(sqlite_workshop):
+    broken = "INSERT INTO item VALUES (6, 'x', CAST(x'ff' AS TEXT)), (7, 'y', 'sound')"
+    a = sqlite_workshop.end("a", ITEM, broken, "CREATE TABLE other (id TEXT PRIMARY KEY)")
+    a.execute("INSERT INTO other VALUES ('o')")
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    assert b.rows("SELECT id, note FROM item ORDER BY id") == [(6, b"\xff"), (7, "sound")]
+    assert b.rows("SELECT id FROM other") == [("o",)]
+    a.execute("UPDATE item SET note=CAST(x'fe' AS TEXT) WHERE id=7")
+    b.execute("UPDATE item SET code='z' WHERE id=6")
+    sync(a, b)
+    assert b.rows("SELECT id, code, note FROM item ORDER BY id") == [(6, "z", b"\xff"), (7, "y", b"\xfe")]
+    assert a.rows("SELECT code, hex(note) FROM item ORDER BY id") == [("z", "FF"), ("y", "FE")]
+    agree_deeply(a, b)
+    assert sync(a, b).records == 0
+
+
+def test_text_that_is_not_utf_8_is_met_after_many_rows_and_each_row_is_entered_once(sqlite_workshop):
+    a = sqlite_workshop.end("a", "CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT)")
+    a.execute(
+        "INSERT INTO item WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
+        "SELECT i, 'note ' || i FROM n",
+        "UPDATE item SET note=CAST(x'c328' AS TEXT) WHERE id=7001",
+    )
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    assert b.rows("SELECT count(*), sum(id) FROM item") == [(12000, 12000 * 12001 // 2)]
+    assert b.rows("SELECT note FROM item WHERE id=7001") == [(b"\xc3(",)]
+    agree_deeply(a, b)

@@ -31,6 +31,8 @@ def command(
 ) -> int:
     """Prove that A and B agree: exit 0 only if they do; otherwise print what differs and exit 1.
 
+    Two ends without a resource in common do not agree: nothing was compared.
+
     Of two directories every file is read, .tallyignore rules hold.
 
     \b
@@ -70,6 +72,8 @@ def command(
                 click.echo(f"  {label}: {', '.join(keys[:10])}{' ...' if len(keys) > 10 else ''}")
     for wire, name in verdict.missing.items():
         click.echo(f"{wire}: not tracked at {name}")
+    if not verdict.resources:
+        click.echo("nothing was compared: A and B have no resource in common")
     if verdict.agree:
         click.echo(f"agree: {verdict.records:,} records in {len(verdict.resources)} resources")
     return 0 if verdict.agree else 1

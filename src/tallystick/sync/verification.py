@@ -41,8 +41,8 @@ class Verdict:
 
     @property
     def agree(self) -> bool:
-        """True when nothing differs and nothing is corrupt."""
-        return not self.differences and not self.corrupt
+        """True when something was compared, nothing differs and nothing is corrupt."""
+        return bool(self.resources) and not self.differences and not self.corrupt
 
 
 LISTED = 100

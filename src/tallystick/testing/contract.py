@@ -605,6 +605,13 @@ class AgreementContract:
 
     # Verification
 
+    def test_ends_without_a_common_resource_do_not_agree(self, workshop: Workshop) -> None:
+        a, b = workshop.end("a", PEOPLE), workshop.end("b")
+        assert not verify(a.replica, b.replica).agree
+        sync(a, b)
+        assert verify(a.replica, b.replica).agree
+        assert not verify(a.replica, b.replica, only=("nowhere",)).agree
+
     def test_verification_finds_and_repair_heals_what_bypassed_capture(self, pair: tuple[End, End]) -> None:
         from tallystick.sync.verification import repair
 

@@ -21,6 +21,7 @@ from tallystick.site.schema import Definition, Table
 
 BUSY_TIMEOUT_S = 30.0
 _CHUNK = 20_000
+_STREAMED = 5000
 _CHECKPOINT_PAGES = 8000
 """Pages of the log (32 MB) after which they are written to the file. Random keys touch a page of an index in every
 commit: with SQLite's own 1000 it would be written again for each."""
@@ -83,7 +84,34 @@ class SQLiteEngine:
         try:
             return self.connection.execute(sql, parameters).fetchall()
         except sqlite3.DatabaseError as error:
+            if self.reads_bytes(error):
+                return self.query(sql, parameters)
             raise _storage(error, self.path) from error
+
+    def stream(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows of a query without parameters that orders them, in batches, in memory one at a time."""
+        done = 0
+        try:
+            cursor = self.connection.execute(sql)
+            while rows := cursor.fetchmany(_STREAMED):
+                yield rows
+                done += len(rows)
+        except sqlite3.DatabaseError as error:
+            if not self.reads_bytes(error):
+                raise _storage(error, self.path) from error
+            cursor = self.connection.execute(f"{sql} LIMIT -1 OFFSET {done}")
+            while rows := cursor.fetchmany(_STREAMED):
+                yield rows
+
+    def reads_bytes(self, error: sqlite3.DatabaseError) -> bool:
+        """After a query failed with ``error``: True when text that is not UTF-8 was why, and is now read as bytes.
+
+        Such a value travels as the bytes it is. Reading so costs a call for each text: it begins with the first one.
+        """
+        if "decode to UTF-8" not in str(error) or self.connection.text_factory is _text_or_bytes:
+            return False
+        self.connection.text_factory = _text_or_bytes
+        return True
 
     def query_in(self, sql: str, before: Sequence[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
@@ -274,6 +302,13 @@ class SQLiteEngine:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _storage(error: sqlite3.DatabaseError, path: Path) -> Exception:

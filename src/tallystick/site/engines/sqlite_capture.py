@@ -126,6 +126,8 @@ def _parsed(stored_address: Any, width: int, present: bool) -> Address | None:
         return None
     if width == 1:
         return (stored_address,)
+    if isinstance(stored_address, bytes):  # a key that is no UTF-8 names no row
+        stored_address = stored_address.decode(errors="replace")
     return tuple(parse_literals(stored_address))
 
 

@@ -156,8 +156,7 @@ class SQLiteRows:
         width = len(self.definition.key_columns)
         names = [f"t.{quoted(name)}" for name in self.definition.key_columns]
         sql = f"SELECT {', '.join([*names, *self._expressions])} FROM {self.table} t{self._joins}"
-        cursor = self.engine.connection.execute(sql + f" ORDER BY {', '.join(names)}")
-        while rows := cursor.fetchmany(5000):
+        for rows in self.engine.stream(sql + f" ORDER BY {', '.join(names)}"):
             for row in rows:
                 yield row[:width], self._canonical(row[width:])
 
