@@ -96,6 +96,18 @@ def test_only_exclude_where_and_direction_limit_what_travels(run, people):
     assert people("b.db", "SELECT id FROM notes") == [("n",)]
 
 
+def test_a_mistyped_mapping_leaves_nothing_behind(run, database):
+    database("a.db", "CREATE TABLE kunden (id TEXT PRIMARY KEY, ort TEXT)", "INSERT INTO kunden VALUES ('k1', 'Bern')")
+    database("b.db", "CREATE TABLE customers (id TEXT PRIMARY KEY, city TEXT)")
+    tables = ("--map", "kunden=customers")
+    wrong = run("sync", "a.db", "b.db", *tables, "--map", "kunden.ort=customers.stadt")
+    assert (wrong.code, "customers.stadt" in wrong.err) == (2, True)
+    assert run("sync", "a.db", "b.db", *tables, "--map", "kunden.ort=customers.city").code == 0
+    assert database("b.db", "SELECT city FROM customers") == [("Bern",)]
+    late = run("sync", "a.db", "b.db", "--map", "kunden.ort=customers.id")
+    assert (late.code, "untrack" in late.err) == (2, True)
+
+
 def test_names_can_be_mapped(run, people):
     people("b.db", "CREATE TABLE persons (id TEXT PRIMARY KEY, title TEXT, age INTEGER)")
     done = run("sync", "a.db", "b.db", "--map", "people=persons", "--map", "people.full_name=persons.title")

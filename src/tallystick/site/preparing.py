@@ -61,11 +61,32 @@ def _local_name(name: str, by_wire: Mapping[str, str], tables: Mapping[str, Tabl
 
 def _agree_names(ledger: Ledger, naming: Mapping[str, str], references: Mapping[str, str]) -> None:
     if naming:
+        for name, wire in naming.items():
+            _check_name(ledger, name, wire)
         agreed = {**ledger.naming().names, **naming}
         ledger.put_meta("naming", msgspec.json.encode(agreed).decode())
     if references:
         declared = [*ledger.references(), *(_declared(ledger, *pair) for pair in references.items())]
         ledger.put_meta("references", msgspec.json.encode(declared).decode())
+
+
+def _check_name(ledger: Ledger, name: str, wire: str) -> None:
+    """Raises SchemaError for a name that no table or column has, and for one that is tracked under another."""
+    tables = {table.name: table for table in ledger.engine.tables()}
+    table, _, column = (name, "", "") if name in tables else name.partition(".")
+    if table not in tables or (column and column not in {item.name for item in tables[table].columns}):
+        known = sorted(tables) if table not in tables else [item.name for item in tables[table].columns]
+        raise SchemaError(f"--map names {name!r}, which is not there", hint=f"there are: {', '.join(known) or 'none'}")
+    for item in ledger.resources():
+        definition = item.definition
+        if definition.name == table:
+            names = {one.column: one.wire for one in (*definition.key_fields, *definition.fields)}
+            agreed = names.get(column, definition.wire) if column else definition.wire
+            if agreed != wire:
+                raise SchemaError(
+                    f"--map says that {name!r} is {wire!r}, and it is tracked as {agreed!r}",
+                    hint=f"run tallystick untrack SITE {table} first, or leave the mapping out",
+                )
 
 
 def _declared(ledger: Ledger, child: str, parent: str) -> tuple[str, Reference]:
