@@ -148,6 +148,14 @@ def test_mistakes_are_named_without_a_traceback(run, people, words, code, said):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("second", ("a.db/sub.db", "nowhere/b.db"))
+def test_a_path_that_cannot_be_is_named(run, people, second):
+    done = run("sync", "a.db", second)
+    assert done.code in (2, 3)
+    assert second.partition("/")[0] in done.err
+    assert "report" not in done.err
+
+
 def test_a_name_that_is_nowhere_changes_nothing(run, people):
     before = people("a.db", "SELECT name FROM sqlite_master ORDER BY name")
     assert run("sync", "a.db", "b.db", "--only", "ghosts").code == 2

@@ -208,7 +208,7 @@ def files(site: str, context: str, folder: str, password_file: str | None, as_js
 @click.argument("path")
 @click.argument("file", type=click.Path(), default="-")
 def get(site: str, context: str, path: str, file: str, password_file: str | None, as_json: bool) -> None:
-    """Write one file of a context to FILE, or to standard output."""
+    """Write one file of a context to FILE (in a directory: under its own name), or to standard output."""
     from tallystick.contexts.files import Span, file_entry, pieces_of
 
     with hosted(site, password_file) as host:
@@ -219,8 +219,9 @@ def get(site: str, context: str, path: str, file: str, password_file: str | None
             for piece in pieces:
                 sys.stdout.buffer.write(piece)
             return
-        _write(Path(file), pieces)
-    _say({"written": file, "bytes": entry.size}, as_json)
+        target = Path(file, Path(path).name) if Path(file).is_dir() else Path(file)
+        _write(target, pieces)
+    _say({"written": str(target), "bytes": entry.size}, as_json)
 
 
 def _write(target: Path, pieces: Iterator[bytes]) -> None:

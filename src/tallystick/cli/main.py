@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from tallystick.errors import InternalError, TallystickError
+from tallystick.errors import InternalError, TallystickError, UsageError
 from tallystick.version import VERSION
 
 COMMANDS = {
@@ -105,6 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}; check the path, and your rights there", UsageError.exit_code)
     except KeyboardInterrupt:
         _fail("stopped; what was applied stays applied, run it again to go on", 130)
     except Exception as error:

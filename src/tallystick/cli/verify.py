@@ -10,6 +10,7 @@ from tallystick.cli.credentials import password
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json
 from tallystick.cli.tree_options import are_trees, refuse
+from tallystick.errors import UsageError
 
 
 @click.command("verify")
@@ -42,6 +43,12 @@ def command(
     """
     if are_trees(a, b):
         refuse(("only", "password_file"), "directories")
+        for end in (a, b):
+            if "://" in end:
+                raise UsageError(
+                    f"verify reads directories of this machine, and {end} is none",
+                    hint="tallystick sync --dry-run A B tells what differs",
+                )
         from tallystick.cli.tree_sync import verify as verify_trees
 
         return verify_trees(a, b, {"exclude": exclude, "as_json": as_json})
