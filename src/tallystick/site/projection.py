@@ -91,7 +91,7 @@ class Projector:
             self._batch(self.tracked.rows.delete, removed, lambda item: item.address)
             waiting = self._batch(self.tracked.rows.update, changed, lambda item: (item.address, item.values))
             waiting += self._batch(self.tracked.rows.insert, made, lambda item: (item.address, item.values))
-            self._swap([item for item in waiting if item.entry is not None])
+            self._swap(waiting)
 
     def _own_positions(self) -> list[int]:
         """Where rows of this table refer to rows of this table."""
@@ -278,19 +278,46 @@ class Projector:
         return [item for item in ready if item in waiting]
 
     def _swap(self, waiting: Sequence[Writing]) -> None:
-        """Rows that hold each other's unique values: let go of them all, then write them again."""
-        if len(waiting) < 2:
-            return
-        try:
-            with self.ledger.engine.savepoint():
-                self.tracked.rows.vacate([item.address for item in waiting if item.address is not None])
-                self.tracked.rows.update([(item.address, item.values) for item in waiting])  # type: ignore[misc]
-        except Rejected as refused:
-            for item in waiting:
-                item.failure = str(refused)
-            return
+        """Rows that hold each other's unique values: let go of them all, then write them, new ones among them.
+
+        Rows that are refused even so keep what they hold, and the others are tried without them.
+        """
+        while any(item.exists for item in waiting) and len(waiting) > 1:
+            refused: dict[str, str] = {}
+            held = [item.address for item in waiting if item.exists and item.address is not None]
+            try:
+                with self.ledger.engine.savepoint():
+                    self.tracked.rows.vacate(held)
+                    refused = self._refused(waiting)
+                    if refused:
+                        raise _Refused
+            except _Refused:
+                for item in waiting:
+                    item.failure = refused.get(item.key, item.failure)
+                waiting = [item for item in waiting if item.key not in refused]
+            except Rejected as reason:
+                for item in waiting:
+                    item.failure = str(reason)
+                return
+            else:
+                for item in waiting:
+                    item.failure = ""
+                return
+
+    def _refused(self, waiting: Sequence[Writing]) -> dict[str, str]:
+        """Write rows one by one. Returns why some were refused, by key."""
+        refused = {}
         for item in waiting:
-            item.failure = ""
+            write = self.tracked.rows.update if item.exists else self.tracked.rows.insert
+            try:
+                write([(item.address, item.values)])  # type: ignore[list-item]
+            except Rejected as reason:
+                refused[item.key] = str(reason)
+        return refused
+
+
+class _Refused(Exception):
+    """Some rows were refused: what was written beside them is taken back."""
 
 
 class _Stranded(Exception):

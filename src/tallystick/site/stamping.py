@@ -124,7 +124,7 @@ def compare(ledger: Ledger, tracked: Tracked) -> int:
 def differences(ledger: Ledger, tracked: Tracked) -> list[Touched]:
     """Records whose rows are not what the ledger says: capture was bypassed or lost."""
     now = ledger.now()
-    entries = {address_of(tracked.definition, entry.key, entry.local): entry for entry in all_live(tracked)}
+    entries = {address_of(tracked.definition, entry.key, entry.local): entry for entry in all_shown(tracked)}
     found = []
     for address, values in tracked.rows.scan():
         entry = entries.pop(address, None)
@@ -132,8 +132,7 @@ def differences(ledger: Ledger, tracked: Tracked) -> list[Touched]:
             found.append(Touched(_dead(tracked, address), address, now, None))
         elif row_hash(tracked.definition, entry.key, values, aside_of(entry)) not in (entry.hash, entry.rendered):
             found.append(Touched(entry, address, now, None))
-    gone = (entry for entry in entries.values() if entry.hash)
-    found.extend(Touched(entry, None, now, None) for entry in gone)
+    found.extend(Touched(entry, None, now, None) for entry in entries.values())
     return found
 
 
@@ -166,7 +165,7 @@ def _follow_keys(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
     touched: dict[Address, Touched] = {}
     for mark in marks:
         if mark.kind == "T":
-            for entry in all_live(tracked):
+            for entry in all_shown(tracked):
                 address = address_of(tracked.definition, entry.key, entry.local)
                 touched.setdefault(address, Touched(entry, address, mark.at, None))
             continue
@@ -186,7 +185,7 @@ def _follow_rows(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
     named = {address for mark in marks for address in (mark.old, mark.new) if address is not None}
     entries = _by_address(tracked, named)
     if any(mark.kind == "T" for mark in marks):
-        entries.update({address_of(tracked.definition, entry.key, entry.local): entry for entry in all_live(tracked)})
+        entries.update({address_of(tracked.definition, entry.key, entry.local): entry for entry in all_shown(tracked)})
     holder: dict[Address, Touched | None] = {}
     everyone: list[Touched] = []
 
@@ -230,10 +229,10 @@ def _follow(mark: Mark, at: Any, holder: dict[Address, Touched | None], everyone
         item.address, holder[mark.new], holder[mark.old] = mark.new, item, None  # type: ignore[index]
 
 
-def all_live(tracked: Tracked) -> list[Entry]:
-    """Every entry whose row should exist."""
+def all_shown(tracked: Tracked) -> list[Entry]:
+    """Every entry whose row should exist. Live records that no row shows have no address, and their key is none."""
     found = tracked.rows.after(0, 1 << 62, 1 << 31, ())
-    return [entry for entry, _ in found if not entry.flags & DELETED]
+    return [entry for entry, _ in found if entry.hash and not entry.flags & DELETED]
 
 
 def _by_address(tracked: Tracked, addresses: Iterable[Address]) -> dict[Address, Entry]:

@@ -420,6 +420,21 @@ class AgreementContract:
         assert sorted(a.rows("SELECT name FROM author")) == [("edited first",), ("second",)]
         assert sorted(b.rows("SELECT name FROM author")) == [("edited first",), ("second",)]
 
+    def test_a_moved_row_is_told_from_the_deleted_one_whose_integer_it_took(self, workshop: Workshop) -> None:
+        from tallystick.sync.verification import repair
+
+        a = workshop.end("a", *NUMBERED, "INSERT INTO author VALUES (4, 'four'), (7, 'seven')")
+        b = workshop.end("b", *NUMBERED)
+        sync(a, b)
+        b.execute("UPDATE author SET name='seven of b' WHERE id=7")
+        later()
+        a.execute("DELETE FROM author WHERE id=7", "UPDATE author SET id=7 WHERE id=4")
+        settle(a, b)
+        assert verify(a.replica, b.replica, deep=True).agree
+        repair(a.replica, b.replica)
+        assert a.rows("SELECT id, name FROM author") == [(7, "four")]
+        assert b.rows("SELECT name FROM author") == [("four",)]
+
     def test_primary_keys_can_swap(self, workshop: Workshop) -> None:
         a = workshop.end(
             "a", *NUMBERED, "INSERT INTO author VALUES (1, 'x'), (2, 'y')", "INSERT INTO book VALUES (1, 1, 'of x')"
@@ -465,6 +480,33 @@ class AgreementContract:
         )
         assert sync(a, b).parked == 0
         assert b.rows("SELECT id, place FROM seat ORDER BY id") == [("x", 2), ("y", 1)]
+
+    def test_new_rows_whose_unique_values_are_taken_stay_parked(self, workshop: Workshop) -> None:
+        schema = "CREATE TABLE seat (id TEXT PRIMARY KEY, place INTEGER NOT NULL UNIQUE)"
+        a = workshop.end("a", schema, "INSERT INTO seat VALUES ('x', 1), ('y', 2)")
+        b = workshop.end("b", schema, "INSERT INTO seat VALUES ('p', 1), ('q', 2)")
+        assert [sync(a, b).parked for _ in range(3)] == [4, 4, 4]
+        assert a.rows("SELECT id FROM seat ORDER BY id") == [("x",), ("y",)]
+        assert b.rows("SELECT id FROM seat ORDER BY id") == [("p",), ("q",)]
+        b.execute("UPDATE seat SET place=place+10")
+        settle(a, b)
+        assert len(a.rows("SELECT id FROM seat")) == 4
+        assert verify(a.replica, b.replica, deep=True).agree
+
+    def test_a_row_that_cannot_swap_does_not_stop_others_from_it(self, workshop: Workshop) -> None:
+        schema = "CREATE TABLE seat (id TEXT PRIMARY KEY, place INTEGER NOT NULL UNIQUE)"
+        a = workshop.end("a", schema, "INSERT INTO seat VALUES ('x', 1), ('y', 2), ('z', 3)")
+        b = workshop.end("b", schema)
+        sync(a, b)
+        b.execute("INSERT INTO seat VALUES ('own', 4)")
+        a.execute(
+            "UPDATE seat SET place=9 WHERE id='x'",
+            "UPDATE seat SET place=1 WHERE id='y'",
+            "UPDATE seat SET place=2 WHERE id='x'",
+            "UPDATE seat SET place=4 WHERE id='z'",
+        )
+        sync(a, b)
+        assert b.rows("SELECT id, place FROM seat ORDER BY id") == [("own", 4), ("x", 2), ("y", 1), ("z", 3)]
 
     # Filters, direction, strategy
 
