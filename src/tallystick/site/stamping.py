@@ -225,8 +225,24 @@ def _follow(mark: Mark, at: Any, holder: dict[Address, Touched | None], everyone
     if mark.kind == "D":
         item.address, holder[mark.old] = None, None  # type: ignore[index]
     elif mark.kind == "U" and mark.old != mark.new:
-        at(mark.new, mark)
+        _displace(at(mark.new, mark), item, everyone)
         item.address, holder[mark.new], holder[mark.old] = mark.new, item, None  # type: ignore[index]
+
+
+def _displace(there: Touched | None, moved: Touched, everyone: list[Touched]) -> None:
+    """A row moves to an address at which marks spoke of one already.
+
+    One that the ledger does not know is the moved row itself: what a cascade does to it is marked before its move. One
+    that may have been evicted was.
+    """
+    if there is None or there is moved:
+        return
+    if there.entry is None:
+        unsure = moved.columns is None or there.columns is None
+        moved.columns = None if unsure else (moved.columns or frozenset()) | (there.columns or frozenset())
+        everyone[:] = [item for item in everyone if item is not there]
+    elif there.evicted:
+        there.address = None
 
 
 def all_shown(tracked: Tracked) -> list[Entry]:
