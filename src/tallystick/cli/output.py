@@ -70,6 +70,8 @@ def report(done: Report, size: int | None = None) -> None:
         click.echo(f"now tracked: {', '.join(done.tracked)}")
         if done.unkeyed:
             click.echo(f"left out, because they have no primary key: {', '.join(done.unkeyed)}")
+    for name, why in done.barred.items():
+        click.echo(f"left out: {name}: {why}")
     rows: list[tuple[object, ...]] = []
     for side, tallies in (("->", done.pushed), ("<-", done.pulled)):
         rows.extend((side, wire, *_counts(tally)) for wire, tally in sorted(tallies.items()) if any(_counts(tally)))

@@ -37,6 +37,7 @@ def command(site: str, as_json: bool) -> int:
             "origin": opened.ledger.origin,
             "untracked": described.untracked,
             "unkeyed": described.unkeyed,
+            "barred": described.barred,
             "resources": resources,
             "conflicts": len(opened.conflicts()),
             "parked": len(opened.parked()),
@@ -51,6 +52,8 @@ def command(site: str, as_json: bool) -> int:
         click.echo(f"not tracked: {', '.join(described.untracked)}")
     if described.unkeyed:
         click.echo(f"cannot be tracked, no primary key: {', '.join(described.unkeyed)}")
+    for name, why in described.barred.items():
+        click.echo(f"cannot be tracked: {name}: {why}")
     click.echo(
         f"{status['conflicts']} conflicts wait, {status['parked']} changes parked, {status['declined']} declined"
     )

@@ -21,17 +21,26 @@ _BATCH = 5000
 
 
 def track(
-    ledger: Ledger, names: Iterable[str] | None = None, references: Sequence[tuple[str, Reference]] = ()
+    ledger: Ledger,
+    names: Iterable[str] | None = None,
+    references: Sequence[tuple[str, Reference]] = (),
+    left_out: dict[str, str] | None = None,
 ) -> list[Tracked]:
     """Track tables (all that can be when ``names`` is None) and return those that are new, parents first.
 
-    Rows that are there already become genesis records. Raises SchemaError for an unknown table, one without a
-    primary key that was named, or rows that share a key.
+    Rows that are there already become genesis records. With ``left_out``, tables that cannot be tracked are entered
+    there with the reason, and the others are tracked. Raises SchemaError for an unknown table; and, without
+    ``left_out``, for a named table without a primary key, or whose rows share a key.
     """
     tables = ledger.engine.tables()
     chosen = _chosen(tables, names)
     tracked_names = {item.definition.name for item in ledger.resources()}
     fresh = [name for name in chosen if name not in tracked_names]
+    if names is None or left_out is not None:
+        reasons = _reasons(ledger, tables, fresh)
+        fresh = [name for name in fresh if name not in reasons]
+        if left_out is not None:
+            left_out.update(reasons)
     definitions = define(tables, fresh, ledger.naming(), references)
     by_wire = {definition.wire: definition for definition in definitions}
     order = parents_first([Rank(definition.wire, definition.parents) for definition in definitions])
@@ -46,6 +55,19 @@ def track(
     if added:
         ledger.put_meta("structure", ledger.engine.structure())
     return [ledger.resource(wire) for wire in order]
+
+
+def _reasons(ledger: Ledger, tables: Sequence[Table], names: Collection[str]) -> dict[str, str]:
+    """Those of the tables whose rows cannot be named, with the reason."""
+    found = {}
+    for table in tables:
+        if table.name not in names:
+            continue
+        if table.barred or not table.primary_key:
+            found[table.name] = table.barred or "it has no primary key"
+        elif ledger.engine.keys_occur_twice(table):
+            found[table.name] = "two of its rows have the same key, with NULL in it"
+    return found
 
 
 def _keys_by_integer(tracked: Tracked) -> dict[str, str]:

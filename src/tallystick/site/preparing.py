@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -10,7 +11,7 @@ from tallystick.core.changes import Rank, parents_first
 from tallystick.core.values import Logical, fold
 from tallystick.errors import SchemaError
 from tallystick.site.capture import track
-from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.ledger import Ledger
 from tallystick.site.managed import create_resource
 from tallystick.site.schema import Column, Definition, Field, Identity, Reference, Table
 
@@ -22,11 +23,12 @@ def prepare(
     create: bool = True,
     naming: Mapping[str, str] | None = None,
     references: Mapping[str, str] | None = None,
-) -> list[Tracked]:
+) -> dict[str, str]:
     """Track the tables that match ``resources`` (a peer's) and the named ones in ``only``; create missing tables.
 
     ``naming`` maps local names (``table`` or ``table.column``) to wire names, ``references`` maps ``child.column`` to
-    the parent table. Call inside ``ledger.write()``. Returns what is newly tracked. Raises SchemaError.
+    the parent table. Call inside ``ledger.write()``. Returns the tables that cannot be tracked, each with the reason:
+    they hold up no other. Raises SchemaError.
     """
     _agree_names(ledger, naming or {}, references or {})
     tables = {table.name: table for table in ledger.engine.tables()}
@@ -47,7 +49,10 @@ def prepare(
         chosen.extend(_create(ledger, missing, by_wire))
     tracked = {item.definition.name for item in ledger.resources()}
     wanted = [name for name in dict.fromkeys(chosen) if name not in tracked]
-    return track(ledger, wanted, ledger.references()) if wanted else []
+    left_out: dict[str, str] = {}
+    if wanted:
+        track(ledger, wanted, ledger.references(), left_out)
+    return left_out
 
 
 def _local_name(name: str, by_wire: Mapping[str, str], tables: Mapping[str, Table]) -> str:
@@ -108,8 +113,11 @@ def _create(ledger: Ledger, missing: Sequence[Definition], by_wire: Mapping[str,
     for definition in missing:
         for reference in definition.references:
             names.setdefault(reference.parent, by_wire.get(fold(reference.parent), reference.parent))
+    there = {*by_wire.values(), *(definition.name for definition in missing)}
     for wire in order:
-        ledger.engine.create_table(table_of(by_definition[wire], names))
+        table = table_of(by_definition[wire], names)
+        known = tuple(reference for reference in table.references if reference.parent in there)
+        ledger.engine.create_table(replace(table, references=known))
     return [by_definition[wire].name for wire in order]
 
 

@@ -46,6 +46,8 @@ class Table:
     triggers: tuple[str, ...] = ()
     acted_on: bool = False
     """True when deleting a row makes the database change rows elsewhere (CASCADE, SET NULL, SET DEFAULT)."""
+    barred: str = ""
+    """Why it cannot be tracked, where that is not for want of a primary key."""
 
     def column(self, name: str) -> Column:
         """The column of that name. Raises KeyError."""
@@ -170,6 +172,10 @@ def define(
     wires = _table_names(by_name.values(), naming)
     identities = {table.name: _identity(table, by_name) for table in by_name.values() if table.primary_key}
     for table in wanted:
+        if table.barred:
+            raise SchemaError(
+                f"table {table.name!r} cannot be tracked: {table.barred}", hint=f"leave it out: --exclude {table.name}"
+            )
         if not table.primary_key:
             raise SchemaError(
                 f"table {table.name!r} has no primary key, so its rows cannot be named",
@@ -188,9 +194,9 @@ def _with_references(table: Table, extra: Sequence[tuple[str, Reference]]) -> Ta
 def _table_names(tables: Iterable[Table], naming: Naming) -> dict[str, str]:
     folded: dict[str, int] = {}
     listed = list(tables)
-    for table in listed:
+    for table in (item for item in listed if not item.barred):
         folded[fold(table.name)] = folded.get(fold(table.name), 0) + 1
-    return {table.name: naming.table(table.name, folded[fold(table.name)] > 1) for table in listed}
+    return {table.name: naming.table(table.name, folded.get(fold(table.name), 0) > 1) for table in listed}
 
 
 def _identity(table: Table, tables: Mapping[str, Table]) -> Identity:

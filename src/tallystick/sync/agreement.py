@@ -17,7 +17,7 @@ from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.guards import Guard
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
-from tallystick.sync.replica import Known, Meeting, Replica, Scope, Selection, Settings, Wanted
+from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.scoping import check_named, chosen, differ, excluded, filters, lacks, wanted
 from tallystick.sync.transfer import Transfer, transfer
 from tallystick.sync.uncollected import uncollected
@@ -40,6 +40,8 @@ class Report:
     tracked: list[str] = field(default_factory=list)
     unkeyed: list[str] = field(default_factory=list)
     """Tables that stay out because they have no primary key."""
+    barred: dict[str, str] = field(default_factory=dict)
+    """Other tables that stay out, each with the reason."""
     records: int = 0
     seconds: float = 0.0
     parked: int = 0
@@ -134,22 +136,31 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     check_named(plan, first, second)
     before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
     if lacks(first, plan.only) or plan.references:
-        first = a.prepare(Wanted([], chosen(first, plan), False, {}, dict(plan.references)))
+        first = _prepared(a, first, Wanted([], chosen(first, plan), False, {}, dict(plan.references)))
     if differ(first, second) or plan.naming:
         untracked = [name for name in second.untracked if not plan.only and fold(name) not in excluded(plan)]
-        second = b.prepare(
-            Wanted(wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
-        )
+        asked = Wanted(wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
+        second = _prepared(b, second, asked)
     here = {item.wire for item in first.resources}
     lacking = [item for item in wanted(second, plan) if item.wire not in here]
     if lacking and (plan.direction != PUSH or first.untracked):
-        first = a.prepare(Wanted(lacking, [], create and plan.direction != PUSH))
+        first = _prepared(a, first, Wanted(lacking, [], create and plan.direction != PUSH))
     both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
     check_named(plan, first, second)
     report.tracked = sorted(both - before)
     report.unkeyed = sorted({name for described in (first, second) for name in described.unkeyed})
+    report.barred = {
+        name: why for name, why in sorted((first.barred | second.barred).items()) if fold(name) not in excluded(plan)
+    }
     report.resources = tuple(sorted({item.wire for item in wanted(first, plan)} & both))
     return Scope(report.resources, filters(first, plan), plan.delete_left), (first.site, second.site)
+
+
+def _prepared(end: Replica, before: Described, asked: Wanted) -> Described:
+    """What ``end`` describes after preparing; what it could not track is remembered."""
+    described = end.prepare(asked)
+    described.barred = before.barred | described.barred
+    return described
 
 
 def _meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope) -> tuple[Meeting, Meeting]:

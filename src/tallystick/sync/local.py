@@ -80,15 +80,21 @@ class LocalReplica:
             self.ledger.meta("catalog"),
             [item.definition for item in self.ledger.resources() if not item.definition.stays],
             [table.name for table in tables if table.primary_key and table.name not in tracked],
-            [table.name for table in tables if not table.primary_key],
+            [table.name for table in tables if not table.primary_key and not table.barred],
             f"tallystick {VERSION}",
+            {table.name: table.barred for table in tables if table.barred},
         )
 
     def prepare(self, wanted: Wanted) -> Described:
         with self.ledger.write():
             recapture(self.ledger)
-            prepare(self.ledger, wanted.resources, wanted.only, wanted.create, wanted.naming, wanted.references)
-        return self.describe()
+            left_out = prepare(
+                self.ledger, wanted.resources, wanted.only, wanted.create, wanted.naming, wanted.references
+            )
+        described = self.describe()
+        described.untracked = [name for name in described.untracked if name not in left_out]
+        described.barred |= {name: why for name, why in left_out.items() if name not in described.unkeyed}
+        return described
 
     def meet(self, theirs: Meeting) -> Meeting:
         with self.ledger.write():

@@ -51,6 +51,8 @@ class Described(msgspec.Struct):
     unkeyed: list[str] = []
     """Names of tables without a primary key: their rows cannot be named, so they stay out."""
     software: str = ""
+    barred: dict[str, str] = {}
+    """Names of other tables that stay out, each with the reason. ``prepare`` adds those that it could not track."""
 
 
 class Scope(msgspec.Struct, frozen=True):

@@ -13,12 +13,17 @@ from tallystick.sync.replica import Described, Replica, Scope, Wanted
 def check_named(plan: Plan, first: Described, second: Described) -> None:
     """Refuse a plan that names what is at neither end. Raises UsageError, and SchemaError for a table without a key."""
     unkeyed = {fold(name): name for described in (first, second) for name in described.unkeyed}
+    barred = {fold(name): why for described in (first, second) for name, why in described.barred.items()}
     known = {fold(name) for described in (first, second) for name in described.untracked}
     known |= {name for described in (first, second) for name in _by_name(described)}
     for name in (*plan.only, *plan.exclude):
         if name in plan.only and fold(name) in unkeyed:
             raise SchemaError(f"table {unkeyed[fold(name)]!r} has no primary key, so its rows cannot be named")
-        if fold(name) not in known | unkeyed.keys():
+        if name in plan.only and fold(name) in barred:
+            raise SchemaError(
+                f"table {name!r} cannot be synchronized: {barred[fold(name)]}", hint="leave it out, or change it"
+            )
+        if fold(name) not in known | unkeyed.keys() | barred.keys():
             raise UsageError(
                 f"there is no table or resource {name!r} at either end",
                 hint=f"there are: {', '.join(sorted(known)) or 'none'}",

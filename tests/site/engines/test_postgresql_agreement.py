@@ -11,7 +11,7 @@ import pytest
 
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.sync.local import LocalReplica
-from tallystick.testing.contract import AgreementContract
+from tallystick.testing.contract import AgreementContract, sync
 
 
 class PostgreSQLEnd:
@@ -126,3 +126,22 @@ class TestAgreementOfSQLiteWithPostgreSQL(AgreementContract):
     @pytest.fixture
     def workshop(self, postgresql_database, tmp_path):
         yield from _workshop(postgresql_database, tmp_path, "sqlite", "postgresql")
+
+
+@pytest.fixture
+def mixed(postgresql_database, tmp_path):
+    yield from _workshop(postgresql_database, tmp_path, "postgresql", "sqlite")
+
+
+def test_a_column_that_the_database_alone_numbers_stays_at_home(mixed):
+    a = mixed.end(
+        "a",
+        "CREATE TABLE t (id bigserial PRIMARY KEY, c text, g int GENERATED ALWAYS AS IDENTITY)",
+        "INSERT INTO t (c) VALUES ('x')",
+    )
+    b = mixed.end("b")
+    sync(a, b)
+    b.execute("UPDATE t SET c='y'")
+    b.execute("INSERT INTO t (c) VALUES ('z')")
+    assert sync(a, b).parked == 0
+    assert a.rows("SELECT c, g FROM t ORDER BY g") == [("y", 1), ("z", 2)]

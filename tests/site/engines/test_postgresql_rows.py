@@ -168,7 +168,6 @@ WRONG = (
     ("int[]", "1,2"),
     ("int CHECK (value > 0)", -1),
     ("int NOT NULL", None),
-    ("bigint GENERATED ALWAYS AS IDENTITY", "x"),
 )
 
 

@@ -222,7 +222,13 @@ class Engine(Protocol):
         """After ``drop_ledger`` is committed: undo what opening the database changed about it as a whole."""
 
     def tables(self) -> list[Table]:
-        """The application's tables, with keys, references and the application's own triggers."""
+        """The application's tables, with keys, references and the application's own triggers.
+
+        Those that cannot be tracked for what they are say so (``Table.barred``).
+        """
+
+    def keys_occur_twice(self, table: Table) -> bool:
+        """True when two rows have the same primary key, which a database may allow where there is NULL in it."""
 
     def create_table(self, table: Table) -> None:
         """Create a table of the application, columns by logical type, with keys, NOT NULL, UNIQUE and references."""

@@ -155,6 +155,10 @@ class PostgreSQLEngine(PostgreSQLSession):
         self._shapes.clear()
         return structure.reflect(self.native, self.schema)
 
+    def keys_occur_twice(self, table: Table) -> bool:
+        """Never: a primary key is unique and NOT NULL."""
+        return False
+
     def shape(self, name: str) -> structure.Shape | None:
         """Kind, exact column types and sequences of a table, None when there is none of that name."""
         if name not in self._shapes:

@@ -27,7 +27,9 @@ _OURS = (
 )
 _COLUMNS = (
     "SELECT c.relname, c.relkind, a.attname, a.atttypid::int8, a.atttypmod, format_type(a.atttypid, a.atttypmod), "
-    "a.attnotnull, a.attgenerated <> '', coalesce(quote_ident(n.nspname) || '.' || quote_ident(l.collname), ''), "
+    "a.attnotnull, a.attgenerated <> '' OR (a.attidentity = 'a' AND NOT EXISTS (SELECT FROM pg_index i "
+    "WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY(i.indkey::int2[]))), "
+    "coalesce(quote_ident(n.nspname) || '.' || quote_ident(l.collname), ''), "
     "coalesce(pg_get_serial_sequence(quote_ident(s.nspname) || '.' || quote_ident(c.relname), a.attname), "
     "(SELECT q.oid::regclass::text FROM pg_attrdef e JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass "
     "AND d.objid = e.oid JOIN pg_class q ON q.oid = d.refobjid AND q.relkind = 'S' "

@@ -173,12 +173,31 @@ class SQLiteEngine:
     def create_ledger(self, statements: Sequence[str]) -> None:
         for statement in statements:
             without = " WITHOUT ROWID" if "tally_record" in statement and "CREATE TABLE" in statement else ""
-            self.create_tables([statement + without])
+            self._create(statement + without)
+        self._note_own(_tables_made(statements))
         self.execute("INSERT INTO tally_meta(name, value) VALUES ('journal', ?)", (self._former_mode,))
 
     def create_tables(self, statements: Sequence[str]) -> None:
         for statement in statements:
-            self.execute(statement.format(int="INTEGER", text="TEXT", blob="BLOB", any=""))
+            self._create(statement)
+        if made := _tables_made(statements):
+            self._note_own(made | self._own_tables())
+
+    def _create(self, statement: str) -> None:
+        self.execute(statement.format(int="INTEGER", text="TEXT", blob="BLOB", any=""))
+
+    def _note_own(self, names: Iterable[str]) -> None:
+        """Note which tables are ours: the application's may be called alike."""
+        self.execute("INSERT OR REPLACE INTO tally_meta VALUES ('tables', ?)", (" ".join(sorted(names)),))
+
+    def _own_tables(self) -> set[str]:
+        if not self.has_ledger():
+            return set()
+        noted = self.query("SELECT value FROM tally_meta WHERE name='tables'")
+        if noted:
+            return set(noted[0][0].split())
+        rows = self.query("SELECT name FROM sqlite_master WHERE type='table' AND substr(name, 1, 6)='tally_'")
+        return {row[0] for row in rows}
 
     def has_ledger(self) -> bool:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type='table' AND name='tally_meta'"))
@@ -188,8 +207,9 @@ class SQLiteEngine:
         ours = self.query(
             "SELECT type, name FROM sqlite_master WHERE substr(name, 1, 6)='tally_' AND type IN ('trigger', 'table')"
         )
+        own = self._own_tables()
         for kind in ("trigger", "table"):
-            for _, name in (row for row in ours if row[0] == kind):
+            for _, name in (row for row in ours if row[0] == kind and (kind == "trigger" or row[1] in own)):
                 self.execute(f"DROP {kind.upper()} IF EXISTS {sqlite_schema.quoted(name)}")
 
     def leave(self) -> None:
@@ -201,7 +221,18 @@ class SQLiteEngine:
     # The application's tables
 
     def tables(self) -> list[Table]:
-        return sqlite_schema.reflect(self.query)
+        return sqlite_schema.reflect(self.query, self._own_tables())
+
+    def keys_occur_twice(self, table: Table) -> bool:
+        names = [sqlite_schema.quoted(name) for name in table.primary_key]
+        empty = " OR ".join(f"{name} IS NULL" for name in names)
+        listed = ", ".join(names)
+        return bool(
+            self.query(
+                f"SELECT 1 FROM {sqlite_schema.quoted(table.name)} WHERE {empty} "
+                f"GROUP BY {listed} HAVING count(*)>1 LIMIT 1"
+            )
+        )
 
     def create_table(self, table: Table) -> None:
         self.execute(sqlite_schema.create_statement(table))
@@ -302,6 +333,11 @@ class SQLiteEngine:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _tables_made(statements: Sequence[str]) -> set[str]:
+    """The tables that DDL of ours creates."""
+    return {name for text in statements for name in re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", text)}
 
 
 def _text_or_bytes(raw: bytes) -> str | bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tallystick.core.values import Logical
@@ -41,6 +41,7 @@ _DECLARED = {
     Logical.JSON: "JSON",
     Logical.REFERENCE: "INTEGER",
 }
+PREFIX = "tally_"
 _ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 
 
@@ -71,16 +72,21 @@ def declared_type(column: Column) -> str:
     return _DECLARED[column.logical]
 
 
-def reflect(query: Query) -> list[Table]:
-    """Every ordinary table of the application."""
-    names = [
-        row[0]
-        for row in query(
-            "SELECT name FROM sqlite_master WHERE type='table' AND substr(name, 1, 7)<>'sqlite_' "
-            "AND substr(name, 1, 6)<>'tally_' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
-        )
-        if not _is_shadow(query, row[0])
-    ]
+def reflect(query: Query, own: Collection[str]) -> list[Table]:
+    """Every table of the application; ``own`` are ours. Virtual tables and those called like ours are barred."""
+    names, barred = [], []
+    for name, virtual in query(
+        "SELECT name, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master WHERE type='table' "
+        "AND substr(name, 1, 7)<>'sqlite_' ORDER BY name"
+    ):
+        if name in own:
+            continue
+        if virtual:
+            barred.append(Table(name, (), (), barred="it is a virtual table"))
+        elif name.casefold().startswith(PREFIX):
+            barred.append(Table(name, (), (), barred=f"names that begin with {PREFIX} are kept for the ledger"))
+        elif not _is_shadow(query, name):
+            names.append(name)
     references = {name: _references(query, name) for name in names}
     acted_on = {
         reference.parent.casefold()
@@ -88,7 +94,7 @@ def reflect(query: Query) -> list[Table]:
         for reference in listed
         if reference.on_delete in _ACTIONS
     }
-    return [_table(query, name, references, name.casefold() in acted_on) for name in names]
+    return [*(_table(query, name, references, name.casefold() in acted_on) for name in names), *barred]
 
 
 def _is_shadow(query: Query, name: str) -> bool:
