@@ -689,3 +689,20 @@ def test_text_that_is_not_utf_8_is_met_after_many_rows_and_each_row_is_entered_o
     assert b.rows("SELECT count(*), sum(id) FROM item") == [(12000, 12000 * 12001 // 2)]
     assert b.rows("SELECT note FROM item WHERE id=7001") == [(b"\xc3(",)]
     agree_deeply(a, b)
+
+
+def test_rows_follow_the_row_they_refer_to_when_its_uuid_changes(sqlite_workshop):
+    a = sqlite_workshop.end(
+        "a",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, n TEXT)",
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, tid INTEGER NOT NULL REFERENCES t (id), v TEXT)",
+        "INSERT INTO t VALUES (2, '0000000000000000000000000000000a', 'x')",
+        "INSERT INTO c VALUES (1, 2, 'kid')",
+    )
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    b.execute("UPDATE t SET uuid='0000000000000000000000000000000b' WHERE id=2")
+    settle(a, b)
+    named = "SELECT uuid, v FROM c JOIN t ON t.id=c.tid"
+    assert a.rows(named) == b.rows(named) == [("0000000000000000000000000000000b", "kid")]
+    agree_deeply(a, b)

@@ -94,7 +94,7 @@ def stamp(
         tracked = ledger.resource(wire)
         if tracked.number in marks:
             made = None if told is None or tracked.definition.parents else told.setdefault(wire, [])
-            total += _stamp_resource(ledger, tracked, marks[tracked.number], made)
+            total += _stamp_resource(ledger, tracked, marks, made)
     ledger.engine.clear_marks(last)
     return total
 
@@ -146,15 +146,42 @@ def _dead(tracked: Tracked, address: Address) -> Entry | None:
 def _stamp_resource(
     ledger: Ledger,
     tracked: Tracked,
-    marks: Sequence[Mark],
+    marks: dict[int, list[Mark]],
     told: list[tuple[Entry, tuple[Value, ...] | None]] | None,
 ) -> int:
     if tracked.definition.identity is Identity.NATURAL:
-        touched = _follow_keys(tracked, marks)
+        touched = _follow_keys(tracked, marks[tracked.number])
     else:
-        touched = _follow_rows(tracked, marks)
+        touched = _follow_rows(tracked, marks[tracked.number])
     _move(ledger, tracked, touched)
-    return write_changes(ledger, tracked, _read(ledger, tracked, touched), told)
+    changes = _read(ledger, tracked, touched)
+    before = {item.address: item.entry.key for item in touched if item.entry is not None and item.address is not None}
+    total = write_changes(ledger, tracked, changes, told)
+    if tracked.definition.identity is Identity.COLUMN:
+        named = {change.touched.address: change.key for change in changes if change.values is not None}
+        rekeyed = {address[0] for address, key in before.items() if named.get(address, key) != key}
+        if rekeyed:
+            _mark_children(ledger, tracked, rekeyed, marks)
+    return total
+
+
+def _mark_children(ledger: Ledger, parent: Tracked, integers: set[Value], marks: dict[int, list[Mark]]) -> None:
+    """Mark the rows that refer to rows whose uuid changed: they name another record now, and no trigger saw it.
+
+    Every row of the children is looked at: a uuid rarely changes.
+    """
+    entries = parent.rows.by_locals(list(integers))
+    keys = {entry.key for entry in entries.values()}
+    for child in ledger.resources():
+        definition = child.definition
+        if parent.wire not in definition.parents or child is parent:
+            continue
+        fields = [index for index, item in enumerate(definition.fields) if item.refers_to == parent.wire]
+        parts = [index for index, item in enumerate(definition.key_fields) if item.refers_to == parent.wire]
+        for address, values in child.rows.scan():
+            if any(values[index] in keys for index in fields) or any(address[index] in integers for index in parts):
+                mark = Mark("U", address, address, ledger.now(), None)
+                marks.setdefault(child.number, []).append(mark)
 
 
 # Following marks -----------------------------------------------------------------------------------------------
