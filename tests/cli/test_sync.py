@@ -51,9 +51,8 @@ def test_conflicts_that_wait_are_exit_code_1_until_somebody_decides(run, people)
 
 
 def test_conflicts_are_shown_and_decided_by_the_names_of_columns(run, database):
-    database(
-        "a.db", 'CREATE TABLE visit (id TEXT PRIMARY KEY, "First_Name" TEXT)', "INSERT INTO visit VALUES ('v', 'A')"
-    )
+    database("a.db", 'CREATE TABLE visit (id TEXT PRIMARY KEY, "First_Name" TEXT, note TEXT)')
+    database("a.db", "INSERT INTO visit VALUES ('v', 'A', 'kept')")
     run("sync", "a.db", "b.db")
     for name, value in (("a.db", "B"), ("b.db", "C")):
         database(name, f"UPDATE visit SET \"First_Name\"='{value}'")
@@ -64,7 +63,7 @@ def test_conflicts_are_shown_and_decided_by_the_names_of_columns(run, database):
     assert (wrong.code, "First_Name" in wrong.err) == (2, True)
     assert run("conflicts", "resolve", "a.db", "visit", "v", "--content", '{"First_Name": "D"}').code == 0
     assert run("sync", "a.db", "b.db", "--conflict", "ask").code == 0
-    assert database("b.db", 'SELECT "First_Name" FROM visit') == [("D",)]
+    assert database("b.db", 'SELECT "First_Name", note FROM visit') == [("D", "kept")]
 
 
 def test_a_field_policy_decides_for_that_field(run, people):
@@ -94,6 +93,14 @@ def test_only_exclude_where_and_direction_limit_what_travels(run, people):
     assert people("b.db", "SELECT id FROM people") == [("p2",)]
     assert run("sync", "a.db", "b.db", "--exclude", "people").code == 0
     assert people("b.db", "SELECT id FROM notes") == [("n",)]
+
+
+def test_a_dry_run_tells_what_a_first_contact_would_send(run, people, database):
+    database("b.db", "CREATE TABLE other (id TEXT PRIMARY KEY)", "INSERT INTO other VALUES ('x')")
+    told = run("sync", "a.db", "b.db", "--dry-run", "--json").json
+    assert told["a.db -> b.db"] == {"people": {"changes": 2, "deletions": 0}}
+    assert told["b.db -> a.db"] == {"other": {"changes": 1, "deletions": 0}}
+    assert database("b.db", "SELECT name FROM sqlite_master WHERE name='people'") == []
 
 
 def test_a_mistyped_mapping_leaves_nothing_behind(run, database):

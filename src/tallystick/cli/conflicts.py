@@ -112,7 +112,11 @@ def show(site: str, resource: str, key: str, as_json: bool) -> int:
 @click.argument("key")
 @click.option("--take", type=int, metavar="N", help="The version with this number (see show).")
 @click.option("--by", type=click.Choice(["this", "other", "newer", "master", "merge"]), help="A policy decides.")
-@click.option("--content", metavar="JSON", help="A content of your own: a JSON object by column.")
+@click.option(
+    "--content",
+    metavar="JSON",
+    help="A content of your own: JSON by column; others stay as shown.",
+)
 def resolve(site: str, resource: str, key: str, take: int | None, by: str | None, content: str | None) -> int:
     """Decide a conflict; the decision travels and ends it at every site.
 
@@ -129,10 +133,19 @@ def resolve(site: str, resource: str, key: str, take: int | None, by: str | None
     choice: Any = take if take is not None else Resolution(by) if by else _content(content or "")
     with open_site(site) as opened:
         if content is not None:
-            choice = _by_field(choice, opened.resource(resource).columns)
+            named = opened.resource(resource)
+            choice = {**_shown_content(opened, named.wire, key), **_by_field(choice, named.columns)}
         opened.resolve(resource, key, choice)
     click.echo("decided")
     return 0
+
+
+def _shown_content(opened: Any, wire: str, key: str) -> dict[str, Any]:
+    """What the row of a contested record shows: fields that a content of one's own does not name stay so."""
+    for one in opened.conflicts(None):
+        if (one.resource, one.key) == (wire, key) and one.shown:
+            return dict(one.versions[one.shown[0]].content or {})
+    return {}
 
 
 def _by_column(content: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:

@@ -116,8 +116,16 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
             found[f"{source.name} -> {target.name}"] = {
                 wire: {"changes": announced.changes[wire], "deletions": announced.deletions[wire]}
                 for wire in scope.resources
-            }
+            } | _created(source, target, plan)
     return found
+
+
+def _created(source: Replica, target: Replica, plan: Plan) -> dict[str, dict[str, int]]:
+    """What would be sent of resources that the target does not have yet."""
+    there = {item.wire for item in target.describe().resources}
+    wires = tuple(item.wire for item in wanted(source.describe(), plan) if item.wire not in there)
+    prints = source.digest("", Scope(wires)).prints
+    return {wire: {"changes": prints[wire][0], "deletions": 0} for wire in wires if wire in prints}
 
 
 def _check_hook(a: Replica, b: Replica, plan: Plan) -> None:
