@@ -257,6 +257,7 @@ def test_watching_carries_changes_in_both_directions(sync, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let background jobs ignore it
     )
     try:
         eventually(lambda: shown(tmp_path / "b") == {"x": "one"} if (tmp_path / "b").is_dir() else False)

@@ -359,9 +359,7 @@ def _storage(error: sqlite3.DatabaseError, path: Path) -> Exception:
     if "not a database" in text or "malformed" in text:
         return StorageError(f"{path}: {text}", hint="the file is no sound SQLite database; restore it from a backup")
     if "unable to open" in text:
-        return ConfigurationError(
-            f"{path}: {text}", hint="check that its directory exists and that you may read and write"
-        )
+        return StorageError(f"{path}: {text}", hint="check that its directory exists, and your rights there")
     if isinstance(error, sqlite3.IntegrityError):
         return Rejected(text, "unique" if "UNIQUE" in text else "constraint")
     return StorageError(f"{path}: {text}", hint="the statement was undone; please report this with --debug output")
