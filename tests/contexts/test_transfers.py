@@ -85,7 +85,7 @@ def test_what_was_sent_before_an_upload_failed_is_not_sent_again_by_the_next(hos
     again = hosting()
     for _ in range(100):  # a server may notice a moment later that its client is gone
         missing = again.missing(context.id, [chunk.hash for chunk in chunks])
-        if len(missing) < len(chunks):
+        if len(missing) <= 4:
             break
         time.sleep(0.05)
     again.close()
