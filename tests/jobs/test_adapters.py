@@ -18,6 +18,7 @@ from tallystick.jobs.execution import adapter_for
 from tallystick.jobs.registry import Registry
 from tallystick.jobs.tasks import Peer, Task
 from tallystick.protocols.bundle.codec.signing import fingerprint
+from tallystick.sync.plan import Plan
 from tallystick.web import running
 
 PEOPLE = "CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT, age INTEGER)"
@@ -97,9 +98,7 @@ class Meeting:
 
     def carry(self):
         if self.protocol == "bundle":
-            api.logged_agree(
-                self.there.replica, self.there.adapter.ends.connect(self.there.adapter.peer, None), api.Plan()
-            )
+            api.logged_agree(self.there.replica, self.there.adapter.ends.connect(self.there.adapter.peer, None), Plan())
 
     def introduced(self):
         """The passive sides know each other as registered peers."""

@@ -379,9 +379,9 @@ def test_generated_columns_are_left_to_the_database(sqlite_workshop):
 
 
 def test_a_table_without_a_primary_key_is_refused_by_name(sqlite_workshop):
-    a = sqlite_workshop.end("a", "CREATE TABLE loose (x TEXT)")
+    a, b = sqlite_workshop.end("a", "CREATE TABLE loose (x TEXT)"), sqlite_workshop.end("b")
     with pytest.raises(SchemaError, match="'loose' has no primary key"):
-        a.replica.prepare(Wanted([], ["loose"]))
+        sync(a, b, only=("loose",))
 
 
 def test_untrack_leaves_the_database_exactly_as_it_was(sqlite_workshop, tmp_path):

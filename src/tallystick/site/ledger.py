@@ -245,6 +245,11 @@ class Ledger:
             )
         self.save_counters()
 
+    @property
+    def began(self) -> int:
+        """The seq at the beginning of this write transaction: what has a higher one nobody was told of."""
+        return self._saved[0]
+
     def save_counters(self) -> None:
         """Write the counters of resources that changed in this transaction."""
         for tracked in self._by_wire.values():

@@ -450,6 +450,8 @@ def _stamped(
     entry = touched.entry
     aside = _remaining_aside(tracked, touched)
     if entry is not None and digest in (entry.hash, entry.rendered) and (values is not None or not entry.hash):
+        if entry.born_seq > ledger.began:  # found by comparison a moment ago, and marked as well: nobody was told of it
+            return entry._replace(seq=seq, born_seq=seq), whole
         return entry._replace(seq=seq), whole
     local = None if values is None or touched.address is None else local_of(tracked.definition, key, touched.address)
     (tick,) = ledger.next_ticks(tracked, 1)

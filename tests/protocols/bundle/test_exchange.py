@@ -93,7 +93,7 @@ def test_the_directory_may_be_the_first_end_and_then_it_is_this(pair):
     a.execute("UPDATE people SET name='of a'")
     b.execute("UPDATE people SET name='of b'")
     a.visit()
-    policies = {"": api.Plan().policies[""].__class__(conflict=_this())}
+    policies = {"": Plan().policies[""].__class__(conflict=_this())}
     report = api.logged_agree(exchange(f"files+dir:{b.directory}"), b.site.replica, Plan(policies=policies))
     assert b.rows() == [(1, "of a", None)]
     assert report.pushed["people"].conflicts == 1
