@@ -1,26 +1,21 @@
-"""The composition root: URLs become ends, ends agree (DESIGN.md 3 *api*).
-
-``tallystick.open(url)`` gives a ``Site``; ``site.sync(other)`` brings two ends into agreement.
-"""
+"""A site: one installation, a database with a ledger."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from tallystick.api.agreeing import logged_agree
+from tallystick.api.ends import end
+from tallystick.api.resource import Resource
 from tallystick.core.pages import Tally
 from tallystick.core.values import fold
-from tallystick.errors import ConfigurationError, TallystickError, UsageError
+from tallystick.errors import UsageError
 from tallystick.site import conflicts as conflict_desk
 from tallystick.site import parking, runs, siblings
 from tallystick.site.capture import track, untrack
-from tallystick.site.engines.engine import Engine
-from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.managed import contents
 from tallystick.site.schema import Identity
@@ -32,9 +27,7 @@ if TYPE_CHECKING:
     from tallystick.contexts.host import ContextHost
     from tallystick.contexts.service import ContextService
     from tallystick.contexts.sessions.session import CreateSessionParams, Session, Sessions
-    from tallystick.jobs.ends import Ends
-    from tallystick.jobs.tasks import Peer
-    from tallystick.protocols.bundle.exchange import Ask, BundleExchange
+    from tallystick.protocols.bundle.exchange import BundleExchange
     from tallystick.site.applying import OnConflict
     from tallystick.site.retention import Purged
     from tallystick.site.verifying import Finding
@@ -51,8 +44,6 @@ if TYPE_CHECKING:
     from tallystick.sync.replica import Replica
     from tallystick.sync.verification import Verdict
 
-__all__ = ["Resource", "Site", "end", "open"]
-
 
 class Reading(TypedDict, total=False):
     """Options of ``Site.changes``."""
@@ -63,103 +54,6 @@ class Reading(TypedDict, total=False):
     resync: Resync
     held: Held | None
     hints: Hints | None
-
-
-def open(url: str | os.PathLike[str], *, create: bool = False) -> Site:
-    """Open a database of this machine or network as a site: an SQLite path or URL, or ``postgresql://``.
-
-    A ledger is created on first use. With ``create`` a missing SQLite file is created too. Raises
-    ConfigurationError when the database cannot be opened.
-    """
-    text = os.fspath(url)
-    return Site(LocalReplica.open(_engine(text, create), _shown(text)))
-
-
-def end(
-    url: str | os.PathLike[str],
-    *,
-    create: bool = False,
-    password: str | None = None,
-    trust: Sequence[str] = (),
-    ask: Ask | None = None,
-) -> Replica | BundleExchange:
-    """Open anything that can be named in ``sync A B``.
-
-    SQLite paths and URLs, ``postgresql://``, and served sites by ``http(s)://`` are replicas; ``files+dir:PATH`` is a
-    directory of bundles. ``password`` is for the user named in a served site's URL; ``trust`` are fingerprints of
-    sites whose bundles are taken, ``ask`` is asked about others. Raises ConfigurationError for what cannot be an end.
-    """
-    text = os.fspath(url)
-    if text.startswith("files+dir:"):
-        from tallystick.jobs.bundles import exchange
-
-        return exchange(text, trust, ask)
-    if text.startswith(("http://", "https://")):
-        from tallystick.protocols.native.replica import RemoteReplica
-
-        return RemoteReplica(text, password=password)
-    return LocalReplica.open(_engine(text, create), _shown(text))
-
-
-def context_host(url: str | os.PathLike[str], *, password: str | None = None) -> ContextHost:
-    """Where contexts are kept: at a database, at a served site by ``http(s)://``, or in a bare bucket. Close it.
-
-    Raises ConfigurationError for what is none of these.
-    """
-    text = os.fspath(url)
-    if "://" in text:
-        from tallystick.contexts.opening import is_bucket
-
-        if is_bucket(text):
-            from tallystick.contexts.bucket import BucketHost
-
-            return BucketHost(text)
-    if text.startswith(("http://", "https://")):
-        from tallystick.contexts.http.client import RemoteHost
-
-        return RemoteHost(text, password=password)
-    from tallystick.contexts.local import LocalHost
-
-    site = open(text)
-    return LocalHost(site.ledger, site.name, closing=site.close)
-
-
-def sessions(url: str | os.PathLike[str], *, password: str | None = None) -> Sessions:
-    """Working sessions with contexts of a database or a served site (docs/contexts.md). Loads nothing yet."""
-    from tallystick.contexts.sessions.session import Sessions
-
-    return Sessions(lambda: context_host(url, password=password))
-
-
-def _engine(text: str, create: bool) -> Engine:
-    scheme = text.partition("://")[0] if "://" in text else ""
-    if scheme in ("postgresql", "postgres"):
-        from tallystick.site.engines.postgresql import PostgreSQLEngine
-
-        return PostgreSQLEngine(text)
-    if scheme == "sqlite":
-        path = unquote(text.removeprefix("sqlite://"))
-        return SQLiteEngine(path.removeprefix("/") if not path.startswith("//") else path[1:], create=create)
-    if scheme:
-        raise ConfigurationError(
-            f"{scheme}:// is no end that tallystick knows",
-            hint="use a path, sqlite:///path, postgresql://..., http://... or https://...",
-        )
-    if Path(text).is_dir():
-        raise ConfigurationError(f"{text} is a directory, not a database", hint="name a database file")
-    return SQLiteEngine(text, create=create)
-
-
-def _shown(text: str) -> str:
-    """A URL without its password, for messages."""
-    if "://" not in text:
-        return text
-    parts = urlsplit(text)
-    if parts.password is None:
-        return text
-    user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return parts._replace(netloc=f"{user}{parts.hostname or ''}{port}").geturl()
 
 
 class Site:
@@ -503,148 +397,3 @@ class Site:
     def managed(self, resource: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Contents of managed records."""
         return contents(self.ledger, self._tracked(resource), keys)
-
-
-class Resource:
-    """A tracked resource of a site."""
-
-    def __init__(self, site: Site, wire: str) -> None:
-        self.site = site
-        self.wire = wire
-
-    def __repr__(self) -> str:
-        return f"Resource({self.wire!r})"
-
-    @property
-    def tracked(self) -> Tracked:
-        """The ledger's view, counters loaded."""
-        return self.site.ledger.resource(self.wire)
-
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return self.tracked.definition.name
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The table's columns by their field names on the wire, key columns left out; empty where there is no table."""
-        return {item.wire: item.column for item in self.tracked.definition.fields}
-
-    @property
-    def count(self) -> int:
-        """How many records it has."""
-        return self.tracked.fingerprint.count
-
-    @property
-    def state(self) -> str:
-        """The state that stands for everything so far."""
-        return self.site.state(self.wire)
-
-    def changes(self, state: str | None = None, **options: Unpack[Reading]) -> Changes:
-        """Changes of this resource beyond ``state``; see ``Site.changes``."""
-        return self.site.changes(state, self.wire, **options)
-
-    def deliver(self, importer: Importer, state: str | None = None, **options: Any) -> Reached:
-        """Tell an importer what changed in this resource beyond ``state``; see ``Site.deliver``."""
-        return self.site.deliver(importer, state, self.wire, **options)
-
-    def subscribe(
-        self, sink: Sink, *, event_types: Collection[str] | None = None, most: int | None = None
-    ) -> Subscription:
-        """Call ``sink`` with a ``Notification`` of every change of this resource; see ``Site.subscribe``."""
-        return self.site.subscribe(sink, self.wire, event_types=event_types, most=most)
-
-    def unsubscribe(self, sink: Sink) -> None:
-        """End every subscription of a sink at this site."""
-        self.site.unsubscribe(sink)
-
-    @property
-    def parked(self) -> list[Refused]:
-        """Deliveries of this resource that importers refused, oldest first."""
-        return self.site.refused(resource=self.wire)
-
-
-def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
-    """``agree``, noted in the run log of every local end when something moved, waits or went wrong."""
-    try:
-        report = _agreed(a, b, plan)
-    except TallystickError as error:
-        _log(a, b, plan.run, runs.ERROR, {"error": str(error)})
-        raise
-    if report.records or report.held or report.tracked or report.refused:
-        outcome = runs.WARNING if report.waiting or report.held or report.refused else runs.SUCCESS
-        tallies = {
-            side: {wire: _counts(tally) for wire, tally in found.items()}
-            for side, found in (("pushed", report.pushed), ("pulled", report.pulled))
-        }
-        told = {name: found for name in ("notes", "refused") if (found := getattr(report, name))}
-        _log(a, b, report.run, outcome, {**tallies, "records": report.records, "held": report.held, **told})
-    return report
-
-
-def _agreed(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
-    """A directory cannot be asked, so the engine between two ends that answer has nothing to do there."""
-    if is_replica(a) and is_replica(b):
-        from tallystick.sync.agreement import agree
-
-        return agree(a, b, plan)
-    from tallystick.jobs.bundles import visit
-
-    return visit(a, b, plan)
-
-
-def ends(url: str | os.PathLike[str], *, trust: Sequence[str] = (), ask: Ask | None = None) -> Ends:
-    """What tasks of the site at ``url`` are run with (docs/tasks.md). Nothing is opened yet."""
-    from tallystick.jobs.ends import Ends
-
-    text = os.fspath(url)
-
-    def connect(peer: Peer, password: str | None) -> Replica | BundleExchange:
-        return end(_with_user(peer.url, peer.user), password=password, trust=trust, ask=ask)
-
-    return Ends(_shown(text), lambda: _engine(text, False), connect, logged_agree)
-
-
-def _with_user(url: str, user: str | None) -> str:
-    """A URL that names the user to log in as."""
-    parts = urlsplit(url)
-    if user is None or parts.username is not None or not parts.scheme.startswith("http"):
-        return url
-    return parts._replace(netloc=f"{quote(user, safe='')}@{parts.netloc}").geturl()
-
-
-def replica(url: str | os.PathLike[str], *, password: str | None = None) -> Replica:
-    """An end that answers. Raises UsageError for a directory of bundles, and what ``end`` raises."""
-    found = end(url, password=password)
-    if is_replica(found):
-        return found
-    raise UsageError(
-        f"{os.fspath(url)} cannot be asked: nobody answers in a directory of bundles",
-        hint="compare two databases or served sites; a directory only takes part in tallystick sync",
-    )
-
-
-def is_replica(one: Replica | BundleExchange) -> TypeGuard[Replica]:
-    """True for an end that answers; a directory of bundles does not."""
-    return hasattr(one, "digest")
-
-
-def _counts(tally: Tally) -> dict[str, int]:
-    return {name: value for name in tally.__struct_fields__ if (value := getattr(tally, name))}
-
-
-def _log(
-    a: Replica | BundleExchange, b: Replica | BundleExchange, run: str, outcome: str, report: Mapping[str, Any]
-) -> None:
-    for mine, other in ((a, b), (b, a)):
-        if isinstance(mine, LocalReplica):
-            with mine.ledger.write():
-                runs.finish(mine.ledger, runs.begin(mine.ledger, run, other.name, "sync"), outcome, report)
-
-
-def as_plain(report: Report) -> dict[str, Any]:
-    """A report as plain data, for ``--json``."""
-    plain = asdict(report)
-    for side in ("pushed", "pulled"):
-        plain[side] = {wire: _counts(tally) for wire, tally in getattr(report, side).items()}
-    return plain

@@ -1,0 +1,69 @@
+"""Two ends brought into agreement, and noted in the run log of those that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tallystick.api.ends import is_replica
+from tallystick.core.pages import Tally
+from tallystick.errors import TallystickError
+from tallystick.site import runs
+from tallystick.sync.local import LocalReplica
+
+if TYPE_CHECKING:
+    from tallystick.protocols.bundle.exchange import BundleExchange
+    from tallystick.sync.agreement import Report
+    from tallystick.sync.plan import Plan
+    from tallystick.sync.replica import Replica
+
+
+def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
+    """``agree``, noted in the run log of every local end when something moved, waits or went wrong."""
+    try:
+        report = _agreed(a, b, plan)
+    except TallystickError as error:
+        _log(a, b, plan.run, runs.ERROR, {"error": str(error)})
+        raise
+    if report.records or report.held or report.tracked or report.refused:
+        outcome = runs.WARNING if report.waiting or report.held or report.refused else runs.SUCCESS
+        tallies = {
+            side: {wire: _counts(tally) for wire, tally in found.items()}
+            for side, found in (("pushed", report.pushed), ("pulled", report.pulled))
+        }
+        told = {name: found for name in ("notes", "refused") if (found := getattr(report, name))}
+        _log(a, b, report.run, outcome, {**tallies, "records": report.records, "held": report.held, **told})
+    return report
+
+
+def _agreed(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
+    """A directory cannot be asked, so the engine between two ends that answer has nothing to do there."""
+    if is_replica(a) and is_replica(b):
+        from tallystick.sync.agreement import agree
+
+        return agree(a, b, plan)
+    from tallystick.jobs.bundles import visit
+
+    return visit(a, b, plan)
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    return {name: value for name in tally.__struct_fields__ if (value := getattr(tally, name))}
+
+
+def _log(
+    a: Replica | BundleExchange, b: Replica | BundleExchange, run: str, outcome: str, report: Mapping[str, Any]
+) -> None:
+    for mine, other in ((a, b), (b, a)):
+        if isinstance(mine, LocalReplica):
+            with mine.ledger.write():
+                runs.finish(mine.ledger, runs.begin(mine.ledger, run, other.name, "sync"), outcome, report)
+
+
+def as_plain(report: Report) -> dict[str, Any]:
+    """A report as plain data, for ``--json``."""
+    plain = asdict(report)
+    for side in ("pushed", "pulled"):
+        plain[side] = {wire: _counts(tally) for wire, tally in getattr(report, side).items()}
+    return plain
