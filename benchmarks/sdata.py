@@ -96,13 +96,14 @@ def first(count: int = 50_000) -> dict[str, Any]:
             start = time.perf_counter()
             report = _pass(servers[0], servers[1], 0)
             seconds = time.perf_counter() - start
+            used = {name: round(cpu(which) - before[name], 2) for name, which in processes.items()}
             assert report.applied == count, report
             return {
                 "entries": count,
                 "pages": report.pages,
                 "entries_per_second": round(count / seconds),
                 "floor_entries_per_second": round(count / _floor(count)),
-                "cpu_seconds": {name: round(cpu(which) - before[name], 2) for name, which in processes.items()},
+                "cpu_seconds": used,
                 "peak_rss_mb": {name: peak(which) for name, which in processes.items()},
             }
 

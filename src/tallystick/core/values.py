@@ -49,6 +49,8 @@ _TIMESTAMP = re.compile(
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T]00:00(?::00(?:\.0+)?)?)?", re.ASCII)
 _TIME = re.compile(r"(\d\d:\d\d)(:\d\d)?(?:\.(\d{1,9}))?", re.ASCII)
 _DECIMAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*|(?i:[+-]?inf(?:inity)?|nan)", re.ASCII)
+_SHORTEST_DECIMAL = re.compile(r"-?[1-9]\d{0,30}(?:\.\d{0,30}[1-9])?|0", re.ASCII)
+"""Most of what comes is in its shortest form already."""
 _INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _LONGEST_DECIMAL = 140_000
 """More digits than any engine holds: what is written shorter with an exponent stays as it is written."""
@@ -178,6 +180,10 @@ def canonical_bool(value: Any) -> Value:
 
 def canonical_decimal(value: Any) -> Value:
     """The shortest plain decimal text; what is no number stays as it is."""
+    if value.__class__ is int:
+        return str(value)
+    if value.__class__ is str and _SHORTEST_DECIMAL.fullmatch(value):
+        return value
     if not isinstance(value, Decimal):
         value = canonical_any(value)
     if value is None or isinstance(value, bytes):

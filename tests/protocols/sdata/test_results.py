@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 from tallystick.protocols.sdata.codec.digests import Digest, SyncState
-from tallystick.protocols.sdata.codec.entries import Entry
-from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead
+from tallystick.protocols.sdata.codec.documents import Limits
+from tallystick.protocols.sdata.codec.entries import Entry, write_entry_message
+from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead, check_results, read_feed, results_told, write_feed
 from tallystick.protocols.sdata.codec.payloads import Payload
+from tallystick.protocols.sdata.errors import MalformedMessage, MessageTooLarge
 from tallystick.protocols.sdata.results import (
     result_endpoint,
     result_entry,
@@ -99,7 +101,26 @@ def test_the_endpoint_of_results_is_else_the_origin_of_their_digest() -> None:
 
 def test_a_report_keeps_what_was_said_of_each_entry_and_the_page_itself() -> None:
     entry = Entry(status=409, message="no", method="PUT", location="l", etag="e", state=STATE, payload=LIVE.payload)
-    report = result_report(Feed(FeedHead(id=f"{A}/$syncTarget('x')"), [entry]), b"page", "nightly", "1", "now")
+    told = results_told(Feed(FeedHead(id=f"{A}/$syncTarget('x')"), [entry]))
+    report = result_report(told, "nightly", "1", "now")
     (kept,) = report.entries
     assert (kept.uuid, kept.status, kept.message, kept.method, kept.state) == (U1, 409, "no", "PUT", STATE)
-    assert (report.endpoint, report.run_name, report.run_stamp, report.page) == (A, "nightly", "1", b"page")
+    assert (report.endpoint, report.run_name, report.run_stamp, report.count) == (A, "nightly", "1", 1)
+
+
+def test_a_page_is_looked_at_before_it_is_kept_as_it_came() -> None:
+    entry = Entry(status=200, method="PUT", state=STATE, payload=LIVE.payload)
+    page = write_feed(FeedHead(id="x"), [entry, entry])
+    assert check_results(page)[1:] == (2, page)
+    assert read_feed(check_results(write_entry_message(entry)).page).entries[0].status == 200
+    for damaged in (
+        page.replace(b"<http:httpStatus>200</http:httpStatus>", b"", 1),
+        page.replace(b"<http:httpStatus>200<", b"<http:httpStatus>20x<", 1),
+        page.replace(U1.encode(), b"no-uuid"),
+        page[:-9],
+        write_entry_message(Entry(payload=LIVE.payload)),
+    ):
+        with pytest.raises(MalformedMessage):
+            check_results(damaged)
+    with pytest.raises(MessageTooLarge):
+        check_results(page, Limits(entries=1))

@@ -66,10 +66,11 @@ def run_pass(
     with ExitStack() as stack:
         ahead = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="sdata-ahead"))
         telling = stack.enter_context(_Telling(source, loggers, run, report))
+        leaving = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="sdata-leaving"))
         job = stack.enter_context(RemoteJob(source, SYNC_SOURCE, run))
         answer = job.start(target.digest(), ENTRY_TYPE) or job.result()
         for body, seen in _pages(job, answer.body, ahead, report):
-            _carry(target, body, run, telling, report)
+            _carry(RemoteJob(target, SYNC_TARGET, run, leaving), body, telling, report)
             report.entries += seen.entries
             if progress is not None:
                 progress(report)
@@ -104,9 +105,9 @@ def _seen(body: bytes, url: str) -> Glance:
         raise PassStopped(f"{url} answered no feed: {error.message}", status=200) from error
 
 
-def _carry(target: Remote, body: bytes, run: Run, telling: _Telling, report: PassReport) -> None:
+def _carry(job: RemoteJob, body: bytes, telling: _Telling, report: PassReport) -> None:
     """One page to the target, its results to whom they concern."""
-    with RemoteJob(target, SYNC_TARGET, run) as job:
+    with job:
         answer = job.start(body, FEED_TYPE) or job.result()
         base, known = job.location, {job.location}
         while True:
@@ -117,7 +118,7 @@ def _carry(target: Remote, body: bytes, run: Run, telling: _Telling, report: Pas
             link = seen.head.link("next")
             if link is None:
                 return
-            base = target.resolved(base, link)
+            base = job.remote.resolved(base, link)
             if base in known:
                 raise PassStopped(f"the result pages of {job.location} never end: {base} came twice")
             known.add(base)

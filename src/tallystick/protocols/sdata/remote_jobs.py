@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin
@@ -131,11 +132,15 @@ def _of_run(url: str, run: Run, tracking_id: str = "") -> str:
 
 @dataclass(slots=True)
 class RemoteJob:
-    """One job at a provider, from its POST to its DELETE, whatever happens between: use it in a ``with`` statement."""
+    """One job at a provider, from its POST to its DELETE, whatever happens between: use it in a ``with`` statement.
+
+    With ``beside`` the DELETE goes its own way there, so that nobody waits for it but who shuts the executor down.
+    """
 
     remote: Remote
     segment: str
     run: Run
+    beside: Executor | None = None
     identity: str = field(default_factory=lambda: str(uuid.uuid4()))
     location: str = ""
     tracking: Tracking = field(default_factory=Tracking)
@@ -145,7 +150,10 @@ class RemoteJob:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.delete()
+        if self.beside is None:
+            self.delete()
+        else:
+            self.beside.submit(self.delete)
 
     def start(self, body: bytes, content_type: str) -> Response | None:
         """POST the job; its result where the provider answered at once with 200 (K 11.5), else None.

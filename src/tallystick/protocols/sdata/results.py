@@ -6,11 +6,11 @@ import re
 
 from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, Severity
 from tallystick.protocols.sdata.codec.entries import Entry, Link
-from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead
+from tallystick.protocols.sdata.codec.feeds import Feed, FeedHead, ResultsTold
 from tallystick.protocols.sdata.codec.names import ENTRY_TYPE
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.urls import resource_url
-from tallystick.protocols.sdata.store import Outcome, OutcomeKind, OutcomePage, Resource, ResultEntry, ResultReport
+from tallystick.protocols.sdata.store import Outcome, OutcomeKind, OutcomePage, Resource, ResultReport
 from tallystick.protocols.sdata.sync_feeds import paging_links
 
 _MESSAGES = {
@@ -127,27 +127,16 @@ def stored_payload(resource: Resource, url: str) -> Payload:
     return Payload(payload.name, payload.namespace, payload.fields, resource.uuid, resource.key, url)
 
 
-def result_report(feed: Feed, page: bytes, run_name: str, run_stamp: str, received: str) -> ResultReport:
+def result_report(told: ResultsTold, run_name: str, run_stamp: str, received: str) -> ResultReport:
     """What a source keeps of a page posted to ``$syncResults``; the endpoint is taken from the feed's id (13)."""
+    endpoint = result_endpoint(told.head)
     return ResultReport(
         run_name=run_name,
         run_stamp=run_stamp,
-        endpoint=result_endpoint(feed.head),
+        endpoint=endpoint,
         received=received,
-        entries=tuple(
-            ResultEntry(
-                uuid=entry.uuid,
-                method=entry.method,
-                status=entry.status if entry.status is not None else 0,
-                message=entry.message,
-                location=entry.location,
-                etag=entry.etag,
-                diagnoses=entry.diagnoses,
-                state=entry.state,
-            )
-            for entry in feed.entries
-        ),
-        page=page,
+        count=told.entries,
+        page=told.page,
     )
 
 

@@ -16,7 +16,7 @@ from tallystick.core.filter_expressions import Expression
 from tallystick.errors import TallystickError
 from tallystick.protocols.sdata.codec.diagnoses import Diagnosis
 from tallystick.protocols.sdata.codec.digests import Digest, SyncState
-from tallystick.protocols.sdata.codec.feeds import Feed
+from tallystick.protocols.sdata.codec.feeds import Feed, read_feed
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind
 from tallystick.protocols.sdata.codec.names import SYNC_SOURCE, SYNC_TARGET
 from tallystick.protocols.sdata.codec.payloads import Payload
@@ -191,15 +191,35 @@ class ResultEntry(msgspec.Struct, frozen=True, kw_only=True):
 class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     """One page posted to ``$syncResults``: its run and the endpoint whose results they are.
 
-    ``page`` is the page as it came: payloads are in there for whoever looks, and cost nobody else anything.
+    ``count`` entries are in ``page``, a feed in XML, kept as it came: who posts results waits for nobody to read them.
     """
 
     run_name: str
     run_stamp: str
     endpoint: str
     received: str
-    entries: tuple[ResultEntry, ...]
-    page: bytes = b""
+    count: int
+    page: bytes
+
+    @property
+    def entries(self) -> tuple[ResultEntry, ...]:
+        """What was said of each entry, read from the page now.
+
+        Raises MalformedMessage for an entry whose state or diagnosis cannot be read.
+        """
+        return tuple(
+            ResultEntry(
+                uuid=entry.uuid,
+                method=entry.method,
+                status=entry.status or 0,
+                message=entry.message,
+                location=entry.location,
+                etag=entry.etag,
+                diagnoses=entry.diagnoses,
+                state=entry.state,
+            )
+            for entry in read_feed(self.page, bare=True).entries
+        )
 
 
 class SDataStore(Protocol):

@@ -28,9 +28,18 @@ from tallystick.protocols.sdata.codec.documents import (
     text_of,
     trimmed,
 )
-from tallystick.protocols.sdata.codec.entries import ENTRY, NAMESPACES, Entry, Link, read_entry, write_entry
+from tallystick.protocols.sdata.codec.entries import (
+    ENTRY,
+    NAMESPACES,
+    Entry,
+    Link,
+    read_entry,
+    read_status,
+    write_entry,
+)
 from tallystick.protocols.sdata.codec.escaping import escape, escape_attribute
 from tallystick.protocols.sdata.codec.names import ATOM, CATEGORIES, FEED_TYPE, HTTP, OPENSEARCH, SDATA, SYNC
+from tallystick.protocols.sdata.codec.payloads import checked_uuid
 from tallystick.protocols.sdata.errors import MalformedMessage, MessageTooLarge
 
 CATCH_UP: Final = "catchUp"
@@ -181,8 +190,7 @@ def glance(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Glance:
     entries = len(root.findall(ENTRY))
     if entries > limits.entries:
         raise MessageTooLarge(f"the message has more than {limits.entries} entries")
-    texts: list[str] = _STATUSES(root)  # type: ignore[assignment]
-    counted = Counter(texts)
+    counted = Counter(_all(_STATUSES, root))
     statuses = Counter({int(text): count for text, count in counted.items() if text.strip().isdigit()})
     return Glance(_read_head(root), entries, statuses)
 
@@ -198,12 +206,55 @@ def _glance_own(data: bytes, limits: Limits) -> Glance:
     return Glance(_read_head(parse_document(bare, limits)), entries, statuses)
 
 
+class ResultsTold(NamedTuple):
+    """A page of results that can be kept: its head, how many entries, and the page as a feed in XML."""
+
+    head: FeedHead
+    entries: int
+    page: bytes
+
+
+def check_results(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ResultsTold:
+    """A page of results looked at before it is kept, at a quarter of what reading it costs.
+
+    Raises MalformedMessage or MessageTooLarge: for what is no XML, an entry without status, a uuid that is none.
+    """
+    root = parse_document(data, limits)
+    if expect_root(root, _FEED, ENTRY) == ENTRY:
+        return results_told(Feed(FeedHead(), [read_entry(root, limits, bare=True)]))
+    entries = len(root.findall(ENTRY))
+    if entries > limits.entries:
+        raise MessageTooLarge(f"the message has more than {limits.entries} entries")
+    if _WITHOUT_STATUS(root):
+        raise MalformedMessage(_NO_STATUS)
+    for text in set(_all(_STATUSES, root)):
+        read_status(text.strip())
+    for uuid in _all(_UUIDS, root):
+        if uuid and not uuid.isspace():
+            checked_uuid(uuid)
+    return ResultsTold(_read_head(root), entries, data)
+
+
+def results_told(feed: Feed) -> ResultsTold:
+    """A page of results that came in another form than a feed in XML. Raises MalformedMessage as `check_results`."""
+    if any(entry.status is None for entry in feed.entries):
+        raise MalformedMessage(_NO_STATUS)
+    return ResultsTold(feed.head, len(feed.entries), write_feed(feed.head, feed.entries))
+
+
+def _all(path: etree.XPath, root: etree._Element) -> list[str]:
+    return path(root)  # type: ignore[return-value]
+
+
+_NO_STATUS: Final = "an entry of the result feed has no http:httpStatus"
 _PROLOG: Final = f'<?xml version="1.0" encoding="utf-8"?>\n<feed {NAMESPACES}>\n <title>'.encode()
 _ENTRY_START: Final = b"\n <entry>\n"
 _ENTRY_END: Final = b"</entry>"
 _STATUS: Final = re.compile(rb"\n  <http:httpStatus>(\d{1,3})</http:httpStatus>")
-_PREFIXES: Final = {"atom": ATOM, "http": HTTP}
+_PREFIXES: Final = {"atom": ATOM, "http": HTTP, "sdata": SDATA}
 _STATUSES: Final = etree.XPath("atom:entry/http:httpStatus/text()", namespaces=_PREFIXES, smart_strings=False)
+_WITHOUT_STATUS: Final = etree.XPath("boolean(atom:entry[not(http:httpStatus)])", namespaces=_PREFIXES)
+_UUIDS: Final = etree.XPath("atom:entry/sdata:payload/*/@sdata:uuid", namespaces=_PREFIXES, smart_strings=False)
 _AROUND: Final = etree.XPath("*[not(self::atom:entry)]", namespaces=_PREFIXES)
 
 

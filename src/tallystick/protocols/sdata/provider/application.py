@@ -70,7 +70,7 @@ class Settings:
 
     author: str = "tallystick"
     realm: str = "sdata"
-    page_size: int = 500
+    page_size: int = 1000
     largest_page: int = 5000
     long_poll: float = 2.0
     job_lifetime: float = 24 * 3600.0

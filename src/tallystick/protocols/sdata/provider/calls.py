@@ -23,7 +23,7 @@ from tallystick.protocols.sdata.codec.digest_messages import DigestMessage, read
 from tallystick.protocols.sdata.codec.digests import Digest
 from tallystick.protocols.sdata.codec.documents import Limits
 from tallystick.protocols.sdata.codec.entries import Entry, read_entry_message, write_entry_message
-from tallystick.protocols.sdata.codec.feeds import Feed, read_feed, write_feed
+from tallystick.protocols.sdata.codec.feeds import Feed, ResultsTold, check_results, read_feed, results_told, write_feed
 from tallystick.protocols.sdata.codec.json_form import (
     Shape,
     read_digest_object,
@@ -153,11 +153,15 @@ class Call:
             return read_entry_json(read_json(self.body, self.limits.size), self.shape())
         return read_entry_message(self.body, self.limits)
 
-    def feed(self, *, bare: bool = False) -> Feed:
+    def results(self) -> ResultsTold:
+        """The page of results in the body. Raises MalformedMessage or LimitExceeded."""
+        return results_told(self.feed()) if self.posted_form is Form.JSON else check_results(self.body, self.limits)
+
+    def feed(self) -> Feed:
         """The feed in the body. Raises MalformedMessage or LimitExceeded."""
         if self.posted_form is Form.JSON:
             return read_feed_json(read_json(self.body, self.limits.size), self.shape(), self.limits.entries)
-        return read_feed(self.body, self.limits, bare=bare)
+        return read_feed(self.body, self.limits)
 
     def digest(self) -> Digest:
         """The digest in the body. Raises MalformedMessage."""

@@ -15,7 +15,6 @@ from tallystick.protocols.sdata.codec.kinds import Kind
 from tallystick.protocols.sdata.codec.names import SYNC_DIGEST
 from tallystick.protocols.sdata.codec.tracking import Tracking
 from tallystick.protocols.sdata.codec.urls import segment_url
-from tallystick.protocols.sdata.errors import MalformedMessage
 from tallystick.protocols.sdata.provider.calls import Answer, Call, Refusal, answer_diagnoses, method_refused
 from tallystick.protocols.sdata.provider.paging import page_asked
 from tallystick.protocols.sdata.provider.runner import Runner
@@ -257,10 +256,7 @@ def results(call: Call) -> Answer:
     """``$syncResults``, with or without a selector: a page of results for the run log (spec 13)."""
     call.expect("POST")
     call.require("sync")
-    feed = call.feed(bare=True)
-    if any(entry.status is None for entry in feed.entries):
-        raise MalformedMessage("an entry of the result feed has no http:httpStatus")
     run_name, run_stamp = call.arguments.run
-    report = result_report(feed, call.body, run_name[:200], run_stamp[:200], call.stamp)
+    report = result_report(call.results(), run_name[:200], run_stamp[:200], call.stamp)
     call.store.keep_results(call.kind, report)
     return Answer()

@@ -24,10 +24,11 @@ class Verdict(StrEnum):
     CONFLICT_LOST = "conflict-lost"
     """Concurrent, and what is here wins: the incoming version is not applied."""
 
-    @property
-    def applies(self) -> bool:
-        """True when the incoming version replaces what is here."""
-        return self in (Verdict.NEW, Verdict.NEWER, Verdict.CONFLICT_WON)
+    applies: bool
+    """True when the incoming version replaces what is here."""
+
+    def __init__(self, value: str) -> None:
+        self.applies = value in ("new", "newer", "conflict-won")
 
 
 def judge(incoming: SyncState, current: SyncState | None, source: Digest, target: Digest) -> Verdict:

@@ -27,6 +27,7 @@ class Progress:
         self._stamp = stamp
         self._own = standing.own
         self._entries = dict(standing.digest.entries)
+        self._digest = Digest(standing.digest.origin, self._entries)
         self._counter = standing.counter
         self._restoring = standing.restoring
         self._events = standing.events
@@ -43,7 +44,7 @@ class Progress:
     @property
     def digest(self) -> Digest:
         """The digest as it is now; it goes on moving with this object."""
-        return Digest(self._before.digest.origin, self._entries)
+        return self._digest
 
     def standing(self) -> Standing:
         """What has become of the standing."""

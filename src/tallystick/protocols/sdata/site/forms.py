@@ -14,8 +14,8 @@ from tallystick.core.changes import Rank, parents_first
 from tallystick.core.values import Logical, Value, fold
 from tallystick.errors import ValueRejected
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind, Property, Relationship
-from tallystick.protocols.sdata.codec.payloads import Collection, Payload
 from tallystick.protocols.sdata.codec.payloads import Field as PayloadField
+from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.schema import xml_name
 from tallystick.protocols.sdata.codec.values import from_wire, to_wire
 from tallystick.site.identity import derived_key, key_parts, natural_key
@@ -39,6 +39,10 @@ class Form:
         self.definition = definition
         self.fields = dict(fields)
         self.keys = dict(keys)
+        self._readers = {
+            name: (field.wire, field, None if field.refers_to or _plain(field) else partial(_read, name, field))
+            for name, field in ({**self.keys, **self.fields}).items()
+        }
         self.columns = [(name, field.wire, field.logical, field.refers_to) for name, field in self.fields.items()]
         self._writers: dict[Logical, Callable[[Any], str | None] | None] = {
             logical: None if logical in (Logical.TEXT, Logical.UUID) else partial(to_wire, logical)
@@ -114,16 +118,18 @@ class Form:
         """
         made: dict[str, Any] = {}
         for name, value in payload.fields.items():
-            field = self.fields.get(name) or self.keys.get(name)
-            if field is None:
+            known = self._readers.get(name)
+            if known is None:
                 if self.kind.find(name) is None:
                     made[name] = _kept(value)
-            elif field.refers_to:
-                made[field.wire] = self._reference(name, field, value, keys)
-            elif isinstance(value, Payload | Collection):
-                raise ValueRejected(f"{name}: a plain value was expected")
+                continue
+            wire, field, read = known
+            if field.refers_to:
+                made[wire] = self._reference(name, field, value, keys)
+            elif value is None or value.__class__ is str:
+                made[wire] = value if read is None or value is None else read(value)
             else:
-                made[field.wire] = value if value.__class__ is str and _plain(field) else _read(name, field, value)
+                raise ValueRejected(f"{name}: a plain value was expected")
         return made
 
     def _reference(
@@ -142,7 +148,7 @@ def _plain(field: Field) -> bool:
     return field.logical in (Logical.TEXT, Logical.ANY)
 
 
-def _read(name: str, field: Field, value: str | None) -> Value:
+def _read(name: str, field: Field, value: str) -> Value:
     try:
         return from_wire(field.logical, value)
     except ValueRejected as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from tallystick.protocols.sdata.errors import MalformedMessage
 from tallystick.protocols.sdata.site.tables import ROOM
 from tallystick.protocols.sdata.store import Job, ResultReport
 from tallystick.site import runs
@@ -42,18 +43,24 @@ def results(ledger: Ledger, run_name: str) -> list[dict[str, Any]]:
     """What targets reported of a run, entry by entry; nothing where the site was never served as SData."""
     if not ledger.meta(f"format.{ROOM}"):
         return []
+    return [line for kind, report in reports(ledger, run_name) for line in _lines(kind, report)]
+
+
+def _lines(kind: str, report: ResultReport) -> list[dict[str, Any]]:
+    head = {"kind": kind, "from": report.endpoint, "stamp": report.run_stamp}
+    try:
+        entries = report.entries
+    except MalformedMessage as error:
+        return [{**head, "status": 0, "method": "", "uuid": "", "message": f"cannot be read: {error.message}"}]
     return [
         {
-            "kind": kind,
-            "from": report.endpoint,
-            "stamp": report.run_stamp,
+            **head,
             "status": entry.status,
             "method": entry.method,
             "uuid": entry.uuid,
             "message": "; ".join(found.message for found in entry.diagnoses) or entry.message,
         }
-        for kind, report in reports(ledger, run_name)
-        for entry in report.entries
+        for entry in entries
     ]
 
 

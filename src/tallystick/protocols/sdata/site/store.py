@@ -262,7 +262,7 @@ class SiteStore:
 
     def keep_results(self, kind: Kind, report: ResultReport) -> None:
         """See `SDataStore.keep_results`. A page without entries tells nothing and is not kept."""
-        if not report.entries:
+        if not report.count:
             return
         with self._borrowed() as ledger, self._pool.writing, ledger.engine.write():
             add_report(ledger, kind.name, report)

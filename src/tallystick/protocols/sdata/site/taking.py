@@ -49,6 +49,9 @@ class _Incoming:
     key: str
     known: bool
     state: SyncState
+    told: Told | None
+    """What its extension says of this very record."""
+    deleted: bool
     content: dict[str, Any] | None = None
     newer: bool = False
     """Its source had seen what is here."""
@@ -71,6 +74,7 @@ class Taking:
     states: dict[str, SyncState] = field(default_factory=dict)
     items: list[_Incoming] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
+    extensions: list[Told | None] = field(default_factory=list)
 
     def take(self) -> tuple[Digest, list[Outcome]]:
         """The digest afterwards, and what became of each entry. Inside ``ledger.write()``, after stamping.
@@ -104,6 +108,7 @@ class Taking:
         """Find the records that the entries speak of, and the states they show."""
         place = self.place
         uuids = [entry.uuid for entry in self.incoming]
+        self.extensions = [told(entry.extension) for entry in self.feed.entries]
         keys = place.links.keys(uuids)
         self._find_natural(keys)
         entries = place.tracked.rows.by_keys(sorted(set(keys.values()))) if place.tracked.seq else {}
@@ -112,12 +117,16 @@ class Taking:
         by_uuid = {uuid: self.states[key] for uuid, key in keys.items() if key in self.states}
         self.entries = entries
         self.items = [
-            _Incoming(entry, keys.get(told_.uuid, told_.uuid), keys.get(told_.uuid) in entries, told_.state)
-            for entry, told_ in zip(self.feed.entries, self.incoming, strict=True)
+            self._item(entry, one, keys.get(one.uuid, one.uuid), extension)
+            for entry, one, extension in zip(self.feed.entries, self.incoming, self.extensions, strict=True)
         ]
         self.states = by_uuid
         self.references = keys_of(place.ledger, referred_uuids(self._payloads(), place.form))
         self.live = self._live(entries)
+
+    def _item(self, entry: FeedEntry, one: Incoming, key: str, extension: Told | None) -> _Incoming:
+        mine = extension is not None and extension.key == key
+        return _Incoming(entry, key, key in self.entries, one.state, extension if mine else None, entry.deleted)
 
     def _payloads(self) -> list[Payload]:
         return [entry.payload for entry in self.feed.entries if entry.payload is not None and not entry.deleted]
@@ -129,10 +138,10 @@ class Taking:
     def _find_natural(self, keys: dict[str, str]) -> None:
         """Records whose key is made of the payload are found by it, and so are copies of rows older than tracking."""
         place, made = self.place, {}
-        for entry in self.feed.entries:
+        for entry, extension in zip(self.feed.entries, self.extensions, strict=True):
             if entry.uuid in keys or entry.payload is None or entry.deleted:
                 continue
-            key = self._natural(entry)
+            key = self._natural(entry, extension)
             if key:
                 made[entry.uuid] = key
         if made:
@@ -142,11 +151,10 @@ class Taking:
             place.links.link({key: uuid for uuid, key in made.items()})
             keys.update(made)
 
-    def _natural(self, entry: FeedEntry) -> str:
+    def _natural(self, entry: FeedEntry, found: Told | None) -> str:
         """The key that a payload or its extension names; "" when it names none."""
         form = self.place.form
         if form.definition.identity is Identity.MAPPED:
-            found = told(entry.extension)
             return found.key if found is not None and found.flags & GENESIS else ""
         if not form.keys or entry.payload is None:
             return ""
@@ -187,7 +195,7 @@ class Taking:
         return True
 
     def _read(self, item: _Incoming) -> bool:
-        if item.entry.deleted:
+        if item.deleted:
             return True
         try:
             if item.entry.payload is None or not item.entry.payload.fields:
@@ -211,18 +219,15 @@ class Taking:
     # Writing ------------------------------------------------------------------------------------------------------
 
     def _write(self, decided: Sequence[Decided]) -> None:
-        taken: list[tuple[_Incoming, Told | None]] = []
-        kept: list[tuple[_Incoming, Told | None]] = []
+        taken: list[_Incoming] = []
+        kept: list[_Incoming] = []
         for item, (verdict, failed) in zip(self.items, decided, strict=True):
-            found = told(item.entry.extension)
-            if found is not None and found.key != item.key:
-                found = None
             if failed:
                 continue
             if verdict.applies:
-                taken.append((item, found))
-            elif (verdict is Verdict.CONFLICT_LOST or found is not None) and self._read_quietly(item):
-                kept.append((item, found))
+                taken.append(item)
+            elif (verdict is Verdict.CONFLICT_LOST or item.told is not None) and self._read_quietly(item):
+                kept.append(item)
         self._apply(taken, _TAKE)
         self._apply(kept, _KEEP)
 
@@ -231,16 +236,16 @@ class Taking:
         item.problem = None
         return done
 
-    def _apply(self, items: Sequence[tuple[_Incoming, Told | None]], policy: Policy) -> None:
+    def _apply(self, items: Sequence[_Incoming], policy: Policy) -> None:
         """Take versions as pages; one page holds no record twice."""
         rest = list(items)
         while rest:
             seen: set[str] = set()
-            now: list[tuple[_Incoming, Told | None]] = []
-            later: list[tuple[_Incoming, Told | None]] = []
-            for pair in rest:
-                (later if pair[0].key in seen else now).append(pair)
-                seen.add(pair[0].key)
+            now: list[_Incoming] = []
+            later: list[_Incoming] = []
+            for item in rest:
+                (later if item.key in seen else now).append(item)
+                seen.add(item.key)
             page = _Rows(self).page(now)
             settings = applying.Applying(policy, run=self.run, refuse=self.refuse)
             applying.apply_page(self.place.ledger, page, settings)
@@ -262,7 +267,7 @@ class Taking:
                     uuid=item.entry.uuid,
                     title=item.entry.title,
                     updated=item.entry.updated,
-                    deletion=item.entry.deleted,
+                    deletion=item.deleted,
                     state=item.state,
                     status=409,
                     problem=problem,
@@ -290,39 +295,46 @@ class _Rows:
         self.vector = self.place.names.vector(taking.page.digest)
         self.extras: dict[str, bytes | None] = {}
         self.exact = True
+        self.details = [
+            (one.wire, int(one.detail.partition(",")[2] or "0") if one.logical is Logical.DECIMAL else None)
+            for one in self.definition.fields
+            if one.detail
+        ]
+        """Fields that the database may round or pad, and how many decimals it keeps; None for texts."""
 
-    def page(self, items: Sequence[tuple[_Incoming, Told | None]]) -> Page:
+    def page(self, items: Sequence[_Incoming]) -> Page:
         """The page of versions."""
         fresh = self._fresh(items)
-        rows = [self._row(item, found, fresh) for item, found in items]
+        rows = [self._row(item, fresh) for item in items]
         forms = [
             FieldForm(one.wire, one.logical.value, one.detail if self.exact else "") for one in self.definition.fields
         ]
         return Page(self.place.tracked.wire, forms, list(self.origins), rows, "")
 
-    def _fresh(self, items: Sequence[tuple[_Incoming, Told | None]]) -> list[int]:
+    def _fresh(self, items: Sequence[_Incoming]) -> list[int]:
         """Integers for rows that are new here, where integers are chosen here."""
         if not self.definition.mapped:
             return []
-        new = sum(not item.known and not item.entry.deleted for item, _ in items)
+        new = sum(not item.known and not item.deleted for item in items)
         return self.place.tracked.rows.fresh(new)[::-1] if new else []
 
-    def _row(self, item: _Incoming, found: Told | None, fresh: list[int]) -> Row:
+    def _row(self, item: _Incoming, fresh: list[int]) -> Row:
+        found = item.told
         origin, tick = self.place.names.of_endpoint(item.state.endpoint, item.state.tick)
         index = self.origins.setdefault(origin, len(self.origins))
         stamp = standings.stamp_of_state(item.state)
-        local = fresh.pop() if fresh and not item.known and not item.entry.deleted else None
+        local = fresh.pop() if fresh and not item.known and not item.deleted else None
         head = (item.key, local, index, tick, stamp)
         if found is not None and found.flags & WHOLE and found.record is not None:
             return (*head, WHOLE, found.record)
-        if item.entry.deleted or item.content is None:
+        if item.deleted or item.content is None:
             return (*head, DELETED, self._extra(item, found, origin, tick, {}))
         content = self._merged(item, item.content)
-        aside = {name: value for name, value in content.items() if name not in self.definition.wires}
+        known = self.definition.wires
+        aside = {} if content.keys() <= known else {name: content[name] for name in content if name not in known}
         self.exact = self.exact and self._fits(content)
         flags = found.flags & GENESIS if found is not None else 0
-        values = [content.get(name) for name in self.definition.names]
-        return (*head, flags, self._extra(item, found, origin, tick, aside), *values)
+        return (*head, flags, self._extra(item, found, origin, tick, aside), *map(content.get, self.definition.names))
 
     def _merged(self, item: _Incoming, content: dict[str, Any]) -> dict[str, Any]:
         """Fields that the payload does not name stay as they are (K 9)."""
@@ -370,14 +382,10 @@ class _Rows:
 
     def _fits(self, content: Mapping[str, Any]) -> bool:
         """True when the database keeps decimals and padded texts of a version as they are."""
-        for one in self.definition.fields:
-            value = content.get(one.wire)
-            if one.detail and value is not None:
-                if one.logical is not Logical.DECIMAL:
-                    return False
-                scale = one.detail.partition(",")[2] or "0"
-                if len(str(value).partition(".")[2]) > int(scale):
-                    return False
+        for wire, scale in self.details:
+            value = content.get(wire)
+            if value is not None and (scale is None or len(str(value).partition(".")[2]) > scale):
+                return False
         return True
 
 
@@ -396,6 +404,6 @@ def _kind(verdict: Verdict, item: _Incoming, live: bool) -> OutcomeKind:
         return OutcomeKind.IGNORED
     if verdict is Verdict.CONFLICT_WON:
         return OutcomeKind.CONFLICT_WON
-    if item.entry.deleted:
+    if item.deleted:
         return OutcomeKind.DELETED if live else OutcomeKind.NOTHING_TO_DELETE
     return OutcomeKind.UPDATED if live else OutcomeKind.CREATED
