@@ -92,6 +92,17 @@ def test_a_webhook_is_told_of_what_comes_after_it_was_added(place, ledger, drawe
     assert len(address.bodies) == 1
 
 
+def test_what_was_deleted_and_comes_again_is_told_as_created(place, ledger, drawer):
+    place.put("b")
+    place.site.state()
+    place.delete("b")
+    hook, address = added(ledger, drawer), Address()
+    place.put("b")
+    delivered(ledger, drawer, hook, address)
+    ((change,),) = [body["changes"] for body in address.bodies]
+    assert (change["event"], change["key"]) == ("created", "b")
+
+
 def test_a_webhook_can_be_sent_what_was_there_before(ledger, drawer):
     hook, address = added(ledger, drawer, "person", all_=True), Address()
     delivered(ledger, drawer, hook, address)

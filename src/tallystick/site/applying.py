@@ -224,7 +224,7 @@ class _Step:
                 seq,
                 item.key,
                 None if self.managed else local_after(self.tracked, item),
-                seq if old is None else old.born_seq,
+                seq if old is None else old.born_after(seq),
                 self.origins[row[ORIGIN]],
                 row[TICK],
                 row[STAMP],
@@ -418,7 +418,7 @@ class _Step:
         """Write the ledger entry that a decision leads to."""
         outcome, entry = one.outcome, one.entry
         (seq,) = self.ledger.next_seqs(self.tracked, 1)
-        born = seq if entry is None else entry.born_seq
+        born = seq if entry is None else entry.born_after(seq)
         if one.writing is not None and one.writing.failure:
             kept = self._parked(one)
         elif outcome.kind is Kind.DECLINED:

@@ -453,7 +453,7 @@ def _settle(ledger: Ledger, tracked: Tracked, items: Sequence[_Item], values: Ma
         dot, stamp = (ledger.origin, tick), ledger.stamp_at(ledger.now())
         record = edit(None if before is None else before.record, dot, stamp, digest, item.after)
         local, rendered, aside = _as_rendered(tracked, item, values.get(item.key))
-        born = seq if old is None else old.born_seq
+        born = seq if old is None else old.born_after(seq)
         entry, after = make_entry(
             ledger, item.key, seq, born, Kept(record, record.versions, digest, local, rendered, aside)
         )

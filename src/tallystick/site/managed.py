@@ -167,7 +167,7 @@ class _Edits:
         extra = simple_edit(ledger, old, tick, changed, {})
         own, flags = ledger.origin_number(ledger.origin), 0 if digest else DELETED
         stamp = ledger.stamp_at(self._now)
-        return Entry(seq, old.key, None, old.born_seq, own, tick, stamp, digest, None, flags, extra)
+        return Entry(seq, old.key, None, old.born_after(seq), own, tick, stamp, digest, None, flags, extra)
 
     def _whole(
         self,
@@ -197,7 +197,7 @@ class _Edits:
         now_shown = tuple(version for version in record.versions if version.dot == (ledger.origin, tick))
         undecided = whole.undecided and record.contested
         kept = Kept(record, now_shown, digest, None, undecided=undecided)
-        return make_entry(ledger, old.key, seq, old.born_seq, kept)
+        return make_entry(ledger, old.key, seq, old.born_after(seq), kept)
 
     def save(self) -> None:
         """Write siblings, the conflict log and the fingerprint."""

@@ -119,7 +119,7 @@ def _shown(ledger: Ledger, tracked: Tracked, item: _Parked) -> tuple[Entry, Whol
     kept = Kept(
         item.whole.record, projection.contributors, digest, local, rendered, aside, undecided=projection.undecided
     )
-    return make_entry(ledger, item.entry.key, seq, item.entry.born_seq, kept)
+    return make_entry(ledger, item.entry.key, seq, item.entry.born_after(seq), kept)
 
 
 def read_back(tracked: Tracked, writing: Writing) -> tuple[bytes | None, dict[str, Any]]:

@@ -464,7 +464,7 @@ def _stamped(
         flags = 0 if digest else DELETED
         rendered = _rendered(tracked, key, values, aside)
         own = ledger.origin_number(ledger.origin)
-        return Entry(seq, key, local, entry.born_seq, own, tick, time, digest, rendered, flags, extra), None
+        return Entry(seq, key, local, entry.born_after(seq), own, tick, time, digest, rendered, flags, extra), None
     rendered = _rendered(tracked, key, values, aside)
     settled = closing_edit(ledger, whole, entry, (tick, time, digest), aside)
     if settled is not None:
@@ -487,7 +487,7 @@ def _stamped(
     shown = tuple(version for version in record.versions if version.dot == dot)
     undecided = whole.undecided and record.contested
     kept = Kept(record, shown, digest, local, rendered, aside, undecided=undecided)
-    return make_entry(ledger, key, seq, entry.born_seq, kept)
+    return make_entry(ledger, key, seq, entry.born_after(seq), kept)
 
 
 def _rendered(tracked: Tracked, key: str, values: Sequence[Value] | None, aside: Mapping[str, Any]) -> bytes | None:

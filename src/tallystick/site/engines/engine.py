@@ -40,6 +40,10 @@ class Entry(NamedTuple):
     flags: int
     extra: bytes | None
 
+    def born_after(self, seq: int) -> int:
+        """``born_seq`` of what takes this entry's place at ``seq``: where nothing was shown a record is born anew."""
+        return self.born_seq if self.hash else seq
+
 
 class PlainRows(NamedTuple):
     """Rows of a page (``core.pages``), and the highest seq among them, 0 for none."""
