@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
+
 import pytest
 
 from tallystick.site.engines.sqlite import SQLiteEngine
@@ -155,6 +158,56 @@ def test_users_and_their_passwords_are_asked_for(hub, run, tmp_path, monkeypatch
         assert (refused.code, "did not register" in refused.err) == (3, True)
         monkeypatch.setenv("TALLYSTICK_PASSWORD", "wrong")
         assert run("sync", named.format("sync"), "three.db", *words).code == 3
+
+
+@pytest.fixture
+def guarded(run, database, tmp_path, monkeypatch):
+    """The address of a site that lets ``sync`` in, whose password is in the file ``secret``."""
+    monkeypatch.setenv("TALLYSTICK_KEY", base64.b64encode(secrets.token_bytes(32)).decode())
+    database("hub.db", *SCHEMA)
+    run("track", "hub.db")
+    replica = LocalReplica.open(SQLiteEngine(tmp_path / "hub.db"), "hub")
+    add(replica.ledger, "sync", "a long secret", "sync")
+    replica.close()
+    (tmp_path / "secret").write_text("a long secret")
+    with running(str(tmp_path / "hub.db"), providers=(*PROVIDERS, eden())) as address:
+        yield address.rstrip("/").replace("http://", "eden+http://{}") + "/eden"
+
+
+ONE = ("--only", "org_organisation")
+
+
+def test_a_peer_that_was_added_is_the_same_one_for_sync(guarded, run, database):
+    database("field.db", *(one for one in SCHEMA if one.startswith("CREATE")))
+    run("track", "field.db")
+    run("peers", "add", "field.db", "relief", guarded.format("sync@"), "--password-file", "secret")
+    run("tasks", "add", "field.db", "orgs", "--peer", "relief", "--resource", "org_organisation")
+    done = run("sync", guarded.format(""), "field.db", *ONE, "--json")  # no user and no password: they are known
+    assert done.code == 0, done.err
+    assert done.json["tables"]["org_organisation"]["pulled"] == {"created": 4}
+    (peer,) = run("peers", "list", "field.db", "--json").json
+    assert peer["identifier"].startswith("urn:uuid:")  # sync registered it
+    assert run("tasks", "run", "field.db", "orgs", "--json").json[0]["result"] in ("success", "warning")
+    entries = run("log", "field.db", "--peer", "relief", "--json").json
+    assert [one["message"] for one in entries if one["action"] == "pull/outgoing"] == ["nothing new", "4 created"]
+
+
+def test_a_peer_that_is_added_after_sync_goes_on_where_sync_stopped(guarded, run, database):
+    run("sync", guarded.format("sync@"), "field.db", *ONE, "--create", "--password-file", "secret")
+    run("peers", "add", "field.db", "relief", guarded.format("sync@"), "--password-file", "secret")
+    assert run("peers", "register", "field.db", "relief").code == 0
+    run("tasks", "add", "field.db", "orgs", "--peer", "relief", "--resource", "org_organisation", "--mode", "pull")
+    (done,) = run("tasks", "run", "field.db", "orgs", "--json").json
+    assert "nothing new" in done["message"]
+
+
+def test_the_password_of_a_peer_goes_with_it(guarded, run, database):
+    run("sync", guarded.format("sync@"), "field.db", *ONE, "--create", "--password-file", "secret")
+    run("peers", "add", "field.db", "relief", guarded.format("sync@"), "--password-file", "secret")
+    run("peers", "register", "field.db", "relief")
+    assert database("field.db", "SELECT name FROM tally_credential") == [("peer relief",)]
+    run("peers", "remove", "field.db", "relief")
+    assert database("field.db", "SELECT name FROM tally_credential") == []
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,61 @@ def test_a_password_is_kept_encrypted_and_never_shown(run, people, tmp_path):
     assert b"swordfish" not in b"".join(path.read_bytes() for path in tmp_path.glob("a.db*"))
 
 
+def test_a_peer_is_changed_and_keeps_its_tasks_and_what_is_known_of_it(run, hub, tmp_path):
+    run("peers", "register", "a.db", "hub")
+    run("tasks", "add", "a.db", "all", "--peer", "hub")
+    before = run("peers", "show", "a.db", "hub", "--json").json
+    (tmp_path / "b.db").rename(tmp_path / "moved.db")
+    changed = run("peers", "change", "a.db", "hub", "--url", "moved.db", "--json")
+    assert changed.json["url"] == str(tmp_path / "moved.db")
+    after = run("peers", "show", "a.db", "hub", "--json").json
+    assert after == before | {"url": str(tmp_path / "moved.db")}
+    assert run("tasks", "run", "a.db", "all").code == 0
+
+
+def test_another_site_at_the_new_address_of_a_peer_is_refused(run, hub):
+    run("peers", "register", "a.db", "hub")
+    hub("c.db", "CREATE TABLE people (id TEXT PRIMARY KEY, full_name TEXT, age INTEGER)")
+    run("peers", "change", "a.db", "hub", "--url", "c.db")
+    done = run("peers", "test", "a.db", "hub")
+    assert (done.code, "register the peer again" in done.err) == (3, True)
+
+
+def test_a_new_password_takes_the_place_of_the_old_one(run, people, tmp_path):
+    from tallystick.web.server import running
+
+    (tmp_path / "wrong").write_text("wrong one")
+    (tmp_path / "right").write_text("right one")
+    run("users", "add", "a.db", "anna", "--role", "sync", "--password-file", "right")
+    people("b.db", "CREATE TABLE people (id TEXT PRIMARY KEY, full_name TEXT, age INTEGER)")
+    run("track", "a.db")
+    with running(str(tmp_path / "a.db")) as address:
+        run("peers", "add", "b.db", "hub", address, "--user", "anna", "--password-file", "wrong")
+        assert run("peers", "test", "b.db", "hub").code == 3
+        changed = run("peers", "change", "b.db", "hub", "--password-file", "right")
+        assert (changed.code, "right one" in changed.out) == (0, False)
+        assert run("peers", "test", "b.db", "hub").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    (
+        (("none", "--url", "b.db"), "no peer 'none'"),
+        (("hub", "--url", "ftp://x/"), "no protocol"),
+        (("hub", "--url", "c.db"), "is the peer 'other' already"),
+        (("hub", "--new-password"), "has no user"),
+        (("hub", "--url", "eden+http://host"), "names no application"),
+        (("hub", "--url", "eden+http://a:b@host/eden"), "with a password"),
+    ),
+)
+def test_a_change_that_cannot_be_changes_nothing(run, hub, words, message):
+    run("peers", "add", "a.db", "other", "c.db")
+    before = run("peers", "list", "a.db", "--json").json
+    done = run("peers", "change", "a.db", *words)
+    assert (done.code, message in done.err) == (2, True), done.err
+    assert run("peers", "list", "a.db", "--json").json == before
+
+
 def test_a_task_says_what_how_and_when(run, hub):
     added = run(
         "tasks", "add", "a.db", "p", "--peer", "hub", "--resource", "people", "--mode", "pull", "--strategy",

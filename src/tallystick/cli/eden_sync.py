@@ -34,8 +34,11 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
     """Pull and push the named tables. Returns the exit code."""
     from tallystick.api import open as open_site
     from tallystick.cli.credentials import password
+    from tallystick.jobs.credentials import Credentials
     from tallystick.jobs.eden import eden_store
-    from tallystick.jobs.eden_peers import EdenLink, parse_address
+    from tallystick.jobs.eden_peers import EdenLink
+    from tallystick.jobs.eden_repositories import parse_address, peer_at
+    from tallystick.jobs.registry import Registry
 
     if is_eden(a) and is_eden(b):
         raise UsageError("both ends are Eden sites", hint="synchronize each with a database of this machine")
@@ -46,7 +49,12 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
     wish = make_wish(given, peer_is_first=is_eden(a))
     with open_site(b if is_eden(a) else a, create=True) as site:
         store = eden_store(site.replica, run=given["run_name"], keep_secrets=False)
-        link = EdenLink(store, address, password(given["password_file"]))
+        registry = Registry(site.ledger)
+        peer = peer_at(registry, address)
+        secret = password(given["password_file"]) or address.password
+        if secret is None and peer.credential:
+            secret = Credentials(site.ledger).find(peer.credential)
+        link = EdenLink(store, peer, secret, registered=lambda found: registry.identify(peer.name, found))
         names = list(given["only"]) or list(store.catalog)
         if not names:
             raise UsageError("no table is named", hint="say which with --only org_organisation")

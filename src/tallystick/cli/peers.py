@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group("peers")
 def command() -> None:
-    """Add, list, register and test the ends that a site synchronizes with.
+    """Add, change, list, register and test the ends that a site synchronizes with.
 
     \b
     Examples:
@@ -53,12 +53,13 @@ def add(site: str, name: str, url: str, **given: Any) -> int:
     from tallystick.jobs.credentials import Credentials
     from tallystick.jobs.tasks import Peer
 
-    secret = password(given["password_file"], prompt=True) if given["user"] else None
+    where, user = entered(url, given["user"])
+    secret = password(given["password_file"], prompt=True) if user else None
     with _open(site) as opened:
         registry = _registry(opened)
-        credential = f"peer {name}" if secret else None
+        credential = _credential(name) if secret else None
         identifiers, datasets = given["synchronise_identifiers"], tuple(given["datasets"])
-        peer = Peer(name, absolute(url), None, given["user"], credential, identifiers, None, datasets)
+        peer = Peer(name, where, None, user, credential, identifiers, None, datasets)
         with opened.ledger.engine.write():
             registry.add_peer(peer)
             if credential:
@@ -68,6 +69,77 @@ def add(site: str, name: str, url: str, **given: Any) -> int:
     else:
         click.echo(f"{name} is a peer; register it next: tallystick peers register {site} {name}")
     return 0
+
+
+@command.command("change")
+@click.argument("site")
+@click.argument("name")
+@click.option("--url", help="Where it is now. It is still the site that was registered.")
+@click.option("--user", help="The user to log in as; the password is asked for.")
+@click.option("--new-password", is_flag=True, help="Ask for a new password.")
+@click.option("--password-file", type=click.Path(), help="File with the new password; '-' is standard input.")
+@click.option(
+    "--synchronise-identifiers/--keep-identifiers", default=None, help="Eden: take over the peer's identifiers, or not."
+)
+@click.option("--dataset", "datasets", multiple=True, metavar="CODE", help="Eden: the public data sets to pull.")
+@as_json
+def change(site: str, name: str, **given: Any) -> int:
+    """Change a peer; what is not named stays, and so do its tasks and its log.
+
+    \b
+    Examples:
+      tallystick peers change clinic.db hub --new-password
+      tallystick peers change clinic.db hub --url https://new.example.org/
+    """
+    from dataclasses import replace
+
+    from tallystick.jobs.credentials import Credentials
+
+    asked = given["new_password"] or given["user"] is not None or given["password_file"]
+    with _open(site) as opened:
+        registry = _registry(opened)
+        peer = registry.peer(name)
+        url, user = entered(given["url"] or peer.url, given["user"])
+        peer = replace(peer, url=url, user=user or peer.user)
+        if given["synchronise_identifiers"] is not None:
+            peer = replace(peer, synchronise_identifiers=given["synchronise_identifiers"])
+        if given["datasets"]:
+            peer = replace(peer, datasets=tuple(given["datasets"]))
+        if asked and not peer.user:
+            raise UsageError(f"the peer {name} has no user", hint="name one: --user anna")
+        secret = password(given["password_file"], prompt=True) if asked else None
+        with opened.ledger.engine.write():
+            if secret:
+                peer = replace(peer, credential=_credential(name))
+                Credentials(opened.ledger).save(_credential(name), secret)
+            registry.change_peer(peer)
+    if given["as_json"]:
+        print_json(_plain(peer))
+    else:
+        next_ = "register" if peer.protocol == "eden" else "test"
+        click.echo(f"{name} is changed; see whether it answers: tallystick peers {next_} {site} {name}")
+    return 0
+
+
+def _credential(name: str) -> str:
+    """Under which name the password of a peer is kept."""
+    return f"peer {name}"
+
+
+def entered(url: str, user: str | None) -> tuple[str, str | None]:
+    """The URL of a peer as it is kept, and who logs in there: for Eden sites a user stands in the URL, too.
+
+    Raises UsageError for a scheme that no protocol has, and for an address of an Eden site that is none.
+    """
+    where = absolute(url)
+    if not where.startswith(("eden+http://", "eden+https://")):
+        return where, user
+    from tallystick.jobs.eden_repositories import parse_address
+
+    address = parse_address(where)
+    if address.password is not None:
+        raise UsageError("a URL with a password would be kept as it is", hint="leave it out: it is asked for")
+    return f"eden+{address.base}", user or address.user
 
 
 SCHEMES = ("http", "https", "postgresql", "postgres", "sqlite", "files+dir")

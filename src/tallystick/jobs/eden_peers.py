@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
-from uuid import uuid4
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
-from tallystick.errors import PeerError, PeerRefused, PeerUnreachable, SchemaError, UsageError
+from tallystick.errors import PeerError, PeerRefused, PeerUnreachable, SchemaError
+from tallystick.jobs.eden_repositories import Terms, keep_task, repository_of
 from tallystick.jobs.log import Mode
+from tallystick.jobs.tasks import Peer
 from tallystick.protocols.eden.asking import EdenPeer
 from tallystick.protocols.eden.codec.filters import Filter
-from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table
 from tallystick.protocols.eden.deciding import NEWER
 from tallystick.protocols.eden.site.creating import create_tables, map_table
@@ -22,41 +21,8 @@ from tallystick.protocols.eden.store import LogEntry, Repository, Result, Task
 from tallystick.protocols.eden.synchronizing import Active, Transferred
 from tallystick.protocols.eden.transport import HttpTransport, Transport
 
-SCHEMES = ("eden+http://", "eden+https://")
 CREATED_AT_ONCE = 100
 """How many tables are created for one that was asked for: itself, components, and whatever those refer to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An Eden site: ``base`` is its URL with the application, such as ``https://host/eden``."""
-
-    base: str
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def name(self) -> str:
-        """What the peer is called here."""
-        return self.base.partition("://")[2]
-
-
-def parse_address(url: str) -> Address:
-    """The address in ``eden+https://user@host/eden``. Raises UsageError for what is none."""
-    if not url.startswith(SCHEMES):
-        raise UsageError(f"{url} is no address of an Eden site", hint="write it like eden+https://user@host/eden")
-    parts = urlsplit(url.removeprefix("eden+"))
-    path = parts.path.rstrip("/")
-    if not parts.hostname or not path:
-        raise UsageError(
-            f"{parts.scheme}://{parts.hostname or ''} names no application of an Eden site",
-            hint="add it, as in eden+https://user@host/eden",
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    port = f":{parts.port}" if parts.port else ""
-    user = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
-    return Address(f"{parts.scheme}://{host}{port}{path}", user, password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,32 +76,35 @@ def _now() -> datetime:
 
 
 class EdenLink:
-    """A site and one Eden peer. Registers this site at the peer where that has not happened yet."""
+    """A site and one Eden peer. Registers this site at the peer where that has not happened yet.
+
+    ``registered`` is told what the peer calls itself. Log entries bear the peer's name.
+    """
 
     def __init__(
         self,
         store: SiteStore,
-        address: Address,
+        peer: Peer,
         password: str | None,
         *,
+        registered: Callable[[str], None] = lambda identifier: None,
         transport: Transport | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self.store = store
-        self.address = address
+        self._known = peer
+        self._registered = registered
         self._said: list[LogEntry] = []
         self._log = store.peers.log
         store.peers.log = self._note
-        known = store.peer(address.name)
-        repository = known or Repository(None, address.name)
-        repository.url, repository.username = address.base, address.user
-        secret = password or address.password or repository.password
-        self.peer = EdenPeer(address.base, transport or HttpTransport(), address.user, secret)
+        repository = repository_of(store, peer, password)
+        self.base = repository.url or ""
+        self.peer = EdenPeer(self.base, transport or HttpTransport(), repository.username, repository.password)
         self.active = Active(store, self.peer, replace(repository, password=None), clock)
 
     def _note(self, entry: LogEntry) -> None:
         self._said.append(entry)
-        self._log(entry)
+        self._log(replace(entry, repository=self._known.name))
 
     @property
     def repository(self) -> Repository:
@@ -148,13 +117,14 @@ class EdenLink:
             return
         self.active.register()
         if self.active.repository.uuid:
+            self._registered(self.active.repository.uuid)
             return
         last = self._said[-1] if self._said else None
         reason = (last.message or "").partition("; ")[0] if last is not None else "no reason given"
         if last is not None and last.result is Result.ERROR:
-            raise PeerUnreachable(f"{self.address.base} cannot be reached: {reason}")
+            raise PeerUnreachable(f"{self.base} cannot be reached: {reason}")
         raise PeerRefused(
-            f"{self.address.base} did not register this site: {reason}",
+            f"{self.base} did not register this site: {reason}",
             hint="check user and password; the account needs the rights of an administrator there",
         )
 
@@ -197,24 +167,15 @@ class EdenLink:
 
     def task(self, name: str, wish: Wish) -> Task:
         """The task for a table, what is known of earlier runs included; kept."""
-        peer = self.repository.uuid or self.address.name
-        known = self.store.task(peer, name) or Task(urn_of(uuid4()), peer, name)
-        filters = wish.filters.get(name, ())
-        changed = filters != known.filters
-        return self.store.save_task(
-            replace(
-                known,
-                mode=wish.mode,
-                strategy=wish.strategy,
-                update=wish.update.get(name) or wish.update.get("") or NEWER,
-                conflict=wish.conflict.get(name) or wish.conflict.get("") or Resolution.NEWER,
-                components=wish.components,
-                filters=filters,
-                pushed=0 if changed else known.pushed,
-                last_pull=None if changed else known.last_pull,
-                state=None if changed else known.state,
-            )
+        terms = Terms(
+            wish.mode,
+            wish.strategy,
+            wish.update.get(name) or wish.update.get("") or NEWER,
+            wish.conflict.get(name) or wish.conflict.get("") or Resolution.NEWER,
+            wish.components,
+            wish.filters.get(name, ()),
         )
+        return keep_task(self.store, self.repository, name, terms)
 
     def synchronize(self, names: Sequence[str], wish: Wish) -> EdenReport:
         """Register, prepare the tables, then pull and push each; an error of one table costs no other."""

@@ -6,21 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import IO, Any
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from tallystick.core.filter_expressions import And, Comparison, Expression, Field, In, Like, Null, Number, Text, Truth
 from tallystick.core.filter_text import parse
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.errors import FilterError, UsageError
 from tallystick.jobs.adapter import Answer, OnConflict, Outcome
-from tallystick.jobs.credentials import Credentials
 from tallystick.jobs.eden import EdenAdapter
+from tallystick.jobs.eden_repositories import Terms, keep_task, repository_of
 from tallystick.jobs.log import LogEntry
 from tallystick.jobs.schedule import is_full_due
 from tallystick.jobs.tasks import EVERYTHING, Peer, Progress, Task
 from tallystick.protocols.eden import store as eden
 from tallystick.protocols.eden.codec.filters import MAIN, Filter, parse_filter
-from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.sync.local import LocalReplica
 
@@ -40,20 +38,8 @@ class EdenPeerAdapter:
     adapter: EdenAdapter = field(init=False)
 
     def __post_init__(self) -> None:
-        store = SiteStore(
-            self.site,
-            secrets=Credentials(self.site.ledger),
-            log=lambda entry: self.log(replace(entry, repository=self.peer.name)),
-        )
-        known = store.repository(self.peer.identifier) if self.peer.identifier else None
-        repository = known or eden.Repository(self.peer.identifier, self.peer.name)
-        repository.url = self.peer.address.rstrip("/")
-        repository.username, repository.password = self.peer.user, self.password
-        repository.synchronise_uuids = self.peer.synchronise_identifiers
-        if self.peer.datasets:
-            repository.apitype, repository.datasets = "data", self.peer.datasets
-            repository.uuid = repository.uuid or repository.url
-        self.adapter = EdenAdapter(repository, store)
+        store = SiteStore(self.site, log=lambda entry: self.log(replace(entry, repository=self.peer.name)))
+        self.adapter = EdenAdapter(repository_of(store, self.peer, self.password), store)
 
     # Active ----------------------------------------------------------------------------------------------------
 
@@ -102,23 +88,12 @@ class EdenPeerAdapter:
                 f"the task {task.name} names no table; an Eden site is asked for one",
                 hint="add one task per table: --resource org_organisation; or name data sets: peers add --dataset CODE",
             )
-        name = self.adapter.repository.uuid or self.adapter.repository.url or self.peer.name
-        store = self.adapter.store
-        known = store.task(name, task.resource) or eden.Task(_uuid(store, name, task), name, task.resource)
         filters = tuple(one for table, text in task.filters.items() for one in _filters(task, table, text))
-        if filters != known.filters:  # what was left out before is asked for and sent now
-            known = replace(known, pushed=0, last_pull=None, state=None)
-        return store.save_task(
-            replace(
-                known,
-                mode=task.mode,
-                strategy=task.policy.strategy,
-                update=_update(task.policy.update),
-                conflict=_conflict(task.policy.conflict),
-                components=task.components,
-                filters=filters,
-            )
+        policy = task.policy
+        terms = Terms(
+            task.mode, policy.strategy, _update(policy.update), _conflict(policy.conflict), task.components, filters
         )
+        return keep_task(self.adapter.store, self.adapter.repository, task.resource, terms)
 
     # Passive ---------------------------------------------------------------------------------------------------
 
@@ -150,11 +125,6 @@ class EdenPeerAdapter:
         return self.adapter.receive(
             source, resource, strategy, update_policy, conflict_policy, onconflict, last_sync, mixed
         )
-
-
-def _uuid(store: eden.EdenStore, repository: str, task: Task) -> str:
-    made: UUID = uuid5(NAMESPACE_URL, f"{store.identity().uuid} {repository} {task.resource}")
-    return urn_of(made)
 
 
 def _update(policy: FieldPolicy) -> FieldPolicy:

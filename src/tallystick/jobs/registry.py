@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import random
 from typing import Any
@@ -88,6 +88,19 @@ class Registry:
             if self.has_peer(peer.name):
                 self.ledger.engine.execute("DELETE FROM tally_jobs_peer WHERE name=?", (peer.name,))
                 self._put_peer(peer)
+
+    def identify(self, name: str, identifier: str) -> None:
+        """Note what a peer calls itself; nothing where nobody added one of that name."""
+        if self.has_peer(name):
+            self.save_peer(replace(self.peer(name), identifier=identifier))
+
+    def change_peer(self, peer: Peer) -> None:
+        """Write a peer in place of the one of that name. Raises UsageError where there is none, or its URL is taken."""
+        self.peer(peer.name)
+        for other in self.peers():
+            if other.name != peer.name and other.url == peer.url:
+                raise UsageError(f"{peer.url} is the peer {other.name!r} already", hint="use that one")
+        self.save_peer(peer)
 
     def remove_peer(self, name: str) -> list[str]:
         """Remove a peer with its tasks and its log; returns the names of the tasks. Raises UsageError."""

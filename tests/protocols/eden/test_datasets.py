@@ -30,7 +30,7 @@ def hosted(there):
     host_task(there, T1)
     found = answer_pull(there.store, Pull(there.store.table(ORG)), "http://there/eden", there.now)
     document = b"".join(write_xml(found.attributes, found.resources))
-    there.provider.archive = {"relief.zip": archive_of({T1: document})}.get
+    there.provider.archive = {"relief.zip": archive_of({T1: [document]})}.get
     return there
 
 

@@ -14,7 +14,7 @@ from tallystick.protocols.eden.items import Options
 from tallystick.protocols.eden.memory import BLOCKED, MemoryStore
 from tallystick.protocols.eden.store import Identity, Stored, Target
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "postgresql")
 
 ORG, OFFICE, PLACE = "org_organisation", "org_office", "gis_location"
 A, B = "urn:uuid:a", "urn:uuid:b"

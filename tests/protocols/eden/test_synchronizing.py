@@ -13,7 +13,7 @@ from tallystick.protocols.eden.codec.times import SECOND, parse_time
 from tallystick.protocols.eden.memory import MemoryStore
 from tallystick.protocols.eden.store import Mode, Repository, Result, Target
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "postgresql")
 
 ORG, OFFICE, PLACE = "org_organisation", "org_office", "gis_location"
 A, B, C = "urn:uuid:a", "urn:uuid:b", "urn:uuid:c"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote, urlsplit
@@ -18,7 +18,7 @@ from tallystick.protocols.eden.codec.times import SECOND, format_time, parse_tim
 from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.errors import DocumentTooLarge, TimeFormatError
 from tallystick.protocols.eden.settings import read_task
-from tallystick.protocols.eden.store import Dataset, EdenStore, Repository
+from tallystick.protocols.eden.store import Dataset, EdenStore, Repository, Task
 
 ARCHIVE_BYTES = 512 * 1024 * 1024
 MEMBERS = 1000
@@ -29,20 +29,24 @@ def refresh(
 ) -> Repository:
     """Brings the tasks of the repository's data sets up to date; gives the repository with its new ``last_refresh``.
 
-    Raises what ``EdenPeer`` raises; nothing is changed then.
+    Everything is asked for again where a data set is named of which no task is known. Raises what ``EdenPeer`` raises;
+    nothing is changed then.
     """
+    known = {task.uuid: task for task in store.tasks() if task.repository == repository.uuid and task.dataset}
+    told = {task.dataset for task in known.values()} >= set(repository.datasets)
     codes = quote(",".join(repository.datasets), safe=",")
-    since = f"&msince={format_time(repository.last_refresh)}" if repository.last_refresh else ""
+    since = f"&msince={format_time(repository.last_refresh)}" if repository.last_refresh and told else ""
     fresh = peer.get(f"sync/task.xml?~.dataset_id$code={codes}{since}")
     gone: list[Resource] = []
-    if repository.last_refresh:
+    if since:
         gone = peer.get(f"sync/task.xml?include_deleted=True&~.deleted=True{since}").resources
-    known = {task.uuid: task for task in store.tasks()}
+    for uuid in _ended(known, fresh, repository, whole=not since):
+        store.remove_task(uuid)
     for resource in fresh.resources:
         if resource.name == "sync_task" and not resource.deleted and resource.uuid:
             before = known.get(resource.uuid)
             task = read_task(resource, repository.uuid, before, new_uuid, now)
-            store.save_task(replace(task, dataset=_dataset_of(resource, fresh)))
+            store.save_task(_asked_anew(replace(task, dataset=_dataset_of(resource, fresh)), resource, before))
     for resource in gone:
         if resource.name == "sync_task" and resource.deleted and resource.uuid in known:
             store.remove_task(resource.uuid)
@@ -50,6 +54,23 @@ def refresh(
     newest = max(times, default=None)
     last = repository.last_refresh if newest is None else newest + SECOND
     return store.save_repository(replace(repository, last_refresh=last))
+
+
+def _ended(known: Mapping[str, Task], fresh: Document, repository: Repository, *, whole: bool) -> list[str]:
+    """Tasks of data sets that are not wanted any more, and those that an answer with everything does not hold."""
+    there = {one.uuid for one in fresh.resources}
+    return [
+        uuid for uuid, task in known.items() if task.dataset not in repository.datasets or (whole and uuid not in there)
+    ]
+
+
+def _asked_anew(task: Task, resource: Resource, before: Task | None) -> Task:
+    """The task as the peer describes it: without filters there are none, and what other ones hid is asked for."""
+    filtered = any(one.name == "sync_resource_filter" for one in resource.components)
+    task = task if filtered else replace(task, filters=())
+    if before is None or (task.filters, task.resource) == (before.filters, before.resource):
+        return task
+    return replace(task, last_pull=None, state=None)
 
 
 def _dataset_of(task: Resource, document: Document) -> str | None:
@@ -131,10 +152,12 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
         raise PeerProtocolError(f"{name} in the archive cannot be read: {error}") from None
 
 
-def archive_of(documents: dict[str, bytes]) -> bytes:
-    """The ZIP archive of a hosted data set, from its documents by task uuid."""
+def archive_of(documents: Mapping[str, Iterable[bytes]]) -> bytes:
+    """The ZIP archive of a hosted data set, from its documents by task uuid, each read piece by piece."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for uuid, content in documents.items():
-            archive.writestr(f"{uuid}.xml", content)
+        for uuid, pieces in documents.items():
+            with archive.open(f"{uuid}.xml", "w") as member:
+                for piece in pieces:
+                    member.write(piece)
     return written.getvalue()

@@ -43,10 +43,11 @@ def settings_document(store: EdenStore, name: str, query: SyncQuery, base: str) 
     datasets = {one.uuid: one for one in store.datasets()}
     resources: list[Resource] = []
     if name == "sync_task":
-        hosted = [task for task in store.tasks() if task.dataset in datasets and task.repository is None]
-        chosen = [task for task in hosted if _fits(query, task.modified_on, _task_values(task, datasets))]
+        hosted = [task for task in store.tasks() if _is_hosted(task, datasets)]
+        known = [task for task in hosted if query.include_deleted or not task.deleted]
+        chosen = [task for task in known if _fits(query, task.modified_on, _task_values(task, datasets))]
         resources = [_task_resource(task, store.identity().domain, base) for task in chosen]
-        used = dict.fromkeys(task.dataset for task in chosen)
+        used = dict.fromkeys(task.dataset for task in chosen if not task.deleted)
         dependencies = [_dataset_resource(datasets[uuid], store.identity().domain, base) for uuid in used if uuid]
     else:
         found = [one for one in datasets.values() if _fits(query, one.modified_on, _dataset_values(one))]
@@ -55,6 +56,10 @@ def settings_document(store: EdenStore, name: str, query: SyncQuery, base: str) 
     attributes = {"success": "true" if resources else "false", "results": str(len(resources))}
     attributes |= {"domain": store.identity().domain, "url": base}
     return Document(attributes, resources + dependencies)
+
+
+def _is_hosted(task: Task, datasets: Mapping[str, Dataset]) -> bool:
+    return task.repository is None and task.dataset is not None and (task.deleted or task.dataset in datasets)
 
 
 def _fits(query: SyncQuery, changed: datetime | None, values: Mapping[str, object]) -> bool:
@@ -68,8 +73,9 @@ def _fits(query: SyncQuery, changed: datetime | None, values: Mapping[str, objec
 
 
 def _task_values(task: Task, datasets: Mapping[str, Dataset]) -> dict[str, object]:
-    code = datasets[task.dataset].code if task.dataset else None
-    return {"uuid": task.uuid, "resource_name": task.resource, "dataset_id$code": code, "deleted": False}
+    dataset = datasets.get(task.dataset or "")
+    code = dataset.code if dataset is not None else None
+    return {"uuid": task.uuid, "resource_name": task.resource, "dataset_id$code": code, "deleted": task.deleted}
 
 
 def _dataset_values(dataset: Dataset) -> dict[str, object]:
@@ -84,6 +90,9 @@ def _meta(uuid: str, domain: str, changed: datetime | None, url: str) -> dict[st
 
 
 def _task_resource(task: Task, domain: str, base: str) -> Resource:
+    if task.deleted:
+        url = f"{base}/sync/task/{task.id}"
+        return Resource("sync_task", _meta(task.uuid, domain, task.modified_on, url) | {"deleted": "True"})
     words = [method.value for method in Method if method in task.strategy]
     data = [
         Data("resource_name", None, task.resource),

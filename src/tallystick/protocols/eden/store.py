@@ -224,6 +224,8 @@ class Task:
     retry: frozenset[str] = frozenset()
     dataset: str | None = None
     modified_on: datetime | None = None
+    deleted: bool = False
+    """True for what stays of a task of a hosted data set, so that those who pull it hear that it ended."""
 
 
 @dataclass(slots=True)
@@ -334,7 +336,7 @@ class EdenStore(Protocol):
         """The task for a peer and table, or None."""
 
     def tasks(self) -> Sequence[Task]:
-        """Every task, those of hosted data sets included."""
+        """Every task, those of hosted data sets included, ended ones too."""
 
     def save_task(self, task: Task) -> Task:
         """Inserts or updates by identifier; gives it back with its local number."""

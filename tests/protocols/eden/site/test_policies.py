@@ -23,7 +23,7 @@ from test_deciding import STEPS, TABLE_10_1, combinations, expand
 
 ORG = "org_organisation"
 SURVIVOR = "urn:uuid:99999999-0000-4000-8000-000000000000"
-STORES = ("sqlite",)
+STORES = ("sqlite", "postgresql")
 CHANGED = {Outcome.TAKEN, Outcome.REVIVED}
 GONE = {Outcome.DELETED, Outcome.MERGED}
 

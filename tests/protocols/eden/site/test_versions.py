@@ -10,7 +10,7 @@ from tallystick.site import siblings
 
 ORG, OFFICE, PLACE = "org_organisation", "org_office", "gis_location"
 A, B = "urn:uuid:11111111-0000-4000-8000-000000000001", "urn:uuid:11111111-0000-4000-8000-000000000002"
-STORES = ("sqlite",)
+STORES = ("sqlite", "postgresql")
 
 
 def dots(site, resource=ORG):

@@ -175,6 +175,7 @@ class TaskForm(msgspec.Struct, omit_defaults=True):
     retry: list[str] = []
     dataset: str | None = None
     modified_on: datetime | None = None
+    deleted: bool = False
 
 
 def task_form(task: Task) -> str:
@@ -194,6 +195,7 @@ def task_form(task: Task) -> str:
         sorted(task.retry),
         task.dataset,
         task.modified_on,
+        task.deleted,
     )
     return msgspec.json.encode(form).decode()
 
@@ -220,6 +222,7 @@ def task_of(number: int, uuid: str, repository: str | None, resource: str, text:
         frozenset(form.retry),
         form.dataset,
         _utc(form.modified_on),
+        form.deleted,
     )
 
 

@@ -159,16 +159,22 @@ class Peers:
             )
         return dataset
 
+    def remove_dataset(self, uuid: str) -> None:
+        """Forget a data set hosted here."""
+        with self._writing():
+            self._ledger.engine.execute("DELETE FROM tally_eden_dataset WHERE uuid=?", (uuid,))
+
     def archive(self, name: str) -> bytes | None:
         """The archive of a data set, by its file name."""
         rows = self._ledger.engine.query("SELECT body FROM tally_eden_archive WHERE name=?", (name,))
         return bytes(rows[0][0]) if rows else None
 
-    def save_archive(self, name: str, body: bytes) -> None:
-        """Keep the archive of a data set, in place of the one of that name."""
+    def save_archive(self, name: str, body: bytes | None) -> None:
+        """Keep the archive of a data set, in place of the one of that name; None removes it."""
         with self._writing():
             self._ledger.engine.execute("DELETE FROM tally_eden_archive WHERE name=?", (name,))
-            self._ledger.engine.execute("INSERT INTO tally_eden_archive(name, body) VALUES (?, ?)", (name, body))
+            if body is not None:
+                self._ledger.engine.execute("INSERT INTO tally_eden_archive(name, body) VALUES (?, ?)", (name, body))
 
     # What is remembered
 
