@@ -16,7 +16,7 @@ from tallystick.trees.nodes import EXPIRED, UNKNOWN, Directory, Kind, Leaf, Node
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
 from tallystick.trees.state import BaseRow
-from tallystick.trees.unchanged import JOURNALS, NOTHING, unchanged_names
+from tallystick.trees.unchanged import JOURNALS, NOTHING, ends_with, unchanged_names
 
 _LINK_TYPE = 0o120000
 _TYPE = 0o170000
@@ -201,9 +201,12 @@ class Forest:
         for listing in listings:
             if listing is not None and Mark.INVISIBLE in listing.values[::VALUE_BYTES]:
                 hidden.update((entry.name, "out of scope") for entry in listing if entry.mark == Mark.INVISIBLE)
+        exact = all(source.volume.exact for source in self.sources.values())
+        if exact and not any(listing is not None and ends_with(listing.names, SHARED_MEMORY) for listing in listings):
+            return hidden
         names = {name for listing in listings if listing is not None for name in listing.names}
         hidden.update((name, SHARED) for name in names if name.endswith(SHARED_MEMORY) and _is_shared(name, names))
-        if all(source.volume.exact for source in self.sources.values()):
+        if exact:
             return hidden
         for source, listing in zip(self.sources.values(), listings, strict=True):
             materialised = set(listing.names) if listing is not None and not source.volume.exact else set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,8 +18,10 @@ from tallystick.trees.nodes import PERMISSIONS
 WIDTH = 5
 """Numbers an entry: mode, inode, size, mtime and ctime in nanoseconds (the last three 0 for directories)."""
 
+STATS = struct.Struct(f"{WIDTH}q")
 DIGEST_BYTES = 32
 VALUE_BYTES = DIGEST_BYTES + 1
+VALUES = struct.Struct(f"{VALUE_BYTES}s")
 NO_DIGEST = bytes(DIGEST_BYTES)
 
 DISTRUST = -1
@@ -117,6 +120,10 @@ class Listing:
             bytes(self.values[value + 1 : value + VALUE_BYTES]),
         )
 
+    def parts(self) -> Iterator[tuple[tuple[int, ...], tuple[bytes]]]:
+        """The numbers and the value of every entry, as they are stored."""
+        return zip(STATS.iter_unpack(self.stats), VALUES.iter_unpack(self.values), strict=True)
+
     def find(self, name: str) -> Entry | None:
         """The entry of a name; None when there is none."""
         position = self.position(name)
@@ -156,18 +163,27 @@ class Listing:
 
     def changed_with(self, entries: Sequence[Entry], gone: frozenset[str] | set[str]) -> Listing:
         """The listing without the ``gone`` names and with these entries in the place of those of their names."""
-        fresh = {entry.name: entry for entry in entries}
-        changed = self._selected([place for place, name in enumerate(self.names) if name not in gone])
-        for place, name in enumerate(changed.names):
-            entry = fresh.pop(name, None) if fresh else None
-            if entry is not None:
-                changed.stats[place * WIDTH : (place + 1) * WIDTH] = array("q", entry.stats)
-                changed.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES] = bytes((entry.mark,)) + entry.digest
-        for entry in fresh.values():
-            changed.names.append(entry.name)
-            changed.stats.extend(entry.stats)
-            changed.values += bytes((entry.mark,)) + entry.digest
+        changed = Listing(self.names, self.stats[:], self.values)
+        places = [self.position(name) for name in gone]
+        for place in sorted((place for place in places if place is not None), reverse=True):
+            del changed.names[place]
+            del changed.stats[place * WIDTH : (place + 1) * WIDTH]
+            del changed.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
+        for entry in {entry.name: entry for entry in entries}.values():
+            changed._put(changed.position(entry.name), entry)
+        changed._positions = None
         return changed
+
+    def _put(self, place: int | None, entry: Entry) -> None:
+        """Write an entry at a place, or (None) after all others, where it is not found by its name."""
+        value = bytes((entry.mark,)) + entry.digest
+        if place is None:
+            self.names.append(entry.name)
+            self.stats.extend(entry.stats)
+            self.values += value
+            return
+        self.stats[place * WIDTH : (place + 1) * WIDTH] = array("q", entry.stats)
+        self.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES] = value
 
     def ordered(self, names: Sequence[str]) -> Listing:
         """The same entries in the order of these names; others come last."""

@@ -45,7 +45,7 @@ from tallystick.trees.progress import Progress
 from tallystick.trees.scan import Scan
 from tallystick.trees.scope import Both, Everything, Scope
 from tallystick.trees.settling import settle
-from tallystick.trees.state import BaseRow, Changes, NotedSide, State, is_damage
+from tallystick.trees.state import FEW, MANY, BaseRow, Changes, NotedSide, State, is_damage
 from tallystick.trees.unchanged import NOTHING
 
 MAX_RULE_ROUNDS = 4
@@ -299,6 +299,8 @@ class _Run:
         for side, scan in self.scans.items():
             self.dirty |= scan.changed.keys()
             self.touched[side] |= scan.changed.keys() | scan.reordered.keys()
+        if len(self.dirty) >= MANY and len(self.dirty) * FEW > max(scan.directories for scan in self.scans.values()):
+            self.base_rows = dict(self.state.base_rows())
 
     def _forest(self) -> Forest:
         sources = [Source(end.listing, end.unknown, end.volume) for end in self.ends.values()]
@@ -358,7 +360,8 @@ class _Run:
 
     def _note_entries(self, side: Side, path: str, entries: Sequence[Entry], gone: Iterable[str] = ()) -> None:
         listing = (self.ends[side].listing(path) or Listing()).changed_with(entries, set(gone))
-        self.ends[side].note(path, self.ends[side].in_order(path, listing))
+        # What stays keeps its order where something goes; where something comes, only the directory knows its place.
+        self.ends[side].note(path, self.ends[side].in_order(path, listing) if entries else listing)
         self.touched[side].add(path)
 
     # Carrying out ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tallystick.trees.listing import (
     DISTRUST,
     NO_DIGEST,
     RACE_NS,
+    STATS,
     VALUE_BYTES,
     WIDTH,
     Listing,
@@ -211,19 +212,16 @@ class _Scanner:
         before = self.noted.listing(path)
         if before is None:
             return False
-        equal = 0
-        for position, name in enumerate(names):
-            place = before.position(name)
-            if place is None:
-                continue
-            here = numbers[position * WIDTH : (position + 1) * WIDTH]
-            if here != before.stats[place * WIDTH : (place + 1) * WIDTH]:
-                continue
-            start = position * VALUE_BYTES
-            known = before.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
-            if values[start] == Mark.UNREAD and known[0] in (Mark.FILE, Mark.LINK):
-                values[start : start + VALUE_BYTES] = known
-            equal += values[start] == known[0]
+        equal = start = 0
+        noted = dict(zip(before.names, before.parts(), strict=True))
+        for name, here in zip(names, STATS.iter_unpack(numbers), strict=True):
+            found = noted.get(name)
+            if found is not None and found[0] == here:
+                (known,) = found[1]
+                if values[start] == Mark.UNREAD and known[0] in (Mark.FILE, Mark.LINK):
+                    values[start : start + VALUE_BYTES] = known
+                equal += values[start] == known[0]
+            start += VALUE_BYTES
         return equal == len(names) == len(before) and self.noted.signature(path) is not None
 
     def _distrust(self, numbers: array[int]) -> None:

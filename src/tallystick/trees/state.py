@@ -25,7 +25,13 @@ from tallystick.trees.merging import Side
 from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
 
 FORMAT = 1
+PAGE_BYTES = 32_768
+"""Pages that hold several directories each: in small ones every row would spill into overflow pages."""
 CACHE_KIB = 16_384
+MANY = 64
+"""When so many rows were asked for one by one, and ..."""
+FEW = 8
+"""... that was more than one of so many, all are read at once in the order of the pages."""
 BASE_VALUE = struct.Struct(">BHQ32s")
 _FILE, _LINK, _DIRECTORY, _NEVER_HELD = Mark.FILE, Mark.LINK, Mark.DIRECTORY, 0x80
 _SIDES = {Side.LOCAL: 0, Side.REMOTE: 1}
@@ -147,6 +153,7 @@ class State:
             if self._connection is not None:
                 self._inherited.append(self._connection)  # closing the parent's would take its locks away
             self._connection = sqlite3.connect(self.path, isolation_level=None)
+            self._connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
@@ -231,6 +238,11 @@ class State:
         row = found.fetchone()
         return None if row is None else BaseRow(*row)
 
+    def base_rows(self) -> dict[str, BaseRow]:
+        """The base of every directory."""
+        rows = self.connection.execute("SELECT path, names, content FROM base")
+        return {os.fsdecode(path): BaseRow(names, content) for path, names, content in rows}
+
     def base_paths(self) -> set[str]:
         """Every directory of the base."""
         return {os.fsdecode(path) for (path,) in self.connection.execute("SELECT path FROM base")}
@@ -293,6 +305,8 @@ class NotedSide:
         self._state = state
         self._side = _SIDES[side]
         self._signatures: dict[str, tuple[bytes, bytes]] | None = None
+        self._rows: dict[str, tuple[bytes, bytes, bytes]] | None = None
+        self._reads = 0
         self.afresh = False
         """True when every directory is to be looked at entry by entry, because the scope changed."""
 
@@ -320,10 +334,28 @@ class NotedSide:
 
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory."""
-        found = self._state.connection.execute(
+        row = self._rows.get(path) if self._rows is not None else self._row(path)
+        return None if row is None else Listing.from_row(*row)
+
+    def _row(self, path: str) -> tuple[bytes, bytes, bytes] | None:
+        """One row; when many were asked for, the others are read along with it."""
+        self._reads += 1
+        if self._reads >= MANY and self._reads & (self._reads - 1) == 0 and self._reads * FEW > self._count():
+            selected = self._state.connection.execute(
+                "SELECT path, names, stats, content FROM listing WHERE side = ?", (self._side,)
+            )
+            self._rows = {os.fsdecode(found): (names, stats, content) for found, names, stats, content in selected}
+            return self._rows.get(path)
+        found: tuple[bytes, bytes, bytes] | None = self._state.connection.execute(
             "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, os.fsencode(path))
         ).fetchone()
-        return None if found is None else Listing.from_row(*found)
+        return found
+
+    def _count(self) -> int:
+        (found,) = self._state.connection.execute(
+            "SELECT count(*) FROM listing WHERE side = ?", (self._side,)
+        ).fetchone()
+        return int(found)
 
 
 def _place(listed: tuple[tuple[Side, str], Listing | None]) -> tuple[int, str]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 
 from tallystick.trees.conflict_names import is_conflict_name
-from tallystick.trees.listing import VALUE_BYTES, WIDTH, Listing, Mark, unpacked_names
+from tallystick.trees.listing import WIDTH, Listing, Mark, unpacked_names
 from tallystick.trees.nodes import PERMISSIONS
-from tallystick.trees.state import BASE_VALUE, BaseRow
+from tallystick.trees.state import BaseRow
 
 JOURNALS = ("-wal", "-journal")
 NOTHING: frozenset[str] = frozenset()
+_VALUE = struct.Struct("B32s")
+_BASE_PARTS = struct.Struct(">BH8x32s")
+"""As ``state.BASE_VALUE``, without the size."""
+_LEAVES = (Mark.FILE, Mark.LINK)
 
 
 def unchanged_names(base: BaseRow, local: Listing, remote: Listing) -> frozenset[str]:
@@ -18,26 +23,23 @@ def unchanged_names(base: BaseRow, local: Listing, remote: Listing) -> frozenset
 
     Left out are those on which other names may depend: conflict copies, and everything beside a database's journal.
     """
-    if _has_journal(local.names) or _has_journal(remote.names):
+    if ends_with(local.names, *JOURNALS) or ends_with(remote.names, *JOURNALS):
         return NOTHING
-    known = dict(zip(unpacked_names(base.names), BASE_VALUE.iter_unpack(base.content), strict=True))
-    places = {name: place for place, name in enumerate(remote.names)}
-    here, there = bytes(local.values), bytes(remote.values)
-    found = []
-    for position, name in enumerate(local.names):
-        start, place, old = position * VALUE_BYTES, places.get(name), known.get(name)
-        if old is None or place is None or here[start] not in (Mark.FILE, Mark.LINK):
-            continue
-        value = here[start : start + VALUE_BYTES]
-        if value != there[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]:
-            continue
-        permissions = local.stats[position * WIDTH] & PERMISSIONS
-        if permissions != remote.stats[place * WIDTH] & PERMISSIONS:
-            continue
-        if old[0] == value[0] and old[1] == permissions and old[3] == value[1:] and not is_conflict_name(name):
-            found.append(name)
-    return frozenset(found)
+    known = dict(zip(unpacked_names(base.names), _BASE_PARTS.iter_unpack(base.content), strict=True))
+    return frozenset(
+        name
+        for name, permissions, (mark, digest) in _shown(local) & _shown(remote)
+        if mark in _LEAVES and known.get(name) == (mark, permissions, digest) and not is_conflict_name(name)
+    )
 
 
-def _has_journal(names: Iterable[str]) -> bool:
-    return any(name.endswith(JOURNALS) for name in names)
+def _shown(listing: Listing) -> set[tuple[str, int, tuple[int, bytes]]]:
+    """Every entry's name, permissions, and value: compared as a set, at the price of no Python code an entry."""
+    permissions = [mode & PERMISSIONS for mode in listing.stats[::WIDTH]]
+    return set(zip(listing.names, permissions, _VALUE.iter_unpack(listing.values), strict=True))
+
+
+def ends_with(names: Iterable[str], *endings: str) -> bool:
+    """True when one of the names ends with one of the endings; looked for in all of them at once."""
+    together = "\0".join((*names, ""))
+    return any(f"{ending}\0" in together for ending in endings)
