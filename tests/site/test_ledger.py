@@ -1,4 +1,4 @@
-"""Tables that rooms keep beside the ledger: made once, migrated step by step, refused when newer."""
+"""The ledger, and tables that rooms keep beside it: made once, migrated step by step, refused when newer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 import tallystick
 from tallystick.errors import ConfigurationError
+from tallystick.site.ledger import FORMAT, Ledger
 
 FIRST = ("CREATE TABLE tally_errand (id {int} PRIMARY KEY, name {text} NOT NULL)",)
 SECOND = ("ALTER TABLE tally_errand ADD COLUMN done {int}",)
@@ -43,3 +44,18 @@ def test_a_step_that_fails_leaves_nothing(site):
     with pytest.raises(Exception, match=r"(?i)syntax"):
         site.ledger.require("errands", (FIRST, ("CREATE NONSENSE",)))
     site.ledger.require("errands", (FIRST,))
+
+
+def test_a_ledger_of_the_first_format_is_migrated_when_it_is_opened(site):
+    engine = site.ledger.engine
+    with engine.write():
+        engine.execute("DROP TABLE tally_dangling")
+        site.ledger.put_meta("format", "1")
+    assert Ledger(engine).meta("format") == str(FORMAT)
+    assert engine.query("SELECT * FROM tally_dangling") == []
+
+
+def test_a_ledger_of_a_newer_release_is_refused(site):
+    site.ledger.put_meta("format", "99")
+    with pytest.raises(ConfigurationError, match=f"format 99, this release knows up to {FORMAT}"):
+        Ledger(site.ledger.engine)

@@ -12,6 +12,7 @@ from tallystick.core.fingerprints import EMPTY, fingerprint_of
 from tallystick.core.hashing import content_hashes
 from tallystick.core.values import Value
 from tallystick.errors import SchemaError
+from tallystick.site import dangling
 from tallystick.site.engines.engine import Address, Entry, NewEntries
 from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
@@ -120,6 +121,7 @@ def enter_rows(
         if refers:
             known = _led_to(ledger, definition, batch, pending)
             batch = [(address, _resolved(definition, values, known)) for address, values in batch]
+        dangling.note(ledger, tracked, [values for _, values in batch])
         keys = keys_of_rows(ledger, tracked, batch)
         if named:
             keys = [named.get(str(address[0]), key) for (address, _), key in zip(batch, keys, strict=True)]
@@ -220,7 +222,11 @@ def derived_keys(ledger: Ledger, tracked: Tracked, addresses: Sequence[Address])
     columns = list(zip(*addresses, strict=True)) if addresses else []
     parts: list[Sequence[Value]] = []
     for item, values in zip(tracked.definition.key_fields, columns, strict=bool(addresses)):
-        parts.append(reference_keys(ledger, item.refers_to, values) if item.refers_to else values)
+        part: Sequence[Value] = values
+        if item.refers_to:
+            part = reference_keys(ledger, item.refers_to, values)
+            dangling.note_keys(ledger, tracked, item, part)
+        parts.append(part)
     return [derived_key(tracked.definition, row) for row in zip(*parts, strict=True)]
 
 

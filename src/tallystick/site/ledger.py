@@ -24,7 +24,7 @@ from tallystick.errors import ConfigurationError, SchemaError
 from tallystick.site.engines.engine import Engine, Rows
 from tallystick.site.schema import Definition, Naming, Reference
 
-FORMAT = 1
+FORMAT = 2
 """The ledger format this release writes. Older ones are migrated in one transaction, newer ones refused."""
 
 DELETED = 1
@@ -33,6 +33,13 @@ WHOLE = 4
 """Flag: the record is kept whole in tally_sibling: it has siblings, or shows what its set does not hold."""
 UNSHOWN = 8
 """Flag: parked or declined."""
+
+_DANGLING = (
+    "CREATE TABLE tally_dangling (parent {int} NOT NULL, integer {int} NOT NULL, child {int} NOT NULL, "
+    "PRIMARY KEY (parent, integer, child))"
+)
+MIGRATIONS = {1: (_DANGLING,)}
+"""Portable DDL that leads from a format to the next one."""
 
 TABLES = (
     "CREATE TABLE tally_meta (name {text} PRIMARY KEY, value {text})",
@@ -65,6 +72,7 @@ TABLES = (
     "CREATE TABLE tally_run (id {int} PRIMARY KEY, name {text} NOT NULL, stamp {text} NOT NULL, peer {text} NOT NULL, "
     "action {text} NOT NULL, started {int} NOT NULL, finished {int}, outcome {text} NOT NULL, report {text} NOT NULL)",
     "CREATE TABLE tally_user (name {text} PRIMARY KEY, role {text} NOT NULL, secret {text} NOT NULL)",
+    _DANGLING,
 )
 MARKS = (
     "CREATE TABLE tally_mark (id INTEGER PRIMARY KEY, resource INTEGER NOT NULL, kind TEXT NOT NULL, old, new, "
@@ -78,7 +86,7 @@ COUNTERS_OF_MARKED = (
     "WHERE id IN (SELECT resource FROM tally_mark)"
 )
 """For ``Ledger.write`` to begin with and ``Ledger.take_counters`` to take."""
-_BEGINNING = "SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp', 'catalog', 'incarnation')"
+_BEGINNING = "SELECT name, value FROM tally_meta WHERE name IN ('seq', 'stamp', 'catalog', 'incarnation', 'dangling')"
 
 
 def wall_clock() -> int:
@@ -119,6 +127,7 @@ class Ledger:
         self._fresh: set[int] = set()
         self.seq = 0
         self.last_stamp = 0
+        self.dangling = False
         self._catalog = ""
         self._check_format()
         self.site = self.meta("site")
@@ -155,6 +164,14 @@ class Ledger:
                 f"the ledger has format {found}, this release knows up to {FORMAT}",
                 hint="upgrade tallystick on this machine",
             )
+        if found < FORMAT:
+            self._migrate()
+
+    def _migrate(self) -> None:
+        with self.engine.write():
+            for step in range(int(self.meta("format")), FORMAT):
+                self.engine.create_tables(MIGRATIONS[step])
+            self.put_meta("format", str(FORMAT))
 
     def load(self) -> None:
         """Read the catalogue of resources again if another process changed it."""
@@ -212,6 +229,12 @@ class Ledger:
             self.engine.create_tables(statements)
         self.put_meta(name, str(len(steps)))
 
+    def note_dangling(self, there: bool) -> None:
+        """Note whether there are rows that refer to integers which nobody has (``tally_dangling``)."""
+        if there != self.dangling:
+            self.put_meta("dangling", "1" if there else "")
+            self.dangling = there
+
     # Transactions
 
     @contextmanager
@@ -234,6 +257,7 @@ class Ledger:
     def _begin(self, values: Mapping[str, str]) -> None:
         self.seq, self.last_stamp = int(values["seq"]), int(values["stamp"])
         self._saved = (self.seq, self.last_stamp)
+        self.dangling = values.get("dangling") == "1"
         self._fresh.clear()
         self._load(values["catalog"], values["incarnation"])
 
@@ -352,6 +376,7 @@ class Ledger:
         tracked.rows.forget_all()
         for table in ("managed", "sibling", "parked", "conflict", "digest", "forgotten"):
             self.engine.execute(f"DELETE FROM tally_{table} WHERE resource=?", (tracked.number,))
+        self.engine.execute("DELETE FROM tally_dangling WHERE parent=? OR child=?", (tracked.number, tracked.number))
         self.engine.execute("DELETE FROM tally_resource WHERE id=?", (tracked.number,))
         self._bump_catalog()
 

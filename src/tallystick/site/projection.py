@@ -15,6 +15,7 @@ import msgspec
 
 from tallystick.core.forms import decode_extra, encode_extra
 from tallystick.core.values import Logical, Value
+from tallystick.site.dangling import DANGLING, note_keys
 from tallystick.site.engines.engine import Address, Entry, Rejected
 from tallystick.site.holding import content_of_row, row_hash
 from tallystick.site.identity import address_of, key_parts, local_of
@@ -24,8 +25,6 @@ from tallystick.site.schema import Definition, Field, Identity
 
 MISSING_REFERENCE = "reference"
 RENUMBERING = "renumbering"
-DANGLING = "\\?"
-"""How a reference to an integer begins under which no record is known where it was read."""
 
 
 @dataclass(slots=True)
@@ -204,6 +203,7 @@ class Projector:
                 value: Value = locals_[key]
             elif isinstance(key, str) and key.startswith(DANGLING) and self._may_dangle(target, int(key[2:])):
                 value = int(key[2:])
+                note_keys(self.ledger, self.tracked, target, [key])
             elif target.nullable and (target.refers_to, key) in self.together:
                 value, item.patched = None, True
             else:

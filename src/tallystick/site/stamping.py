@@ -12,8 +12,9 @@ from tallystick.core.join import edit
 from tallystick.core.values import Value
 from tallystick.core.versions import DELETED as NO_CONTENT
 from tallystick.core.versions import Version
-from tallystick.site import conflicts
+from tallystick.site import conflicts, dangling
 from tallystick.site.capture import column_key, derived_keys, restored_capture
+from tallystick.site.dangling import Marks
 from tallystick.site.engines.engine import Address, Entry, Mark
 from tallystick.site.holding import (
     Kept,
@@ -87,15 +88,25 @@ def stamp(
     if not definitions:
         return total
     marks, last = ledger.engine.marks(definitions, stored)
-    if not last:
-        return total
-    order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()])
-    for wire in order:
-        tracked = ledger.resource(wire)
-        if tracked.number in marks:
-            made = None if told is None or tracked.definition.parents else told.setdefault(wire, [])
-            total += _stamp_resource(ledger, tracked, marks, made)
-    ledger.engine.clear_marks(last)
+    total += _stamp_marks(ledger, marks, told)
+    if last:
+        ledger.engine.clear_marks(last)
+    if ledger.dangling:
+        led = dangling.found(ledger)
+        total += _stamp_marks(ledger, led)
+    return total
+
+
+def _stamp_marks(ledger: Ledger, marks: Marks, told: Told | None = None) -> int:
+    """Stamp what marks speak of, parents first, and then the rows that name other records because of that."""
+    total = 0
+    order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()]) if marks else []
+    while marks:
+        for wire in order:
+            tracked = ledger.resource(wire)
+            if tracked.number in marks:
+                made = None if told is None or tracked.definition.parents else told.setdefault(wire, [])
+                total += _stamp_resource(ledger, tracked, marks.pop(tracked.number), marks, made)
     return total
 
 
@@ -118,7 +129,13 @@ def recapture(ledger: Ledger) -> int:
 def compare(ledger: Ledger, tracked: Tracked) -> int:
     """Compare every row with the ledger and stamp the differences. Returns how many there were."""
     touched = differences(ledger, tracked)
-    return write_changes(ledger, tracked, _read(ledger, tracked, touched)) if touched else 0
+    if not touched:
+        return 0
+    before = _keys_before(tracked, touched)
+    changes = _read(ledger, tracked, touched)
+    total = write_changes(ledger, tracked, changes)
+    marks = _marked_children(ledger, tracked, before, changes, {})
+    return total + _stamp_marks(ledger, marks)
 
 
 def differences(ledger: Ledger, tracked: Tracked) -> list[Touched]:
@@ -146,42 +163,40 @@ def _dead(tracked: Tracked, address: Address) -> Entry | None:
 def _stamp_resource(
     ledger: Ledger,
     tracked: Tracked,
-    marks: dict[int, list[Mark]],
+    mine: Sequence[Mark],
+    marks: Marks,
     told: list[tuple[Entry, tuple[Value, ...] | None]] | None,
 ) -> int:
+    """Stamp what the marks of one resource speak of; marks of rows that refer to it are added to ``marks``."""
     if tracked.definition.identity is Identity.NATURAL:
-        touched = _follow_keys(tracked, marks[tracked.number])
+        touched = _follow_keys(tracked, mine)
     else:
-        touched = _follow_rows(tracked, marks[tracked.number])
+        touched = _follow_rows(tracked, mine)
+    before = _keys_before(tracked, touched)
     _move(ledger, tracked, touched)
     changes = _read(ledger, tracked, touched)
-    before = {item.address: item.entry.key for item in touched if item.entry is not None and item.address is not None}
     total = write_changes(ledger, tracked, changes, told)
-    if tracked.definition.identity is Identity.COLUMN:
-        named = {change.touched.address: change.key for change in changes if change.values is not None}
-        rekeyed = {address[0] for address, key in before.items() if named.get(address, key) != key}
-        if rekeyed:
-            _mark_children(ledger, tracked, rekeyed, marks)
+    _marked_children(ledger, tracked, before, changes, marks)
     return total
 
 
-def _mark_children(ledger: Ledger, parent: Tracked, integers: set[Value], marks: dict[int, list[Mark]]) -> None:
-    """Mark the rows that refer to rows whose uuid changed: they name another record now, and no trigger saw it.
+def _keys_before(tracked: Tracked, touched: Sequence[Touched]) -> dict[Value, str]:
+    """The keys that integers have in the ledger, for those of the records that rows may refer to."""
+    if not tracked.definition.mapped:
+        return {}
+    entries = [item.entry for item in touched if item.entry is not None]
+    return {entry.local: entry.key for entry in entries if entry.local is not None}
 
-    Every row of the children is looked at: a uuid rarely changes.
-    """
-    entries = parent.rows.by_locals(list(integers))
-    keys = {entry.key for entry in entries.values()}
-    for child in ledger.resources():
-        definition = child.definition
-        if parent.wire not in definition.parents or child is parent:
-            continue
-        fields = [index for index, item in enumerate(definition.fields) if item.refers_to == parent.wire]
-        parts = [index for index, item in enumerate(definition.key_fields) if item.refers_to == parent.wire]
-        for address, values in child.rows.scan():
-            if any(values[index] in keys for index in fields) or any(address[index] in integers for index in parts):
-                mark = Mark("U", address, address, ledger.now(), None)
-                marks.setdefault(child.number, []).append(mark)
+
+def _marked_children(
+    ledger: Ledger, tracked: Tracked, before: Mapping[Value, str], changes: Sequence[Change], marks: Marks
+) -> Marks:
+    """Marks of rows that name other records now, or none, because integers of ``tracked`` changed hands."""
+    if before:
+        placed = [change for change in changes if change.values is not None and change.touched.address]
+        after = {change.touched.address[0]: change.key for change in placed if change.touched.address}
+        dangling.mark_children(ledger, tracked, before, after, marks)
+    return marks
 
 
 # Following marks -----------------------------------------------------------------------------------------------
@@ -407,6 +422,8 @@ def write_changes(
             kept[change.key] = new[1]
         made.append(new)
     tracked.rows.put([entry for entry, _ in made], [entry.seq for entry, _ in olds])
+    if tracked.definition.parents:
+        dangling.note(ledger, tracked, [change.values for change in real if change.values is not None])
     save_wholes(ledger, tracked, kept)
     conflicts.log_many(ledger, tracked, "closed", closed)
     ledger.count(tracked, terms_of(ledger, made), terms_of(ledger, olds))
