@@ -245,6 +245,13 @@ class StorageLocked(StorageError):
     default_hint = "run the same command again when the other program has ended its transaction"
 
 
+class StorageReplaced(StorageError):
+    """The file of an open database was replaced or removed: what is read or written through it reaches nobody."""
+
+    code = "storage-replaced"
+    default_hint = "open the database again, and go on from the last state or the last agreement"
+
+
 class StorageCorrupt(StorageError):
     """What was read back is not what was written. Stop writing there."""
 

@@ -51,6 +51,12 @@ def test_what_is_no_state_is_refused(text):
         parse_state(text)
 
 
+@pytest.mark.parametrize("given_instead", (b"t1.abc", 5, ["t1.abc"]))
+def test_what_is_no_text_is_refused_too(given_instead):
+    with pytest.raises(StateInvalidError):
+        parse_state(given_instead)
+
+
 @given(states, st.data())
 def test_a_damaged_state_is_refused(state, data):
     text = state.text()

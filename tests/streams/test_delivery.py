@@ -148,6 +148,15 @@ def test_retrying_is_enough_for_what_passes(people):
     assert people.parked == []
 
 
+def test_what_passes_when_it_is_tried_again_counts_and_settles_what_was_parked(place, people):
+    state, stats = people.deliver(Broken("b"), on_error="park"), {}
+    place.put("b", age=9)
+    broken = Broken("b")
+    people.deliver(broken, state, on_error="retry", stats=stats, sleep=lambda pause: broken.bad.clear())
+    assert people.parked == []
+    assert stats == {"changes": 1}
+
+
 def test_an_interruption_comes_out_at_once(people):
     class Interrupted:
         def update(self, change, flags):

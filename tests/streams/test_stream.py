@@ -51,6 +51,17 @@ def test_a_record_that_changed_often_comes_once(place):
     assert change.new
 
 
+def test_a_record_that_comes_back_after_its_deletion_is_new_again(place):
+    place.put("back")
+    before = people(place).state
+    place.delete("back")
+    gone = people(place).state
+    place.put("back", age=7)
+    for state in (before, gone):
+        (change,) = people(place).changes(state)
+        assert (change.new, change.born, change.content["age"]) == (True, True, 7)
+
+
 def test_with_nothing_new_the_state_is_the_identical_text(place):
     place.put("a")
     changes = people(place).changes()
@@ -104,6 +115,12 @@ def test_max_changes_says_truly_whether_there_is_more(place, most):
     assert keys(changes) == list("abc"[:most])
     assert changes.has_more == (most < 3)
     assert keys(people(place).changes(changes.state)) == list("abc"[most:])
+
+
+@pytest.mark.parametrize("most", (0, -1))
+def test_a_page_of_nothing_is_refused(place, most):
+    with pytest.raises(UsageError, match="can deliver nothing"):
+        people(place).changes(max_changes=most)
 
 
 def test_many_changes_are_read_in_many_batches(place):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.errors import UsageError, ValueRejected
+from tallystick.errors import StorageError, UsageError, ValueRejected
 from tallystick.streams import webhooks
 from tallystick.streams.signing import TOLERANCE_S, check_signature, signed_headers
 from tallystick.streams.webhook_delivery import (
@@ -167,6 +167,19 @@ def test_an_address_that_is_gone_is_left_alone_until_somebody_says_so(place, led
     webhooks.retry(ledger, hook.id)
     delivered(ledger, drawer, hook, address)
     assert address.keys == [["b"], ["b"]]
+
+
+def test_a_database_that_is_busy_costs_an_attempt_and_nothing_else(sqlite_place, drawer):
+    ledger = sqlite_place.site.ledger
+    hook, address = added(ledger, drawer), Address()
+    sqlite_place.put("b")
+    ledger.engine.execute("PRAGMA busy_timeout=0")
+    sqlite_place.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="locked"):
+        deliver_next(ledger, drawer, hook, address)
+    sqlite_place.execute("ROLLBACK")
+    delivered(ledger, drawer, hook, address)
+    assert address.keys == [["b"]]
 
 
 def test_two_processes_do_not_deliver_the_same(place, ledger, drawer):

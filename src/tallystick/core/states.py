@@ -62,13 +62,13 @@ class _Wire(msgspec.Struct, array_like=True):
 _decoder = msgspec.msgpack.Decoder(_Wire)
 
 
-def parse_state(text: str) -> State:
+def parse_state(text: object) -> State:
     """The state that ``text`` stands for.
 
     Raises StateInvalidError for anything that is not a token of ours; begin again with an empty state then.
     """
     try:
-        if not text.startswith(_PREFIX):
+        if not isinstance(text, str) or not text.startswith(_PREFIX):
             raise ValueError("prefix")
         raw = urlsafe_b64decode(text[len(_PREFIX) :] + "=" * (-(len(text) - len(_PREFIX)) % 4))
         if crc32(raw[4:]).to_bytes(4, "big") != raw[:4]:
@@ -79,7 +79,7 @@ def parse_state(text: str) -> State:
             raise ValueError("form")
     except (ValueError, msgspec.MsgspecError) as error:
         raise StateInvalidError(
-            f"{text[:60]!r} is not a state of this software",
+            f"{text!r:.60} is not a state of this software",
             hint="pass a state exactly as it was returned, or none at all to start from the beginning",
         ) from error
     return state

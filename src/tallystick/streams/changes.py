@@ -108,6 +108,11 @@ class Change:
             self._state = self._place.token(self._entry.seq)
         return self._state
 
+    def state_in(self, scope: str) -> str:
+        """Where a reader of another scope, given by the name that states carry, stands after this change."""
+        ledger = self._place.ledger
+        return State(ledger.site, ledger.incarnation, scope, self._entry.seq).text()
+
     def __repr__(self) -> str:
         what = "deleted" if self.deleted else "new" if self.new else "updated"
         return f"Change({self.resource!r}, {self.key!r}, {what}, seq={self.seq})"

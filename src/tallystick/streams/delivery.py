@@ -135,9 +135,11 @@ class _Telling:
                 self._sleep(pause)
                 try:
                     callback(change, change.flags)
-                    return
                 except Exception as again:
                     error = again
+                else:
+                    self._note(change)
+                    return
         if self._on_error != "park":
             _log.error("%s of %s %r was refused and is parked", name, change.resource, change.key, exc_info=error)
         self._count("errors")

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from tallystick.core.states import State
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, UsageError
 from tallystick.site.ledger import COUNTERS_OF_MARKED, Ledger, Tracked
 from tallystick.site.stamping import Told, stamp
 from tallystick.streams.changes import Change
@@ -43,11 +43,14 @@ class Changes(Iterator[Change], AsyncIterator[Change]):
         held: Held | None = None,
         hints: Hints | None = None,
     ) -> None:
-        """Read now; raises what ``resuming.start`` raises, and SchemaError for a resource that is not there.
+        """Read now; raises what ``resuming.start`` raises, SchemaError for a resource that is not there, and UsageError
+        for a ``max_changes`` below 1.
 
         ``follow`` goes on for ever with what is changed later, woken by ``hints`` (those of the database itself when
         none are given).
         """
+        if max_changes is not None and max_changes < 1:
+            raise UsageError(f"max_changes={max_changes} can deliver nothing", hint="use 1 or more, or leave it out")
         self.has_more = False
         self._ledger, self._scope, self._held = ledger, scope, held
         self._left = max_changes

@@ -39,7 +39,7 @@ class Subscription:
         """``token`` makes the state of the scope at a seq. Raises StorageError when the site cannot be watched."""
         self.sink = sink
         self._tell: Callable[[Notification], Any] = getattr(sink, "update", None) or sink
-        self._scope, self._token, self._watcher = scope, token, watcher
+        self._scope, self._watcher = scope, watcher
         self._wanted = wanted(event_types)
         self._condition = threading.Condition()
         self._closed = False
@@ -61,8 +61,8 @@ class Subscription:
                     continue
                 event = event_of(change)
                 if event in self._wanted:
-                    token = self._token(change.seq)
-                    self._waiting.add(Notification(event, change.resource, change.key, change.seq, token))
+                    state = change.state_in(self._scope.name)
+                    self._waiting.add(Notification(event, change.resource, change.key, change.seq, state))
             self._condition.notify()
 
     def _run(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tallystick.errors import StateError, TallystickError
 from tallystick.site.engines.engine import Engine
+from tallystick.site.history import check_identity
 from tallystick.site.ledger import Ledger
 from tallystick.streams.changes import Change
 from tallystick.streams.hints import Hints, watch
@@ -35,7 +36,14 @@ def reopened(ledger: Ledger) -> Ledger:
 
         assert isinstance(ledger.engine, PostgreSQLEngine)
         engine = PostgreSQLEngine(ledger.engine.url)
-    return Ledger(engine, ledger.now)
+    opened = Ledger(engine, ledger.now)
+    try:
+        with opened.write():
+            check_identity(opened)  # the database at the address may be a copy or a backup by now
+    except BaseException:
+        engine.close()
+        raise
+    return opened
 
 
 class Watcher:
@@ -89,18 +97,29 @@ class Watcher:
             raise self._error
 
     def _run(self) -> None:
-        try:
-            ledger = self._opening()
-        except TallystickError as error:
-            self._error = error
-            self._ready.set()
-            return
+        """Watch; open the site again after whatever went wrong, as its database may be another one by now."""
         try:
             while not self._closing.is_set():
-                self._watch(ledger)
+                try:
+                    ledger = self._opening()
+                except TallystickError as error:
+                    self._interrupted(error)
+                    continue
+                try:
+                    self._watch(ledger)
+                finally:
+                    ledger.engine.close()
         finally:
-            ledger.engine.close()
             self._ready.set()
+
+    def _interrupted(self, error: TallystickError) -> None:
+        """Try again in a while; at the very beginning, let whoever waits for it know and give up."""
+        if self._ready.is_set():
+            _log.warning("watching the site is interrupted: %s", error)
+            self._closing.wait(_PAUSE_S)
+            return
+        self._error = error
+        self._closing.set()
 
     def _watch(self, ledger: Ledger) -> None:
         """Watch until something goes wrong; then tell everybody that changes may have been missed."""
@@ -122,12 +141,7 @@ class Watcher:
         except StateError as error:
             _log.warning("the site was restored while it was watched: %s", error)
         except TallystickError as error:
-            _log.warning("watching the site is interrupted: %s", error)
-            if not self._ready.is_set():
-                self._error = error
-                self._closing.set()
-                self._ready.set()
-            self._closing.wait(_PAUSE_S)
+            self._interrupted(error)
 
     def _pass(self, chunk: Sequence[Change]) -> None:
         with self._lock:

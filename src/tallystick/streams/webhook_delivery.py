@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tallystick.errors import StateError, TallystickError
+from tallystick.errors import StateError, StorageError, TallystickError
 from tallystick.site.ledger import Ledger
 from tallystick.streams.hints import Hints, watch
 from tallystick.streams.plain import as_json, plain
@@ -78,11 +78,14 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
 def deliver_next(ledger: Ledger, secrets: Secrets, webhook: Webhook, posting: Posting = post) -> bool:
     """Deliver what a webhook is to be told next. True when there may be more to do for it at once.
 
-    Another process may be at it: then nothing is done. Never raises what lies in the address or in its state.
+    Another process may be at it: then nothing is done. Never raises what lies in the address or in its state, only
+    StorageError.
     """
     secret = secrets.find(secret_name(webhook.id))
     try:
         changes = Changes(ledger, webhook.scope, webhook.state, max_changes=AT_ONCE, resync="diff")
+    except StorageError:
+        raise
     except TallystickError as error:
         return _restarted(ledger, webhook, error)
     told = [plain(change, content=webhook.content) for change in changes]
@@ -185,6 +188,7 @@ class WebhookRunner:
     def _serve(self, ledger: Ledger) -> None:
         secrets = self._secrets(ledger)
         while not self._closing.is_set():
+            ledger.engine.check_in_place()
             known = [item for item in webhooks(ledger) if item.enabled]
             if not known:
                 self._closing.wait(_IDLE_S)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tallystick.errors import TallystickError
+from tallystick.errors import StorageReplaced, TallystickError
 from tallystick.sync.local import LocalReplica
 
 KEPT = 4
@@ -26,8 +26,7 @@ class Pool:
 
     def take(self) -> LocalReplica:
         """A replica for the calling thread alone, its catalogue up to date; ``give`` it back. Raises StorageError."""
-        with self._lock:
-            replica = self._idle.pop() if self._idle else None
+        replica = self._kept()
         if replica is None:
             with self.writing:
                 replica = self._opening()
@@ -37,6 +36,19 @@ class Pool:
             replica.close()
             raise
         return replica
+
+    def _kept(self) -> LocalReplica | None:
+        """One that is idle, if its database is still the one that is at the site's address."""
+        while True:
+            with self._lock:
+                replica = self._idle.pop() if self._idle else None
+            if replica is None:
+                return None
+            try:
+                replica.ledger.engine.check_in_place()
+                return replica
+            except StorageReplaced:
+                replica.close()
 
     def give(self, replica: LocalReplica) -> None:
         """Take a replica back."""

@@ -293,6 +293,9 @@ class Engine(Protocol):
     def identity(self) -> str:
         """What tells this database file or cluster from a copy of it (path, device, inode, host; system identifier)."""
 
+    def check_in_place(self) -> None:
+        """Raise StorageReplaced when the address names another database by now than the one that is open."""
+
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what happens inside when it raises."""
 

@@ -388,6 +388,9 @@ class PostgreSQLEngine(PostgreSQLSession):
 
     # Identity and end
 
+    def check_in_place(self) -> None:
+        """Nothing to check: the server ends the connections of a database that it replaces."""
+
     def identity(self) -> str:
         """System identifier, timeline and database: a copied cluster, a restored one and a template copy differ."""
         (row,) = self.native(

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tallystick.core.filter_readings import SQLITE_FUNCTIONS
-from tallystick.errors import ConfigurationError, StorageError
+from tallystick.errors import ConfigurationError, StorageError, StorageReplaced
 from tallystick.site.engines import sqlite_capture, sqlite_schema
 from tallystick.site.engines.engine import Address, Mark, Rejected
 from tallystick.site.engines.sqlite_rows import SQLiteRows
@@ -50,6 +50,7 @@ class SQLiteEngine:
             self._prepare()
         except sqlite3.DatabaseError as error:
             raise _storage(error, self.path) from error
+        self._opened = self._file()
 
     def _prepare(self) -> None:
         connection = self.connection
@@ -143,6 +144,7 @@ class SQLiteEngine:
         if self._depth:
             yield [self.query(sql) for sql in reading]
             return
+        self.check_in_place()
         self.execute("BEGIN IMMEDIATE")
         self._depth = 1
         try:
@@ -330,6 +332,18 @@ class SQLiteEngine:
         """Path, device, inode and host: a copied or moved file differs in one of them."""
         status = self.path.stat()
         return f"{os.uname().nodename}:{self.path}:{status.st_dev}:{status.st_ino}"
+
+    def _file(self) -> tuple[int, int] | None:
+        """Device and inode of the file that the path names now; None when there is none."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def check_in_place(self) -> None:
+        if self._file() != self._opened:
+            raise StorageReplaced(f"{self.path} was replaced or removed while it was open")
 
     def close(self) -> None:
         self.connection.close()

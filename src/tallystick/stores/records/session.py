@@ -117,6 +117,7 @@ class Session:
             return
         with self._lock:
             self._open()
+            self.engine.check_in_place()
             if self.behind():
                 with self.transaction():
                     pass
