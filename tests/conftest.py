@@ -1,6 +1,7 @@
 """What every test may count on: a small, repeatable hypothesis profile; PostgreSQL where one can be reached."""
 
 import os
+import socket
 import uuid
 from urllib.parse import urlsplit
 
@@ -65,6 +66,19 @@ def postgresql_pool(postgresql_server):
         yield take, give
         for name in made:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["redis://127.0.0.1:6379", "nats://127.0.0.1:4222"])
+def carrier_url(request):
+    """The URL of each server that carries hints; skips where none answers."""
+    scheme, _, address = request.param.partition("://")
+    pytest.importorskip(scheme)
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError as error:
+        pytest.skip(f"no {scheme} server at {address}: {error}")
+    return request.param
 
 
 def pytest_generate_tests(metafunc):

@@ -7,11 +7,16 @@ import queue
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
 import tallystick
+from tallystick.streams.carriers import carrier
+from tallystick.streams.hints import ANYTHING
 from tallystick.web import running
+from tallystick.web.app import PROVIDERS
+from tallystick.web.providers import events
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +81,39 @@ def test_following_a_served_site(tracked, database, tmp_path):
         assert follower.stdout.readline().endswith("deleted\n")
         follower.stdout.close()
         assert follower.wait(20) == 0
+
+
+def test_followers_are_woken_through_a_carrier_that_a_served_site_tells(tracked, database, tmp_path, carrier_url):
+    """The listener has nothing but the carrier; the follower of the command line is given it."""
+    with tallystick.open(tmp_path / "a.db") as site:
+        listener = carrier(carrier_url, site.id)
+    providers = [partial(events, hints=carrier_url) if one is events else one for one in PROVIDERS]
+    command = [sys.executable, "-m", "tallystick.cli.main", "changes", "a.db", "people", "--json"]
+    command += ["--follow", "--hints", carrier_url, "--limit", "3"]
+    with running(tmp_path / "a.db", providers=providers):
+        follower = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ)
+        assert [json.loads(follower.stdout.readline())["key"] for _ in "12"] == ["p1", "p2"]
+        heard = []
+        while ANYTHING not in heard:  # the server watches from now on
+            heard += listener.wait(20)
+        database("a.db", "DELETE FROM people WHERE id='p1'")
+        while not any(hint.resource == "people" for hint in heard):
+            heard += listener.wait(20)
+        assert json.loads(follower.stdout.readline())["deleted"]
+        follower.stdout.close()
+        assert follower.wait(20) == 0
+    listener.close()
+
+
+def test_hints_are_for_those_who_follow_a_database(run, tracked, tmp_path):
+    assert "--follow" in run("changes", "a.db", "--hints", "redis://127.0.0.1:1").err
+    assert run("changes", "http://127.0.0.1:1/", "--follow", "--hints", "redis://127.0.0.1:1").code == 2
+
+
+@pytest.mark.parametrize("command", (("changes", "a.db", "--follow"), ("serve", "a.db", "--port", "0")))
+def test_a_carrier_that_is_not_there_is_told_at_once(run, tracked, command):
+    done = run(*command, "--hints", "redis://127.0.0.1:1")
+    assert (done.code, "127.0.0.1:1 cannot be reached" in done.err) == (2, True)
 
 
 def test_a_difference_can_be_asked_for(run, tracked, database):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import click
 
 from tallystick.cli.credentials import password
 from tallystick.cli.options import as_json
+from tallystick.errors import UsageError
 
 
 @click.command("changes")
@@ -17,6 +19,7 @@ from tallystick.cli.options import as_json
 @click.argument("resource", required=False)
 @click.option("--since", metavar="STATE", help="A state printed earlier; without it everything is shown.")
 @click.option("--follow", is_flag=True, help="Stay and show changes as they come.")
+@click.option("--hints", metavar="URL", help="With --follow: be woken through nats://HOST or redis://HOST.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many changes.")
 @click.option(
     "--where", metavar="FILTER", default="", help="Records of RESOURCE that match; those that leave are deleted."
@@ -31,6 +34,7 @@ def command(
     resource: str | None,
     since: str | None,
     follow: bool,
+    hints: str | None,
     limit: int | None,
     where: str,
     resync: bool,
@@ -44,10 +48,15 @@ def command(
       tallystick changes clinic.db patients --since t1.abc...
       tallystick changes clinic.db --follow --json
       tallystick changes https://anna@hub.example.org/ patients --follow
+      tallystick changes postgresql://hub/clinic --follow --hints nats://hub:4222
     """
+    if hints and not follow:
+        raise UsageError("hints wake those who follow", hint="add --follow, or leave --hints out")
     names = (resource,) if resource else ()
     options: dict[str, Any] = {"follow": follow, "where": where, "resync": "diff" if resync else ""}
     if site.startswith(("http://", "https://")):
+        if hints:
+            raise UsageError("a served site wakes its followers itself", hint="leave --hints out")
         from tallystick.protocols.native.events import RemoteChanges
 
         remote = RemoteChanges(site, names, since, password=password(password_file), **options)
@@ -57,19 +66,31 @@ def command(
             remote.close()
         reached = remote.state
     else:
-        reached = _local(site, names, since, limit, as_json, options)
+        reached = _local(site, names, since, hints, limit, as_json, options)
     if not as_json:
         click.echo(f"state {reached}", err=True)
     return 0
 
 
 def _local(
-    site: str, names: tuple[str, ...], since: str | None, limit: int | None, as_json: bool, options: dict[str, Any]
+    site: str,
+    names: tuple[str, ...],
+    since: str | None,
+    hints: str | None,
+    limit: int | None,
+    as_json: bool,
+    options: dict[str, Any],
 ) -> str:
     from tallystick.api import open as open_site
     from tallystick.streams.plain import plain
 
-    with open_site(site) as opened, opened.changes(since, *names, max_changes=limit, **options) as changes:
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_site(site))
+        if hints:
+            from tallystick.streams.carriers import carrier
+
+            options["hints"] = stack.enter_context(closing(carrier(hints, opened.id)))
+        changes = stack.enter_context(opened.changes(since, *names, max_changes=limit, **options))
         _show(({**plain(change), "state": change.state} for change in changes), limit, as_json)
         return changes.state
 

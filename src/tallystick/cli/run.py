@@ -51,7 +51,7 @@ def command(site: str, once: bool, as_json: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     from tallystick.api import open as open_site
-    from tallystick.web.webhooks import webhook_runner
+    from tallystick.web.telling import webhook_runner
 
     runner = webhook_runner(lambda: open_site(site).ledger)
     runner.once() if once else runner.start()

@@ -25,14 +25,16 @@ from tallystick.errors import UsageError
 @click.option("--namespace", metavar="URI", help="SData: namespace of payloads, where a contract demands one.")
 @click.option("--priority", type=click.IntRange(1, 9), help="SData: conflict priority, 1 wins over 9. Default: 5.")
 @click.option("--push", multiple=True, metavar="URL", help="SData: push local changes at once to sdata+https://...")
+@click.option("--hints", metavar="URL", help="Tell of every change through nats://HOST or redis://HOST too.")
 @click.option("--eden", metavar="PATH", help="Answer Sahana Eden sites at this path, as in --eden /eden.")
-def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **given: Any) -> int:
+def command(site: str, host: str, port: int, sdata: bool, hints: str | None, eden: str | None, **given: Any) -> int:
     """Serve SITE over HTTP. An address other than loopback needs users (tallystick users add).
 
     \b
     Examples:
       tallystick serve clinic.db
       tallystick serve postgresql://localhost/hub --host 0.0.0.0
+      tallystick serve clinic.db --hints redis://127.0.0.1:6379
       tallystick serve field.db --eden /eden
       tallystick serve erp.db --sdata --application erp --contract crm --base-url https://erp.example.org/sdata
       tallystick serve erp.db --sdata --push sdata+https://anna@shop.example.org/sdata/shop/crm/-
@@ -40,7 +42,7 @@ def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **gi
     from tallystick.web.app import PROVIDERS
     from tallystick.web.server import serve
 
-    providers = PROVIDERS
+    providers = _told(hints) if hints else PROVIDERS
     if sdata:
         providers = (*providers, _sdata(host, port, given))
     elif any(given.values()):
@@ -51,6 +53,16 @@ def command(site: str, host: str, port: int, sdata: bool, eden: str | None, **gi
         providers = (*providers, answering(eden))
     serve(site, host, port, providers=providers)
     return 0
+
+
+def _told(hints: str) -> Any:
+    """What is mounted by default, with changes told to a carrier of hints."""
+    from functools import partial
+
+    from tallystick.web.app import PROVIDERS
+    from tallystick.web.providers import events
+
+    return tuple(partial(events, hints=hints) if one is events else one for one in PROVIDERS)
 
 
 def _sdata(host: str, port: int, given: dict[str, Any]) -> Any:

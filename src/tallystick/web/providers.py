@@ -15,7 +15,7 @@ from tallystick.protocols.native.requests import ASGIScope, Receive, Reply, Send
 from tallystick.web.authentication import Authenticator
 from tallystick.web.events import RESOURCES, SITE, Events
 from tallystick.web.metrics import Metrics
-from tallystick.web.webhooks import delivering
+from tallystick.web.telling import carrier_of, delivering
 
 ASGIApplication = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
@@ -87,8 +87,13 @@ def files(services: Services) -> Mounted:
     return Mounted(provider.name, provider.version, provider.prefix, provider, authenticates=True, close=provider.close)
 
 
-def events(services: Services) -> Mounted:
-    """Events of the site and its resources (docs/notifications.md)."""
+def events(services: Services, hints: str = "") -> Mounted:
+    """Events of the site and its resources (docs/notifications.md).
+
+    ``hints`` is the URL of a carrier that is told of every change while the site is served. Raises ConfigurationError
+    when it cannot be reached.
+    """
+    told = carrier_of(services.pool, hints) if hints else None
     served = Events(services.pool, services.limits)
     return Mounted(
         "events",
@@ -99,5 +104,5 @@ def events(services: Services) -> Mounted:
         websocket=True,
         stop=served.stop,
         close=served.close,
-        life=lambda: delivering(services.pool),
+        life=lambda: delivering(services.pool, told),
     )
