@@ -242,6 +242,7 @@ def test_a_directory_can_be_a_peer_of_tasks(run, people, tmp_path):
 @pytest.mark.parametrize("words", (("verify",), ("repair",)))
 def test_a_directory_cannot_be_asked(run, people, tmp_path, words):
     (tmp_path / "stick").mkdir()
+    run("track", "a.db")
     done = run(*words, "a.db", "files+dir:stick")
     assert done.code == 2
     assert "nobody answers in a directory" in done.err

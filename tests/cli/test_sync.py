@@ -190,6 +190,8 @@ def test_a_file_that_is_no_database_is_named(run, people, tmp_path):
 
 def test_verify_does_not_call_nothing_an_agreement(run, people):
     people("b.db", "CREATE TABLE other (id TEXT PRIMARY KEY)")
+    run("track", "a.db")
+    run("track", "b.db")
     done = run("verify", "a.db", "b.db")
     assert done.code == 1
     assert "nothing was compared" in done.out

@@ -4,7 +4,7 @@
 """
 
 from tallystick.api.agreeing import as_plain, logged_agree
-from tallystick.api.ends import end, is_replica, replica
+from tallystick.api.ends import both_ends, end, is_replica, replica
 from tallystick.api.opening import context_host, ends, open, sessions
 from tallystick.api.resource import Resource
 from tallystick.api.site import Site
@@ -13,6 +13,7 @@ __all__ = [
     "Resource",
     "Site",
     "as_plain",
+    "both_ends",
     "context_host",
     "end",
     "ends",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from tallystick.api.agreeing import logged_agree
-from tallystick.api.ends import end, engine_of, shown
+from tallystick.api.ends import end, engine_of, shown, tracked_engine
 from tallystick.api.site import Site
 from tallystick.sync.local import LocalReplica
 
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from tallystick.sync.replica import Replica
 
 
-def open(url: str | os.PathLike[str], *, create: bool = False) -> Site:
+def open(url: str | os.PathLike[str], *, create: bool = False, tracked: bool = False) -> Site:
     """Open a database of this machine or network as a site: an SQLite path or URL, or ``postgresql://``.
 
-    A ledger is created on first use. With ``create`` a missing SQLite file is created too. Raises
-    ConfigurationError when the database cannot be opened.
+    A ledger is created on first use. With ``create`` a missing SQLite file is created too; with ``tracked`` a database
+    without a ledger is refused, and left as it is. Raises ConfigurationError when the database cannot be opened.
     """
     text = os.fspath(url)
+    if tracked:
+        return Site(LocalReplica.open(tracked_engine(text), shown(text)))
     return Site(LocalReplica.open(engine_of(text, create), shown(text)))
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from tallystick.api.agreeing import logged_agree
-from tallystick.api.ends import end
+from tallystick.api.ends import end, leave
 from tallystick.api.resource import Resource
 from tallystick.core.pages import Tally
 from tallystick.core.values import fold
@@ -72,16 +72,21 @@ class Site:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        """Close; where an error ends the first opening of a database before anything is kept, no ledger stays."""
+        self._end_watching()
+        leave(self.replica, kind is None)
 
     def close(self) -> None:
         """End subscriptions and close the database. Idempotent."""
+        self._end_watching()
+        self.replica.close()
+
+    def _end_watching(self) -> None:
         for subscription in self._subscriptions:
             subscription.close()
         self._subscriptions.clear()
         if self._watcher is not None:
             self._watcher.close()
-        self.replica.close()
 
     @property
     def id(self) -> str:
@@ -155,11 +160,14 @@ class Site:
         chosen.onconflict = onconflict or chosen.onconflict
         opened = isinstance(other, str | os.PathLike)
         replica = end(other, create=True) if isinstance(other, str | os.PathLike) else other
+        came_about = False
         try:
-            return logged_agree(self.replica, replica.replica if isinstance(replica, Site) else replica, chosen)
+            report = logged_agree(self.replica, replica.replica if isinstance(replica, Site) else replica, chosen)
+            came_about = True
         finally:
             if opened and not isinstance(replica, Site):
-                replica.close()
+                leave(replica, came_about)
+        return report
 
     def verify(self, other: Site | Replica, *, deep: bool = False) -> Verdict:
         """Whether this site and ``other`` agree, and what differs. ``deep`` recomputes from the data first."""

@@ -85,7 +85,7 @@ def _local(
     from tallystick.streams.plain import plain
 
     with ExitStack() as stack:
-        opened = stack.enter_context(open_site(site))
+        opened = stack.enter_context(open_site(site, tracked=True))
         if hints:
             from tallystick.streams.carriers import carrier
 

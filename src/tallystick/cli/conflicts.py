@@ -34,7 +34,7 @@ def list_(site: str, everything: bool, log: bool, as_json: bool) -> int:
     """
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         if log:
             return _list_log(opened.conflict_log(), as_json)
         found = opened.conflicts(None if everything else True)
@@ -80,7 +80,7 @@ def show(site: str, resource: str, key: str, as_json: bool) -> int:
     """Show every version of a record with a conflict."""
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         named = opened.resource(resource)
         columns = named.columns
         found = [one for one in opened.conflicts(None) if (one.resource, one.key) == (named.wire, key)]
@@ -131,7 +131,7 @@ def resolve(site: str, resource: str, key: str, take: int | None, by: str | None
     if len(given) != 1:
         raise UsageError("say exactly one of --take, --by and --content", hint="see --help")
     choice: Any = take if take is not None else Resolution(by) if by else _content(content or "")
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         if content is not None:
             named = opened.resource(resource)
             choice = {**_shown_content(opened, named.wire, key), **_by_field(choice, named.columns)}
@@ -179,7 +179,7 @@ def undo(site: str, number: int) -> int:
     """Bring back version NUMBER of the conflict log as a new edit."""
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         opened.undo(number)
     click.echo("brought back")
     return 0

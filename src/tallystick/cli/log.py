@@ -37,7 +37,7 @@ def command(site: str, run: str, peer: str, task: str, limit: int, as_json: bool
     from tallystick.jobs.log_table import LogTable
     from tallystick.jobs.registry import Registry
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         logged = LogTable(opened.ledger).entries(run=run, peer=peer, task=task, limit=limit)
         runs = [] if task else opened.log(run, limit)
         if peer:

@@ -27,7 +27,7 @@ def list_(site: str, declined: bool, as_json: bool) -> int:
     """
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         found = opened.parked("declined" if declined else "parked")
         refused = [] if declined else opened.refused()
     if as_json:
@@ -54,7 +54,7 @@ def retry(site: str) -> int:
     """Try all parked changes again; exit 1 if some still wait."""
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         done = sum(tally.written for tally in opened.retry().values())
         left = len(opened.parked())
     click.echo(f"{done} applied, {left} still parked")
@@ -69,7 +69,7 @@ def drop(site: str, resource: str, key: str) -> int:
     """Stop trying one change: it stays held and travels on, but is not shown here."""
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         opened.drop(resource, key)
     click.echo("dropped")
     return 0

@@ -55,7 +55,7 @@ def add(site: str, name: str, url: str, **given: Any) -> int:
 
     where, user = entered(url, given["user"])
     secret = password(given["password_file"], prompt=True) if user else None
-    with _open(site) as opened:
+    with _open(site, tracked=False) as opened:
         registry = _registry(opened)
         credential = _credential(name) if secret else None
         identifiers, datasets = given["synchronise_identifiers"], tuple(given["datasets"])
@@ -310,10 +310,10 @@ def remove(site: str, name: str) -> int:
     return 0
 
 
-def _open(site: str) -> Site:
+def _open(site: str, tracked: bool = True) -> Site:
     from tallystick.api import open as open_site
 
-    return open_site(site)
+    return open_site(site, tracked=tracked)
 
 
 def _registry(opened: Site) -> Registry:

@@ -29,7 +29,7 @@ def command(site: str, older_than: str, as_json: bool) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", older_than)
     if not match:
         raise UsageError(f"--older-than {older_than!r} is no age", hint="write it as 90d, 12h or 4w")
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         done = opened.purge(float(match.group(1)) * _UNITS[match.group(2)])
     if as_json:
         print_json([one._asdict() for one in done])

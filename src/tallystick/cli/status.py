@@ -20,7 +20,7 @@ def command(site: str, as_json: bool) -> int:
     """
     from tallystick.api import open as open_site
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         resources = [
             {
                 "resource": item.wire,

@@ -91,27 +91,20 @@ def command(a: str, b: str, **given: Any) -> int:
 
         return synchronize(a, b, given)
     refuse(TREES_ONLY, "databases and sites")
-    from tallystick.api import as_plain, end, logged_agree
+    from tallystick.api import as_plain, both_ends, logged_agree
     from tallystick.cli.credentials import password
 
     plan = make_plan(given)
     secret = password(given["password_file"])
     opening = {"password": secret, "trust": given["trust"], "ask": asked(given["as_json"])}
-    first = end(a, **opening)
-    try:
-        second = end(b, create=not given["dry_run"], **opening)
-        try:
-            if given["dry_run"]:
-                return _dry_run(first, second, plan, given["as_json"])
-            meter = Meter(given["as_json"])
-            plan.progress = meter
-            done = logged_agree(first, second, plan)
-            meter.close()
-            size = bytes_moved(first, second)
-        finally:
-            second.close()
-    finally:
-        first.close()
+    with both_ends(a, b, trial=given["dry_run"], **opening) as (first, second):
+        if given["dry_run"]:
+            return _dry_run(first, second, plan, given["as_json"])
+        meter = Meter(given["as_json"])
+        plan.progress = meter
+        done = logged_agree(first, second, plan)
+        meter.close()
+        size = bytes_moved(first, second)
     if given["as_json"]:
         print_json({**as_plain(done), "bytes": size})
     else:

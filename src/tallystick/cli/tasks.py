@@ -102,7 +102,7 @@ def _write(site: str, json_wanted: bool, write: Callable[[Registry], None], name
     from tallystick.api import open as open_site
     from tallystick.jobs.registry import Registry
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         registry = Registry(opened.ledger)
         write(registry)
         found = _plain(registry, registry.task(name))
@@ -191,7 +191,7 @@ def list_(site: str, peer: str, as_json: bool) -> int:
     from tallystick.api import open as open_site
     from tallystick.jobs.registry import Registry
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         registry = Registry(opened.ledger)
         found = [_plain(registry, task) for task in registry.tasks(peer)]
     if as_json:
@@ -216,7 +216,7 @@ def show(site: str, name: str, as_json: bool) -> int:
     from tallystick.api import open as open_site
     from tallystick.jobs.registry import Registry
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         registry = Registry(opened.ledger)
         found = _plain(registry, registry.task(name))
     if as_json:
@@ -240,7 +240,7 @@ def remove(site: str, name: str) -> int:
     from tallystick.api import open as open_site
     from tallystick.jobs.registry import Registry
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         Registry(opened.ledger).remove_task(name)
     click.echo(f"{name} is removed")
     return 0

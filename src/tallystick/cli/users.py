@@ -48,7 +48,7 @@ def list_(site: str, as_json: bool) -> int:
     from tallystick.api import open as open_site
     from tallystick.site import users
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         found = users.listed(opened.ledger)
     if as_json:
         print_json([{"name": one.name, "role": one.role} for one in found])
@@ -65,7 +65,7 @@ def remove(site: str, name: str) -> int:
     from tallystick.api import open as open_site
     from tallystick.site import users
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         users.remove(opened.ledger, name)
     click.echo(f"{name} is removed")
     return 0

@@ -60,7 +60,7 @@ def list_(site: str, as_json: bool) -> int:
     from tallystick.api import open as open_site
     from tallystick.streams import webhooks
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         found = webhooks.webhooks(opened.ledger)
     if as_json:
         print_json(
@@ -100,7 +100,7 @@ def remove(site: str, number: int) -> int:
     from tallystick.jobs.credentials import Credentials
     from tallystick.streams import webhooks
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         webhooks.remove(opened.ledger, Credentials(opened.ledger), number)
     click.echo(f"webhook {number} is removed")
     return 0
@@ -114,7 +114,7 @@ def retry(site: str, number: int) -> int:
     from tallystick.api import open as open_site
     from tallystick.streams import webhooks
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         webhooks.retry(opened.ledger, number)
     click.echo(f"webhook {number} is tried again")
     return 0
@@ -130,7 +130,7 @@ def log(site: str, number: int, limit: int, as_json: bool) -> int:
     from tallystick.api import open as open_site
     from tallystick.streams import webhooks
 
-    with open_site(site) as opened:
+    with open_site(site, tracked=True) as opened:
         webhooks.find(opened.ledger, number)
         found = webhooks.attempts(opened.ledger, number, limit)
     if as_json:

@@ -121,6 +121,8 @@ class Ledger:
         """Open the ledger in ``engine``'s database. Raises ConfigurationError when there is none or it is newer."""
         self.engine = engine
         self.now = now
+        self.created = False
+        """True when there was no ledger before this opening."""
         self._origins: dict[str, int] = {}
         self._origin_names: dict[int, str] = {}
         self._by_wire: dict[str, Tracked] = {}
@@ -139,7 +141,8 @@ class Ledger:
     def create(cls, engine: Engine, now: Callable[[], int] = wall_clock) -> Ledger:
         """Create the ledger of a new site, or open the one that is there."""
         with engine.write():
-            if not engine.has_ledger():
+            created = not engine.has_ledger()
+            if created:
                 statements = (*TABLES, *MARKS) if engine.dialect == "sqlite" else TABLES
                 engine.create_ledger(statements)
                 first = {
@@ -153,7 +156,9 @@ class Ledger:
                     "structure": "",
                 }
                 engine.executemany("INSERT INTO tally_meta(name, value) VALUES (?, ?)", first.items())
-        return cls(engine, now)
+        ledger = cls(engine, now)
+        ledger.created = created
+        return ledger
 
     def _check_format(self) -> None:
         if not self.engine.has_ledger():
@@ -234,6 +239,14 @@ class Ledger:
         if there != self.dangling:
             self.put_meta("dangling", "1" if there else "")
             self.dangling = there
+
+    def is_bare(self) -> bool:
+        """True when nobody has put anything in it: no resource, no user, no tables of a room."""
+        kept = (
+            "SELECT 1 FROM tally_resource UNION ALL SELECT 1 FROM tally_user "
+            "UNION ALL SELECT 1 FROM tally_meta WHERE substr(name, 1, 7)='format.'"
+        )
+        return not self.engine.query(kept)
 
     # Transactions
 

@@ -18,7 +18,18 @@ from tallystick.site.schema import Identity
 from tallystick.sync.guards import Guard
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
-from tallystick.sync.scoping import check_named, chosen, differ, excluded, filters, lacks, wanted
+from tallystick.sync.scoping import (
+    check_named,
+    chosen,
+    differ,
+    excluded,
+    filters,
+    have_natural,
+    lacks,
+    natural_columns,
+    offers,
+    wanted,
+)
 from tallystick.sync.transfer import Transfer, transfer
 from tallystick.sync.uncollected import uncollected
 
@@ -38,6 +49,7 @@ class Report:
     pushed: dict[str, Tally] = field(default_factory=dict)
     pulled: dict[str, Tally] = field(default_factory=dict)
     tracked: list[str] = field(default_factory=list)
+    """What one of the ends, or both, did not track before."""
     unkeyed: list[str] = field(default_factory=list)
     """Tables that stay out because they have no primary key."""
     barred: dict[str, str] = field(default_factory=dict)
@@ -141,27 +153,32 @@ def _check_hook(a: Replica, b: Replica, plan: Plan) -> None:
 def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = True) -> tuple[Scope, tuple[str, str]]:
     """Have both ends track what is to agree, settle the scope, and tell which sites they are."""
     first, second = a.describe(), b.describe()
-    check_named(plan, first, second)
-    before = {item.wire for item in first.resources} | {item.wire for item in second.resources}
+    offered = offers(plan, a, b, first, second)
+    check_named(plan, first, second, offered)
+    before = _wires(first), _wires(second)
     if lacks(first, plan.only) or plan.references:
         first = _prepared(a, first, Wanted([], chosen(first, plan), False, {}, dict(plan.references)))
     if differ(first, second) or plan.naming:
         untracked = [name for name in second.untracked if not plan.only and fold(name) not in excluded(plan)]
         asked = Wanted(wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
         second = _prepared(b, second, asked)
-    here = {item.wire for item in first.resources}
+    here = _wires(first)
     lacking = [item for item in wanted(second, plan) if item.wire not in here]
     if lacking and (plan.direction != PUSH or first.untracked):
         first = _prepared(a, first, Wanted(lacking, [], create and plan.direction != PUSH))
-    both = {item.wire for item in first.resources} & {item.wire for item in second.resources}
-    check_named(plan, first, second)
-    report.tracked = sorted(both - before)
+    both = _wires(first) & _wires(second)
+    check_named(plan, first, second, offered)
+    report.tracked = sorted(both - (before[0] & before[1]))
     report.unkeyed = sorted({name for described in (first, second) for name in described.unkeyed})
     report.barred = {
         name: why for name, why in sorted((first.barred | second.barred).items()) if fold(name) not in excluded(plan)
     }
     report.resources = tuple(sorted({item.wire for item in wanted(first, plan)} & both))
     return Scope(report.resources, filters(first, plan), plan.delete_left), (first.site, second.site)
+
+
+def _wires(described: Described) -> set[str]:
+    return {item.wire for item in described.resources}
 
 
 def _prepared(end: Replica, before: Described, asked: Wanted) -> Described:
@@ -312,21 +329,13 @@ def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> bool:
     """
     if plan.identity in ("", "same"):
         return False
-    columns = [fold(name) for name in plan.identity.removeprefix("natural:").split(",")]
     mapped = [
         item for item in b.describe().resources if item.identity is Identity.MAPPED and item.wire in scope.resources
     ]
-    natural = []
-    if plan.identity != "separate":
-        natural = [item.wire for item in mapped if set(columns) <= set(item.names)]
-        if mapped and not natural:
-            raise SchemaError(
-                f"--identity {plan.identity} names columns that no table with an integer key has together",
-                hint=f"tables with an integer key: {', '.join(item.name for item in mapped)}",
-            )
+    natural = have_natural(plan, mapped) if mapped and plan.identity != "separate" else []
     settled = False
     for wire in natural:
-        if keys := _matched(a, b, wire, columns):
+        if keys := _matched(a, b, wire, natural_columns(plan)):
             b.rekey(wire, keys)
             settled = True
     for wire in [item.wire for item in mapped if item.wire not in natural]:

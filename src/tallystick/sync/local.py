@@ -12,7 +12,7 @@ from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_
 from tallystick.core.pages import KEY, Page, Tally
 from tallystick.core.ranges import Range, answer, whole
 from tallystick.core.states import State, check_state, parse_state, scope_of
-from tallystick.errors import StorageLocked
+from tallystick.errors import SchemaError, StorageLocked
 from tallystick.site import deletions, history, parking
 from tallystick.site.applying import Applying, apply_page
 from tallystick.site.engines.engine import Engine, Rejected
@@ -25,7 +25,7 @@ from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
 from tallystick.site.retrying import reconsider, retry
-from tallystick.site.schema import Identity
+from tallystick.site.schema import Definition, Identity, define
 from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import heal, inspect, recomputed
 from tallystick.sync.replica import (
@@ -84,6 +84,16 @@ class LocalReplica:
             f"tallystick {VERSION}",
             {table.name: table.barred for table in tables if table.barred},
         )
+
+    def offered(self) -> list[Definition]:
+        self.ledger.load()
+        tables = self.ledger.engine.tables()
+        tracked = {item.definition.name for item in self.ledger.resources()}
+        names = [one.name for one in tables if one.primary_key and not one.barred and one.name not in tracked]
+        try:
+            return define(tables, names, self.ledger.naming(), self.ledger.references())
+        except SchemaError:
+            return []  # preparing names the table that is wrong
 
     def prepare(self, wanted: Wanted) -> Described:
         with self.ledger.write():
@@ -351,6 +361,15 @@ class LocalReplica:
 
     def close(self) -> None:
         self.ledger.engine.close()
+
+    def abandon(self) -> None:
+        """Close an end that was opened for nothing: a ledger made for that, and a file, are removed while empty."""
+        engine = self.ledger.engine
+        if self.ledger.created:
+            with engine.write():
+                if self.ledger.is_bare():
+                    engine.drop_ledger()
+        engine.abandon()
 
 
 class _Pass:

@@ -192,6 +192,12 @@ class Replica(Protocol):
     def describe(self) -> Described:
         """Introduce the end."""
 
+    def offered(self) -> list[Definition]:
+        """What its untracked tables would be if they were tracked now; nothing where the end does not tell.
+
+        For checks before anything is done: options that name what is not there are refused while nothing is tracked.
+        """
+
     def prepare(self, wanted: Wanted) -> Described:
         """Track tables that exist, create those that are missing. Raises SchemaError where that cannot be."""
 

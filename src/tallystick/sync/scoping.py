@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tallystick.core.values import fold
 from tallystick.errors import SchemaError, UsageError
 from tallystick.site.filtering import selector
@@ -9,8 +11,19 @@ from tallystick.site.schema import Definition, Field, Identity
 from tallystick.sync.plan import Plan
 from tallystick.sync.replica import Described, Replica, Scope, Wanted
 
+Offers = tuple[Sequence[Definition], Sequence[Definition]]
+"""What the untracked tables of both ends would be, where the ends tell."""
 
-def check_named(plan: Plan, first: Described, second: Described) -> None:
+
+def offers(plan: Plan, a: Replica, b: Replica, first: Described, second: Described) -> Offers:
+    """What both ends would track, where the plan names fields and there is anything to track yet."""
+    fields = any((*policy.update.fields, *policy.conflict.fields) for policy in plan.policies.values())
+    if not (fields or plan.where or plan.naming or plan.references or natural_columns(plan)):
+        return (), ()
+    return a.offered() if first.untracked else (), b.offered() if second.untracked else ()
+
+
+def check_named(plan: Plan, first: Described, second: Described, offered: Offers = ((), ())) -> None:
     """Refuse a plan that names what is at neither end. Raises UsageError, and SchemaError for a table without a key."""
     unkeyed = {fold(name): name for described in (first, second) for name in described.unkeyed}
     barred = {fold(name): why for described in (first, second) for name, why in described.barred.items()}
@@ -28,18 +41,20 @@ def check_named(plan: Plan, first: Described, second: Described) -> None:
                 f"there is no table or resource {name!r} at either end",
                 hint=f"there are: {', '.join(sorted(known)) or 'none'}",
             )
-    _check_policies(plan, first, second)
-    _check_naming(plan, second)
+    _check_policies(plan, first, second, offered)
+    _check_naming(plan, second, offered[1])
+    _check_where(plan, first, second, offered)
+    _check_natural(plan, first, second, offered)
 
 
-def _by_name(described: Described) -> dict[str, Definition]:
+def _by_name(described: Described, offered: Sequence[Definition] = ()) -> dict[str, Definition]:
     """Resources by every name they answer to."""
-    return {name: item for item in described.resources for name in (fold(item.name), item.wire)}
+    return {name: item for item in (*offered, *described.resources) for name in (fold(item.name), item.wire)}
 
 
-def _check_policies(plan: Plan, first: Described, second: Described) -> None:
+def _check_policies(plan: Plan, first: Described, second: Described, offered: Offers) -> None:
     """A policy that names nothing would silently decide nothing."""
-    known = _by_name(second) | _by_name(first)
+    known = _by_name(second, offered[1]) | _by_name(first, offered[0])
     later = {fold(name) for described in (first, second) for name in described.untracked}
     for wire, policy in plan.policies.items():
         if wire and wire not in known and wire not in later:
@@ -59,9 +74,52 @@ def _has_field(definition: Definition, name: str) -> bool:
     return definition.identity is Identity.MANAGED or name in definition.names
 
 
-def _check_naming(plan: Plan, second: Described) -> None:
+def _check_where(plan: Plan, first: Described, second: Described, offered: Offers) -> None:
+    """Raises UsageError for a filter of what is at neither end, FilterError for one that names no field."""
+    known = _by_name(second, offered[1]) | _by_name(first, offered[0])
+    later = {fold(name) for described in (first, second) for name in described.untracked}
+    for name, text in plan.where.items():
+        definition = known.get(name) or known.get(fold(name))
+        if definition is not None:
+            selector(definition, text)
+        elif fold(name) not in later:
+            raise UsageError(
+                f"--where names {name!r}, which is no resource",
+                hint=f"resources: {', '.join(sorted({*known, *later})) or 'none'}",
+            )
+
+
+def natural_columns(plan: Plan) -> list[str]:
+    """The wire names of the columns by which rows are one record; none where the plan names none."""
+    listed = plan.identity.removeprefix("natural:") if plan.identity.startswith("natural:") else ""
+    return [fold(name) for name in listed.split(",") if name.strip()]
+
+
+def _check_natural(plan: Plan, first: Described, second: Described, offered: Offers) -> None:
+    """Raises SchemaError when no table with an integer key has the natural columns together."""
+    columns = natural_columns(plan)
+    told = [*first.resources, *offered[0], *second.resources, *offered[1]]
+    if not columns or {*first.untracked, *second.untracked} - {item.name for item in told}:
+        return
+    mapped = [item for item in told if item.identity is Identity.MAPPED and _selected(item.wire, item.name, plan)]
+    have_natural(plan, mapped)
+
+
+def have_natural(plan: Plan, mapped: Sequence[Definition]) -> list[str]:
+    """Those of the resources with an integer key that have the natural columns. Raises SchemaError for none."""
+    columns = set(natural_columns(plan))
+    found = [item.wire for item in mapped if columns <= set(item.names)]
+    if not found:
+        raise SchemaError(
+            f"--identity {plan.identity} names columns that no table with an integer key has together",
+            hint=f"tables with an integer key: {', '.join(sorted({item.name for item in mapped})) or 'none'}",
+        )
+    return found
+
+
+def _check_naming(plan: Plan, second: Described, offered: Sequence[Definition]) -> None:
     """``--map`` names tables and columns of the second end."""
-    tables = {item.name: item for item in second.resources}
+    tables = {item.name: item for item in (*offered, *second.resources)}
     for name in plan.naming:
         table, _, column = name.partition(".") if name not in tables else (name, "", "")
         if table not in tables and table not in (*second.untracked, *second.unkeyed):

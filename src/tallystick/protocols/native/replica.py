@@ -38,6 +38,7 @@ from tallystick.protocols.native.codec.messages import (
 from tallystick.protocols.native.codec.pages import decode_page, encode_page
 from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, Transport, split_url
+from tallystick.site.schema import Definition
 from tallystick.sync.replica import (
     Announced,
     Answer,
@@ -115,6 +116,10 @@ class RemoteReplica:
             if "etag" in reading.reply.headers:
                 self._described = (reading.reply.headers["etag"], described)
             return described
+
+    def offered(self) -> list[Definition]:
+        """Nothing: what a site has not tracked is not told to others."""
+        return []
 
     def prepare(self, wanted: Wanted) -> Described:
         return self._call("prepare", wanted, Described)

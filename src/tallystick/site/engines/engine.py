@@ -225,6 +225,9 @@ class Engine(Protocol):
     def leave(self) -> None:
         """After ``drop_ledger`` is committed: undo what opening the database changed about it as a whole."""
 
+    def abandon(self) -> None:
+        """Close a database that was opened for nothing. Where there is no ledger it is as it was before opening."""
+
     def tables(self) -> list[Table]:
         """The application's tables, with keys, references and the application's own triggers.
 

@@ -148,6 +148,10 @@ class PostgreSQLEngine(PostgreSQLSession):
     def leave(self) -> None:
         """Nothing is left to undo: opening a database changes nothing about it."""
 
+    def abandon(self) -> None:
+        """Close the connection: opening changed nothing."""
+        self.close()
+
     # The application's tables
 
     def tables(self) -> list[Table]:

@@ -36,9 +36,15 @@ class SQLiteEngine:
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         """Open ``path``. Raises ConfigurationError when it does not exist (unless ``create``) or is no database."""
         self.path = Path(path).absolute()
-        if not create and not self.path.exists():
+        self._made = not self.path.exists()
+        if self._made and not create:
             raise ConfigurationError(
-                f"there is no database at {self.path}", hint="check the path; only the second end may be created"
+                f"there is no database at {self.path}",
+                hint="check the path; sync makes its second end, and nothing else",
+            )
+        if not self.path.parent.is_dir():
+            raise ConfigurationError(
+                f"there is no directory {self.path.parent}", hint="check the path, or make it first"
             )
         self._depth = 0
         self._names: dict[str, str] = {}
@@ -347,6 +353,14 @@ class SQLiteEngine:
 
     def close(self) -> None:
         self.connection.close()
+
+    def abandon(self) -> None:
+        if not self.has_ledger():
+            self.leave()
+        made_for_nothing = self._made and not self.query("SELECT 1 FROM sqlite_master LIMIT 1")
+        self.close()
+        if made_for_nothing:
+            self.path.unlink(missing_ok=True)
 
 
 def _tables_made(statements: Sequence[str]) -> set[str]:
