@@ -25,9 +25,9 @@ from tallystick.web.bounds import (
     check_origin,
     head_status,
     headers_of,
-    host_name,
     is_loopback,
     is_open_here,
+    names_this_machine,
     wrong_host,
 )
 from tallystick.web.metrics import Metrics
@@ -208,7 +208,7 @@ def _from_here(scope: ASGIScope) -> bool:
     client = scope.get("client")
     if not client or not is_loopback(client[0]):
         return False
-    return not is_loopback(host_name(headers_of(scope).get("host", "")))
+    return not names_this_machine(scope, headers_of(scope))
 
 
 def _nowhere(path: str) -> RequestError:

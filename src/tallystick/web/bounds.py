@@ -48,7 +48,14 @@ def is_open_here(scope: ASGIScope, headers: Mapping[str, str]) -> bool:
     client = scope.get("client")
     if not client or not is_loopback(client[0]) or any(name in headers for name in _FORWARDED):
         return False
-    return is_loopback(host_name(headers.get("host", "")))
+    return names_this_machine(scope, headers)
+
+
+def names_this_machine(scope: ASGIScope, headers: Mapping[str, str]) -> bool:
+    """True when the ``Host`` of a request is this machine, or is missing as HTTP/1.0 lets it be: browsers send one."""
+    if "host" not in headers:
+        return scope.get("http_version") == "1.0"
+    return is_loopback(host_name(headers["host"]))
 
 
 def check_origin(scope: ASGIScope, headers: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from tallystick.errors import (
     UnknownResource,
     ValueRejected,
 )
+from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.sdata.codec.diagnoses import Diagnosis, SDataCode, Severity, write_diagnoses
 from tallystick.protocols.sdata.codec.digest_messages import DigestMessage, read_digest_message, write_digest_message
 from tallystick.protocols.sdata.codec.digests import Digest
@@ -235,6 +236,8 @@ def status_of_error(error: TallystickError) -> tuple[int, SDataCode]:
     plain = SDataCode.APPLICATION_DIAGNOSIS
     if isinstance(error, Refusal):
         return error.status, error.sdata
+    if isinstance(error, RequestError):
+        return error.status, plain
     if isinstance(error, NoResource):
         return (410 if error.gone else 404), plain
     if isinstance(error, StaleETag):
