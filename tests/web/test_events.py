@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 import pytest
 
 import tallystick
-from tallystick.errors import PeerRefused, StateExpiredError, StateInvalidError, UnknownResource
+from tallystick.errors import (
+    PeerRefused,
+    PeerUnreachable,
+    StateExpiredError,
+    StateFutureError,
+    StateInvalidError,
+    StorageLocked,
+    UnknownResource,
+)
 from tallystick.protocols.native.events import RemoteChanges, parsed
 from tallystick.web import running
 from tallystick.web.event_hub import MOST_WAITING
@@ -196,6 +204,8 @@ def test_what_cannot_be_is_refused_by_name(served, site_path):
         list(RemoteChanges(served, state="nonsense"))
     with pytest.raises(PeerRefused, match="neither true nor false"):
         Stream(served, "/v1/events?follow=perhaps")
+    with pytest.raises(PeerRefused, match="resync=perhaps is unknown"):
+        Stream(served, "/v1/events?resync=perhaps")
     with pytest.raises(PeerRefused, match="nothing at this address"):
         Stream(served, "/v1/eventsmore")
 
@@ -213,6 +223,42 @@ def test_an_expired_state_is_named_and_the_difference_delivered(served, applicat
     with pytest.raises(StateExpiredError, match="diff"):
         list(RemoteChanges(served, ["person"], remote.state))
     assert {"1"} <= {*keys(RemoteChanges(served, ["person"], remote.state, resync="diff"))} <= {"1", "5"}
+
+
+def backup(site_path, name):
+    copy = site_path.with_name(name)
+    source, target = sqlite3.connect(site_path), sqlite3.connect(copy)
+    source.backup(target)
+    source.close()
+    target.close()
+    return copy
+
+
+def test_a_last_event_from_a_future_that_was_restored_away_is_refused_by_name(site_path, application):
+    copy = backup(site_path, "restored.db")
+    application.put("9")
+    with tallystick.open(site_path) as site:
+        future = site.state("person")
+    with running(copy) as address:
+        with pytest.raises(PeerRefused, match="state-future") as refused:
+            Stream(address, "/v1/events?resource=person&follow=false", {"Last-Event-ID": future})
+        assert "diff" in str(refused.value)
+        with pytest.raises(StateFutureError, match="restored"):
+            list(RemoteChanges(address, ["person"], future))
+
+
+def test_a_follower_of_a_file_that_is_replaced_is_told_and_the_new_file_is_served(served, site_path, application):
+    copy = backup(site_path, "restored.db")
+    follower = RemoteChanges(served, ["person"], follow=True)
+    events = iter(follower)
+    assert [next(events).data["key"] for _ in "12"] == ["1", "2"]
+    application.connection.close()
+    for name in ("-wal", "-shm"):
+        site_path.with_name(site_path.name + name).unlink(missing_ok=True)
+    copy.replace(site_path)
+    with pytest.raises(StateFutureError, match="restored or copied"):
+        next(events)
+    assert keys(RemoteChanges(served, ["person"])) == ["1", "2"]
 
 
 def test_only_those_who_may_read_get_events(site_path):
@@ -238,6 +284,22 @@ def test_a_server_that_stops_ends_its_streams(site_path):
         assert next(stream).event == "state"
     assert next(stream, None) is None
     stream.close()
+
+
+def test_an_error_in_the_middle_of_a_stream_is_the_error_it_was_there():
+    def stream(code, retry):
+        data = json.dumps({"event": "error", "code": code, "message": "why", "hint": "how", "retry": retry})
+        return iter(["event: error", f"data: {data}", ""])
+
+    for code, retry, kind in (
+        ("state-expired", False, StateExpiredError),
+        ("storage-locked", True, StorageLocked),
+        ("busy", True, PeerUnreachable),
+        ("nobody-knows", False, PeerRefused),
+    ):
+        with pytest.raises(kind, match="why") as raised:
+            list(parsed(stream(code, retry)))
+        assert raised.value.hint == "how"
 
 
 def test_lines_of_a_stream_are_read_as_the_standard_says():

@@ -14,7 +14,7 @@ from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
 from tallystick.errors import AccessDenied, TallystickError, UnknownResource
-from tallystick.protocols.native.codec.errors import RequestError
+from tallystick.protocols.native.codec.errors import RequestError, form_of
 from tallystick.protocols.native.codec.limits import LIMITS, Limits
 from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.native.requests import ASGIScope, Disconnected, Incoming, Receive, Send, error_reply
@@ -131,7 +131,7 @@ class Events:
         elif path != SITE:
             raise RequestError("there is nothing at this address", code="not-found", status=404)
         state = state or _one(query, "state")
-        resync: Resync = "diff" if _one(query, "resync") == "diff" else ""
+        resync = _resync(query)
         beginning = _flag(query, "beginning")
         made, state = await asyncio.to_thread(self._begun, names, _one(query, "where"), state, beginning)
         return Subscriber(made, state, _flag(query, "content", True), resync), _flag(query, "follow", True)
@@ -232,9 +232,9 @@ class _Socket:
 
 
 def _error_frame(error: TallystickError) -> Frame:
-    return Frame(
-        "error", "", as_json({"event": "error", "code": error.code, "message": error.message, "hint": error.hint})
-    )
+    form = form_of(error)
+    told = {"code": form.code, "message": form.message, "hint": form.hint, "retry": form.retry}
+    return Frame("error", "", as_json({"event": "error", **told}))
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -253,6 +253,13 @@ def _query(scope: ASGIScope) -> dict[str, list[str]]:
 
 def _one(query: dict[str, list[str]], name: str) -> str:
     return query.get(name, [""])[-1]
+
+
+def _resync(query: dict[str, list[str]]) -> Resync:
+    text = _one(query, "resync")
+    if text not in ("", "diff"):
+        raise RequestError(f"resync={text[:60]} is unknown", hint="use resync=diff, or leave it out")
+    return "diff" if text else ""
 
 
 def _flag(query: dict[str, list[str]], name: str, default: bool = False) -> bool:

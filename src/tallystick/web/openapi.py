@@ -10,6 +10,7 @@ from tallystick.protocols.native.codec.errors import ErrorForm
 from tallystick.protocols.native.codec.messages import BLOCKS, JSON, LINES, MAJOR, MSGPACK, VERBS, Verb
 from tallystick.site.users import Role
 from tallystick.version import VERSION
+from tallystick.web import openapi_events
 
 _REFERENCE = "#/components/schemas/{name}"
 _SAYS = {
@@ -60,6 +61,8 @@ def document(server: str = "/") -> dict[str, Any]:
     _settle(list(schemas))
     paths: dict[str, Any] = {f"/v{MAJOR}/{verb.name}": _path(verb, found) for verb in VERBS.values()}
     paths.update(_others())
+    paths.update(openapi_events.paths(_refusals()))
+    components.update(openapi_events.schemas())
     made = {
         "openapi": "3.1.0",
         "info": {
@@ -71,6 +74,7 @@ def document(server: str = "/") -> dict[str, Any]:
         "servers": [{"url": server}],
         "security": [{"basic": []}, {}],
         "paths": paths,
+        "webhooks": openapi_events.webhooks(),
         "components": {
             "schemas": components,
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
@@ -106,7 +110,7 @@ def _path(verb: Verb, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": verb.name,
         "summary": _SAYS[verb.name],
         "description": f"Needs the role {verb.role}.",
-        "responses": {"200": _answer(verb, schemas), **_refusals(verb)},
+        "responses": {"200": _answer(verb, schemas), **_refusals()},
     }
     if verb.name == "describe":
         operation["parameters"] = [_header("If-None-Match", "The tag of an answer that is known")]
@@ -155,7 +159,7 @@ def _answer(verb: Verb, schemas: dict[str, Any]) -> dict[str, Any]:
     return {"description": "Done", "headers": {"Tallystick-Protocol": version}, "content": content}
 
 
-def _refusals(verb: Verb) -> dict[str, Any]:
+def _refusals() -> dict[str, Any]:
     return {status: {"$ref": f"#/components/responses/{status}"} for status in _STATUSES}
 
 

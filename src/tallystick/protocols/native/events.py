@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
-from tallystick.errors import PeerError, PeerProtocolError, PeerUnreachable
+from tallystick.errors import PeerProtocolError, TallystickError
 from tallystick.protocols.native.codec.errors import decode_error
 from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPReply, HTTPTransport, Request
@@ -16,6 +16,8 @@ from tallystick.protocols.native.transport import HTTPReply, HTTPTransport, Requ
 _LONGEST = 64 * 1024 * 1024
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _STREAM = "text/event-stream"
+_ENDED = 409
+"""The status that stands for an error in the middle of a stream."""
 
 
 class RemoteEvent(NamedTuple):
@@ -49,7 +51,7 @@ class RemoteChanges:
         self._fixed += [(name, text) for name, text in (("where", where), ("resync", resync)) if text]
 
     def __iter__(self) -> Iterator[RemoteEvent]:
-        """Events of changes; with ``follow`` for ever: a lost connection is made again.
+        """Events of changes; with ``follow`` for ever: a lost connection is made again, what is transient tried again.
 
         Raises PeerUnreachable (without ``follow``, or when the very first connection fails), PeerRefused, StateError.
         """
@@ -68,8 +70,8 @@ class RemoteChanges:
                 for event in self._changes():
                     failures = 0
                     yield event
-            except PeerUnreachable:
-                if self.state == self._begun:  # never got anywhere: the address may be wrong
+            except TallystickError as error:
+                if not error.transient or self.state == self._begun:  # never got anywhere: the address may be wrong
                     raise
             time.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
             failures += 1
@@ -145,7 +147,5 @@ def _told(event: str, state: str, data: str) -> RemoteEvent:
     if not isinstance(content, dict):
         raise PeerProtocolError("an event holds no JSON object")
     if event == "error":
-        raise PeerError(
-            str(content.get("message", "the stream ended with an error")), hint=str(content.get("hint", ""))
-        )
+        raise decode_error(_ENDED, data.encode(), "the served site")
     return RemoteEvent(event, state, content)
