@@ -209,19 +209,19 @@ def files(site: str, context: str, folder: str, password_file: str | None, as_js
 @click.argument("file", type=click.Path(), default="-")
 def get(site: str, context: str, path: str, file: str, password_file: str | None, as_json: bool) -> None:
     """Write one file of a context to FILE (in a directory: under its own name), or to standard output."""
-    from tallystick.contexts.files import Span, file_entry, pieces_of
+    from tallystick.contexts.files import Span, stored_file
 
     with hosted(site, password_file) as host:
         identifier = host.find(context).id
-        entry = file_entry(host, identifier, _key(path))
-        pieces = pieces_of(host, identifier, entry, Span(0, entry.size, False))
+        stored = stored_file(host, identifier, _key(path))
+        pieces = stored.pieces(host, Span(0, stored.size, False))
         if file == "-":
             for piece in pieces:
                 sys.stdout.buffer.write(piece)
             return
         target = Path(file, Path(path).name) if Path(file).is_dir() else Path(file)
         _write(target, pieces)
-    _say({"written": str(target), "bytes": entry.size}, as_json)
+    _say({"written": str(target), "bytes": stored.size}, as_json)
 
 
 def _write(target: Path, pieces: Iterator[bytes]) -> None:

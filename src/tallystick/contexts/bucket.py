@@ -21,10 +21,11 @@ from tallystick.content.bucket import BucketHead, BucketStore, bucket_of
 from tallystick.content.heads import Version
 from tallystick.content.problems import HeadMoved
 from tallystick.content.store import Collected
+from tallystick.contexts.archives import shown_level
 from tallystick.contexts.entries import DIRECTORY, Change, FileEntry, ancestors, check_changes
-from tallystick.contexts.host import ContextInfo, Folder, Listed, Manifest, Rule, SignedURL
+from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
 from tallystick.contexts.problems import ContextNotFound, EntryRejected, VersionMoved
-from tallystick.contexts.publishing import ANY
+from tallystick.contexts.publishing import ANY, differs
 from tallystick.contexts.storing import cache_of
 from tallystick.errors import ConfigurationError, StorageCorrupt
 from tallystick.protocols.native.codec.compression import compressed, decompressed
@@ -127,13 +128,9 @@ class BucketHost:
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
         entries = self._read(_said(self.head.read()))
-        level = sorted(inner for inner in entries if inner.rpartition("/")[0] == key)
-        listed = [
-            Listed(inner, found.kind, found.size, found.created, found.changed)
-            for inner in level[start : start + most]
-            for found in (entries[inner],)
-        ]
-        return Folder(listed, len(level))
+        level = [(inner, entry) for inner, entry in entries.items() if inner.rpartition("/")[0] == key]
+        found = shown_level(key, entries.get(key), level, lambda above: _below(entries, above))
+        return Folder(found[start : start + most], len(found))
 
     def _read(self, current: Current) -> dict[str, FileEntry]:
         """The entries of a manifest, which never changes."""
@@ -241,11 +238,12 @@ def _applied(before: Mapping[str, FileEntry], changes: Sequence[Change], now: in
         old = before.get(key)
         if entry is None:
             entries.pop(key, None)
-        elif old is None or (old.kind, old.digest, old.mode) != (entry.kind, entry.digest, entry.mode):
+        elif differs(old, entry):
             same = old is not None and (old.kind, old.digest) == (entry.kind, entry.digest)
             created = old.created if old is not None else now
             changed = old.changed if same and old is not None else now
-            entries[key] = msgspec.structs.replace(entry, created=created, changed=changed)
+            expanded = entry.expanded or (same and old is not None and old.expanded)
+            entries[key] = msgspec.structs.replace(entry, created=created, changed=changed, expanded=expanded)
     for above in {parent for key, entry in changes if entry is not None for parent in ancestors(key)}:
         found = entries.setdefault(above, FileEntry(DIRECTORY, 0o755, created=now, changed=now))
         if found.kind != DIRECTORY:
@@ -254,6 +252,10 @@ def _applied(before: Mapping[str, FileEntry], changes: Sequence[Change], now: in
     if any(above in lost for key in entries for above in ancestors(key)):
         raise EntryRejected("[EntryRejected] a directory is removed but not all that is in it")
     return entries
+
+
+def _below(entries: Mapping[str, FileEntry], above: str) -> Iterator[tuple[str, FileEntry]]:
+    return ((key, entry) for key, entry in entries.items() if key.startswith(f"{above}/"))
 
 
 def _only_at_a_site(what: str) -> ConfigurationError:

@@ -13,6 +13,7 @@ from tallystick.contexts.downloading import Download
 from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, FileEntry, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
+from tallystick.contexts.layout import Layout
 from tallystick.contexts.uploading import Upload
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.contents import Given, Sink, Wanted
@@ -46,6 +47,10 @@ class ContextEnd:
         self.host = host
         self.name = name
         self.prefix = prefix
+        self.layout: Layout | None = None
+        """How uploads lay out what they write; None: files stand alone."""
+        self.refreshed = ""
+        """The version that the last refresh read."""
         self._create = create
         self._info: ContextInfo | None = None
         self._token = ""
@@ -85,7 +90,7 @@ class ContextEnd:
 
     def refresh(self, noted: Noted, scope: Scope) -> Scan:
         """Ask for what is new since the noted version; one round trip when nothing is."""
-        known = noted.token()
+        known = self.refreshed = noted.token()
         self._listings, self._complete = {}, False
         self._noted, self._token = noted, known
         if known == self.info.version:
@@ -97,6 +102,7 @@ class ContextEnd:
             if path:
                 reading.take(path, entry)
         self._token, self._complete = manifest.version, manifest.whole
+        self.refreshed = manifest.version
         self._listings = reading.listings()
         return reading.found
 
@@ -163,7 +169,7 @@ class ContextEnd:
 
         Raises VersionMoved when somebody else has published since the refresh: nothing was done then.
         """
-        upload = Upload(self.host, self.info.id, self.key, self.listing, other, orders)
+        upload = Upload(self.host, self.info.id, self.key, self.listing, other, orders, self.layout)
         with uncollected():
             upload.collect(actions)
             self._token = upload.publish(self._token or self.info.version)

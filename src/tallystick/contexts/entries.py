@@ -45,7 +45,8 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     link target. ``chunks`` are the parts of a file of several chunks, in order; the only chunk of a smaller file is
     named by its digest. ``target`` is what a link says. ``created`` and ``changed`` are milliseconds since the epoch:
     when the key and when its content came in by the clock of the site, which sets both. ``expanded`` marks an archive
-    whose members a mount has unpacked and uploaded, so that nobody unpacks it again (E6).
+    whose members a mount has unpacked and uploaded, so that nobody unpacks it again (E6). ``archived`` says below
+    which directory listings show it as a part of an archive (see ``layout``); 0 for what stands alone.
     """
 
     kind: int
@@ -58,10 +59,12 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     created: int = 0
     changed: int = 0
     expanded: bool = False
+    archived: int = 0
 
     def content(self) -> dict[str, Any]:
         """The content of its record, names in ascending order."""
-        found: dict[str, Any] = {"changed": self.changed}
+        found: dict[str, Any] = {"archived": self.archived} if self.archived else {}
+        found["changed"] = self.changed
         if self.chunks:
             found["chunks"] = self.chunks
         found["created"] = self.created
@@ -187,6 +190,8 @@ def _problem(key: str, entry: FileEntry) -> str:
         return f"a size of {entry.size} bytes is not allowed"
     if entry.mtime not in _TIMES:
         return "the time is out of range"
+    if not 0 <= entry.archived <= key.count("/") + (entry.kind == DIRECTORY):
+        return f"there is no archive {entry.archived} above it"
     if entry.kind == FILE:
         return _file_problem(entry)
     if entry.kind == LINK:

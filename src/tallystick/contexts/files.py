@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from blake3 import blake3
 
 from tallystick.content.bundles import bundles_of, unpack
 from tallystick.content.chunking import Chunk, Cutter
-from tallystick.contexts.entries import FILE, FileEntry, packed_parts
+from tallystick.contexts.archives import archive_at
+from tallystick.contexts.entries import FILE, LINK, FileEntry, packed_parts
 from tallystick.contexts.host import ContextHost
 from tallystick.contexts.problems import FileNotHeld
 from tallystick.contexts.publishing import ANY
+from tallystick.contexts.zips import Written, Zip, link_bytes, written
 
 FETCHED_AT_ONCE = 16
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
@@ -48,6 +50,45 @@ def file_entry(host: ContextHost, identifier: str, key: str) -> FileEntry:
     if entry is None or entry.kind != FILE:
         raise FileNotHeld(f"[FileNotFound] the context holds no file {key!r}")
     return entry
+
+
+class StoredFile(NamedTuple):
+    """A file to be read: its bytes, a digest of what it holds, and how to read a part of it."""
+
+    size: int
+    digest: bytes
+    pieces: Callable[[ContextHost, Span], Iterator[bytes]]
+
+
+def stored_file(host: ContextHost, identifier: str, key: str) -> StoredFile:
+    """A file, or an archive of packed ones. Raises FileNotHeld."""
+    archive = archive_at(host, identifier, key)
+    if archive is not None:
+        return StoredFile(
+            archive.size, archive.tag, lambda reading, span: _archive_pieces(reading, identifier, archive, span)
+        )
+    entry = file_entry(host, identifier, key)
+    return StoredFile(entry.size, entry.digest, lambda reading, span: pieces_of(reading, identifier, entry, span))
+
+
+def _archive_pieces(host: ContextHost, identifier: str, archive: Zip, span: Span) -> Iterator[bytes]:
+    """The bytes of an archive from one position to another; it is made from its beginning."""
+    members = (Written(name, entry, _content(host, identifier, entry)) for name, entry in archive.members)
+    position = 0
+    for piece in written(members):
+        start, end = max(span.start - position, 0), min(span.end - position, len(piece))
+        if start < end:
+            yield piece[start:end]
+        position += len(piece)
+        if position >= span.end:
+            return
+
+
+def _content(host: ContextHost, identifier: str, entry: FileEntry) -> Iterator[bytes]:
+    if entry.kind == LINK:
+        yield link_bytes(entry)
+    elif entry.kind == FILE:
+        yield from pieces_of(host, identifier, entry, Span(0, entry.size, False))
 
 
 def put_file(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tallystick.contexts.host import Folder, Listed
+from itertools import chain
+
+from tallystick.contexts.archives import shown_level
+from tallystick.contexts.entries import FileEntry
+from tallystick.contexts.host import Folder
 from tallystick.contexts.shelf import Shelf
 
 
@@ -11,7 +15,7 @@ def folder_of(shelf: Shelf, key: str, start: int, most: int) -> Folder:
 
     Subtrees are skipped by their keys, so the cost is that of the level.
     """
-    found: list[Listed] = []
+    level: list[tuple[str, FileEntry]] = []
     start_length = len(key) + 1
     after = ""
     while page := shelf.below(key, after, 1000):
@@ -21,6 +25,7 @@ def folder_of(shelf: Shelf, key: str, start: int, most: int) -> Folder:
             if slash:  # past everything below that directory
                 after = f"{key}/{name}/\U0010ffff"
                 break
-            found.append(Listed(inner, entry.kind, entry.size, entry.created, entry.changed))
-    found.sort(key=lambda item: item.key)
+            level.append((inner, entry))
+    own = shelf.entries([key]).get(key) if key else None
+    found = shown_level(key, own, level, lambda above: chain.from_iterable(shelf.everything(above)))
     return Folder(found[start : start + most], len(found))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from tallystick.contexts.keys import normal
 from tallystick.errors import ConfigurationError
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, memory_of, open_directories, open_pair
-from tallystick.trees.pair import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
 PLACE = "/contexts/"
 BUCKETS = ("s3", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl")
 PUBLISHING_ATTEMPTS = 8
@@ -92,8 +92,8 @@ def open_trees(
     return open_pair(ends[0], ends[1], memory_of(plain, state), turned=turned, clock=clock)
 
 
-def again_while_moved(run: Callable[[], Report], wait: Callable[[float], None]) -> Report:
-    """A run, begun again with the newer version when somebody else has published meanwhile (C1)."""
+def again_while_moved(run: Callable[[], T], wait: Callable[[float], None]) -> T:
+    """What a run gives, begun again with the newer version when somebody else has published meanwhile (C1)."""
     from random import uniform
 
     from tallystick.content.problems import HeadMoved

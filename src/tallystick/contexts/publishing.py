@@ -66,7 +66,7 @@ class _Publication:
         if len(self.wanted) < len(changes):
             raise EntryRejected("[EntryRejected] a key is named twice in one upload")
         self.old = shelf.entries(list(self.wanted)) if shelf.resource.seq else {}
-        self.changed = {key: entry for key, entry in self.wanted.items() if _differs(self.old.get(key), entry)}
+        self.changed = {key: entry for key, entry in self.wanted.items() if differs(self.old.get(key), entry)}
 
     def write(self) -> None:
         """Check everything, then write it."""
@@ -171,10 +171,10 @@ def _leaves(entries: Iterable[FileEntry]) -> int:
     return sum(entry.kind != DIRECTORY for entry in entries)
 
 
-def _differs(old: FileEntry | None, new: FileEntry | None) -> bool:
-    """True when publishing ``new`` changes anything; a time alone does not (K7)."""
+def differs(old: FileEntry | None, new: FileEntry | None) -> bool:
+    """True when publishing ``new`` in the place of ``old`` changes anything; a time alone does not (K7)."""
     if old is None or new is None:
         return old is not new
-    if new.expanded and not old.expanded:
+    if (new.expanded and not old.expanded) or new.archived != old.archived:
         return True
     return (old.kind, old.digest, old.mode) != (new.kind, new.digest, new.mode)

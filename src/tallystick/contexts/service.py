@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
 
+from tallystick.contexts.archives import archive_at
 from tallystick.contexts.entries import DIRECTORY, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo, Listed
 from tallystick.contexts.keys import normal
@@ -127,7 +128,8 @@ class ContextService:
         """A URL that answers plain GETs, with Range, for an hour. Unsuccessful for a file that is not there."""
 
         def found() -> FileUrlResult:
-            self._file(context_id, file_path)
+            if archive_at(self.host, context_id, _key(file_path)) is None:
+                self._file(context_id, file_path)
             return self._url(context_id, file_path, "GET")
 
         return _answered(FileUrlResult, found)

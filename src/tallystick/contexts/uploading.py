@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
+import msgspec
+
 from tallystick.content.bundles import bundles_of
 from tallystick.content.chunking import Chunk
+from tallystick.contexts.archives import root_changes
 from tallystick.contexts.changeset import Changeset, Item
-from tallystick.contexts.entries import FILE, FileEntry, is_one_chunk, packed_parts
+from tallystick.contexts.entries import FILE, Change, FileEntry, is_one_chunk, packed_parts
 from tallystick.contexts.host import ContextHost
+from tallystick.contexts.layout import LOOSE, Layout
 from tallystick.contexts.reading import ListedFiles, Taken, read_file
 from tallystick.errors import PeerUnreachable, StorageError
 from tallystick.trees.contents import Contents
@@ -35,7 +39,10 @@ ATTEMPTS = 5
 
 
 class Upload:
-    """One upload into a context. ``key`` makes packed keys of paths, ``listing`` says what stands where now."""
+    """One upload into a context. ``key`` makes packed keys of paths, ``listing`` says what stands where now.
+
+    Without a ``layout`` files stand alone.
+    """
 
     def __init__(
         self,
@@ -45,7 +52,9 @@ class Upload:
         listing: Callable[[str], Listing | None],
         other: TreeEnd,
         orders: Orders,
+        layout: Layout | None = None,
     ) -> None:
+        self.layout = layout
         self.host = host
         self.identifier = identifier
         self.key = key
@@ -148,26 +157,37 @@ class Upload:
 
     def publish(self, expected: str) -> str:
         """Make everything visible. Gives the version that is current then."""
-        changes = [(self.key(path), entry) for path, entry in self.changeset.changes.items()]
-        if not changes:
-            return expected
-        run = secrets.token_hex(8) if len(changes) > STAGED else ""
-        page = 0
-        while len(changes) > STAGED:
-            self._again(partial(self.host.stage, self.identifier, run, page, changes[:STAGED]))
-            changes = changes[STAGED:]
-            page += 1
-        return self.host.publish(self.identifier, expected, changes, run)
+        changes = [(self.key(path), self._laid_out(path, entry)) for path, entry in self.changeset.changes.items()]
+        if self.layout is not None and any(entry is not None and entry.archived for _, entry in changes):
+            changes += root_changes(self.host, self.identifier, self.layout)
+        return publish_pages(self.host, self.identifier, expected, changes) if changes else expected
 
-    def _again(self, work: Callable[[], None]) -> None:
-        """What may be repeated is, when the connection was cut."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return work()
-            except PeerUnreachable:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(0.1 * 2**attempt)
+    def _laid_out(self, path: str, entry: FileEntry | None) -> FileEntry | None:
+        """The entry with the mark that the layout of this upload gives it."""
+        mark = LOOSE if self.layout is None or entry is None else self.layout.mark(path, entry)
+        return entry if entry is None or mark == LOOSE else msgspec.structs.replace(entry, archived=mark)
+
+
+def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Sequence[Change]) -> str:
+    """Publish any number of changes at once: many are laid aside in pages first. Gives the new version."""
+    run = secrets.token_hex(8) if len(changes) > STAGED else ""
+    page = 0
+    while len(changes) > STAGED:
+        _again(partial(host.stage, identifier, run, page, changes[:STAGED]))
+        changes = changes[STAGED:]
+        page += 1
+    return host.publish(identifier, expected, changes, run)
+
+
+def _again(work: Callable[[], None]) -> None:
+    """What may be repeated is, when the connection was cut."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return work()
+        except PeerUnreachable:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.1 * 2**attempt)
 
 
 def _read_listed(listed: ListedFiles, item: Item) -> Chunk | None:

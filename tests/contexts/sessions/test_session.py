@@ -90,6 +90,9 @@ def test_nothing_given_to_bind_is_unsuccessful(opened):
     assert (result.success, "No contexts provided" in result.error_message) == (False, True)
 
 
+ARCHIVED_ABOVE = SyncPolicy(upload_policy=UploadPolicy(upload_mode=UploadMode.ARCHIVE, archive_exclude_paths=["../x"]))
+
+
 @pytest.mark.parametrize(
     ("wanted", "field"),
     (
@@ -100,7 +103,7 @@ def test_nothing_given_to_bind_is_unsuccessful(opened):
         (ContextSync("c", "c:\\"), "path"),
         (ContextSync("c", "/a/../b"), "path"),
         (ContextSync("c", "/d", SyncPolicy(mapping_policy=MappingPolicy("x"))), "mapping_policy.path"),
-        (ContextSync("c", "/d", SyncPolicy(upload_policy=UploadPolicy(upload_mode=UploadMode.ARCHIVE))), "upload_mode"),
+        (ContextSync("c", "/d", ARCHIVED_ABOVE), "upload_policy.archive_exclude_paths"),
     ),
 )
 def test_a_binding_that_cannot_be_is_refused_with_its_field(opened, wanted, field):

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from tallystick.contexts.entries import FileEntry
-from tallystick.contexts.files import file_entry, pieces_of, put_file, span_of
+from tallystick.contexts.files import StoredFile, put_file, span_of, stored_file
 from tallystick.contexts.http.hosts import Hosts
 from tallystick.contexts.http.provider import Observer, answered, raw_path
 from tallystick.contexts.http.signing import METHODS, check_signed
@@ -83,29 +82,29 @@ class SignedProvider:
 
     async def _give(self, incoming: Incoming, identifier: str, key: str) -> int:
         await incoming.body()
-        entry: FileEntry = await self._in_thread(lambda: self._found(identifier, key))
-        tag = f'"{entry.digest.hex()}"'
+        stored: StoredFile = await self._in_thread(lambda: self._found(identifier, key))
+        tag = f'"{stored.digest.hex()}"'
         headers: Headers = [
             (b"accept-ranges", b"bytes"),
             (b"etag", tag.encode()),
             (b"x-content-type-options", b"nosniff"),
         ]
-        span = span_of(incoming.headers.get("range", ""), entry.size)
+        span = span_of(incoming.headers.get("range", ""), stored.size)
         if span is None:
-            refused: Headers = [(b"content-range", f"bytes */{entry.size}".encode()), *headers]
+            refused: Headers = [(b"content-range", f"bytes */{stored.size}".encode()), *headers]
             await incoming.answer(Reply(416, OCTETS, b"", tuple(refused)))
             return 416
         status = 206 if span.partial else 200
         if span.partial:
-            headers.append((b"content-range", f"bytes {span.start}-{span.end - 1}/{entry.size}".encode()))
+            headers.append((b"content-range", f"bytes {span.start}-{span.end - 1}/{stored.size}".encode()))
         headers.append((b"content-length", str(span.end - span.start).encode()))
         if incoming.method == "HEAD" or span.start == span.end:
             await incoming.start(status, [(b"content-type", OCTETS.encode()), *headers])
             await incoming.send(b"", more=False)
             return status
-        leaving = Leaving(self.hosts, lambda host: (headers, pieces_of(host, identifier, entry, span)), self._in_thread)
+        leaving = Leaving(self.hosts, lambda host: (headers, stored.pieces(host, span)), self._in_thread)
         return await leaving.send_to(incoming, OCTETS, status)
 
-    def _found(self, identifier: str, key: str) -> FileEntry:
+    def _found(self, identifier: str, key: str) -> StoredFile:
         with self.hosts.borrowed() as host:
-            return file_entry(host, identifier, key)
+            return stored_file(host, identifier, key)

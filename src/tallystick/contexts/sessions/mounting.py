@@ -10,12 +10,13 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from tallystick.contexts.choices import UploadMode
 from tallystick.contexts.context_sync import ContextSync
 from tallystick.contexts.end import ContextEnd
 from tallystick.contexts.entries import packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo, Rule
 from tallystick.contexts.keys import Binding, InvalidBinding, binding_of, has_drive
+from tallystick.contexts.laying_out import lay_out
+from tallystick.contexts.layout import Layout
 from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.policies import SyncPolicy
 from tallystick.contexts.recycling import rules_of
@@ -39,6 +40,7 @@ from tallystick.trees.state import BaseRow, Changes, State
 
 DOWNLOADED = "session:downloaded"
 EXPANDED = "session:expanded"
+LAID_OUT = "session:laid-out"
 PAGE = 1000
 
 
@@ -78,8 +80,6 @@ class Mounted:
         policy = wanted.policy or SyncPolicy()
         mapped = policy.mapping_policy.path if policy.mapping_policy is not None else ""
         binding = binding_of(wanted.context_id, wanted.path, mapped)
-        if policy.upload_policy is not None and policy.upload_policy.upload_mode is UploadMode.ARCHIVE:
-            raise InvalidBinding("upload_mode", "sessions store files one by one; use UploadMode.FILE")
         _check_paths(policy, binding)
         mark = blake3("\0".join(binding).encode("utf-8", "surrogateescape")).hexdigest()[:32]
         return cls(binding, policy, directory(binding.path), memory / f"{mark}.db")
@@ -158,6 +158,7 @@ class Mounted:
         state = State(self.memory)
         local = MountEnd(str(self.directory), clock, self.memory.stem[:12])
         remote = ContextEnd(opening(), self.binding.context_id, self.binding.prefix)
+        remote.layout = Layout.of(self.policy.upload_policy, self.binding)
         pair = Pair(local, remote, state, clock)
         try:
             expanded = self._expanded(state, remote)
@@ -169,10 +170,30 @@ class Mounted:
                     warnings = expanded.unpack(local, local.arrived)
                 elif not report.failed:
                     expanded.tell()
+                version = self._lay_out(state, remote, wishes.wait) if half is Half.UPLOAD else remote.token
                 self._keep(state, half, report, expanded)
-            return report, remote.token, warnings + self._idle()
+                return report, version, warnings + self._idle()
+            return report, remote.token, self._idle()
         finally:
             pair.close()
+
+    def _lay_out(self, state: State, remote: ContextEnd, wait: Callable[[float], None]) -> str:
+        """Let everything in scope have the layout of the policy (U7); gives the version that is current then.
+
+        It has it where nobody but this mount has published since it had.
+        """
+        layout, scope = remote.layout, self.white_lists()
+        assert layout is not None
+        mark = blake3(
+            f"{layout.fingerprint}\0{scope.fingerprint().hex()}".encode("utf-8", "surrogateescape")
+        ).hexdigest()
+        version = remote.token
+        if _meta(state, LAID_OUT) != f"{mark} {remote.refreshed}":
+            version = again_while_moved(lambda: lay_out(remote.host, remote.info.id, layout, scope), wait)
+        with state.held():
+            if state.meta(LAID_OUT) != f"{mark} {version}":
+                state.remember(Changes(meta={LAID_OUT: f"{mark} {version}"}))
+        return version
 
     def _options(self, half: Half, wishes: Wishes, downloaded: str, hidden: Scope) -> Options:
         mode = wishes.reconcile
@@ -247,6 +268,8 @@ def _check_paths(policy: SyncPolicy, binding: Binding) -> None:
     assert policy.bw_list is not None
     assert policy.recycle_policy is not None
     paths: list[tuple[str, str]] = [("recycle_policy.paths", path) for path in policy.recycle_policy.paths]
+    if policy.upload_policy is not None:
+        paths += [("upload_policy.archive_exclude_paths", path) for path in policy.upload_policy.archive_exclude_paths]
     for entry in policy.bw_list.white_lists:
         paths += [("bw_list.path", entry.path)] * (not entry.is_path_regex)
         paths += [("bw_list.exclude_paths", path) for path in entry.exclude_paths if not entry.is_exclude_regex]
