@@ -45,7 +45,7 @@ def test_edits_in_one_step_are_the_edits_of_the_rules(first, genesis, steps):
         before = held(ledger, entry, None, None)
         record = edit(before.record, ("me.1", tick), 9 + number, digest, changed=changed)
         expected, whole = make_entry(ledger, "k", 2, 1, Kept(record, record.versions, digest, None))
-        extra = simple_edit(ledger, entry, tick, None if deleted else changed, {})
+        extra = simple_edit(ledger, entry, decode_extra(entry.extra), tick, None if deleted else changed, {})
         made = Entry(2, "k", None, 1, 0, tick, 9 + number, digest, None, 0 if digest else DELETED, extra)
         assert whole is None
         assert _record(ledger, made) == _record(ledger, expected)

@@ -33,6 +33,15 @@ class Extra(msgspec.Struct, array_like=True, omit_defaults=True):
     aside: dict[str, Any] = {}
 
 
+class Naming(msgspec.Struct, array_like=True):
+    """As much of an ``Extra`` as names its version; the rest is not read."""
+
+    seen: msgspec.Raw = msgspec.Raw()
+    seen_genesis: msgspec.Raw = msgspec.Raw()
+    dots: list[tuple[str, int]] | None = None
+    genesis: list[bytes] | None = None
+
+
 class VersionForm(msgspec.Struct, array_like=True):
     """One version, whole."""
 
@@ -64,6 +73,7 @@ class RecordForm(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _extra = msgspec.msgpack.Decoder(Extra)
+_naming = msgspec.msgpack.Decoder(Naming)
 _record = msgspec.msgpack.Decoder(RecordForm)
 
 GENESIS = 2
@@ -81,6 +91,14 @@ def decode_extra(raw: bytes | None) -> Extra:
 
 
 NO_EXTRA = Extra()
+
+
+def has_plain_name(raw: bytes | None) -> bool:
+    """True when the version is named by its own dot (a row older than tracking: its own hash) and nothing else."""
+    if raw is None:
+        return True
+    naming = _naming.decode(raw)
+    return naming.dots is None and naming.genesis is None
 
 
 def version_form(version: Version) -> VersionForm:

@@ -20,11 +20,11 @@ from tallystick.site import managed, parking
 from tallystick.site.engines.engine import Address, Entry
 from tallystick.site.holding import Kept, aside_of, content_of_row, held, load_wholes, make_entry, save_wholes, terms
 from tallystick.site.identity import address_of, derived_key, key_parts, natural_key, new_key
+from tallystick.site.issuing import Change, Touched, write_changes
 from tallystick.site.ledger import UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.projection import MISSING_REFERENCE, Projector, Writing, compare_row, local_after
 from tallystick.site.referring import removable
 from tallystick.site.schema import Definition, Field, Identity
-from tallystick.site.stamping import Change, Touched, write_changes
 
 
 class Operation(StrEnum):

@@ -24,6 +24,7 @@ from tallystick.core.forms import (
     encode_record,
     extra_of,
     genesis_flag,
+    has_plain_name,
     simple_record,
 )
 from tallystick.core.values import Value, content_hash
@@ -141,19 +142,20 @@ def _name(ledger: Ledger, entry: Entry, whole: Whole | None) -> bytes | None:
         return canonical_names([(version.genesis, version.dots) for version in whole.record.versions])
     if entry.flags & DELETED:
         return None
-    extra = NO_EXTRA if entry.extra is None else decode_extra(entry.extra)
-    if extra.dots is None and extra.genesis is None:
+    if has_plain_name(entry.extra):
         return entry.hash if entry.flags & GENESIS else dot_name(ledger.origin_name(entry.origin), entry.tick)
     dot = (ledger.origin_name(entry.origin), entry.tick)
-    record = simple_record(dot, entry.stamp, entry.hash, entry.flags, extra, None)
+    record = simple_record(dot, entry.stamp, entry.hash, entry.flags, decode_extra(entry.extra), None)
     return canonical_names([(version.genesis, version.dots) for version in record.versions])
 
 
 def simple_edit(
-    ledger: Ledger, entry: Entry, tick: int, changed: frozenset[str] | None, aside: Mapping[str, Any]
+    ledger: Ledger, entry: Entry, extra: Extra, tick: int, changed: frozenset[str] | None, aside: Mapping[str, Any]
 ) -> bytes | None:
-    """The extra of a simple entry after an edit here at ``tick``: what ``core.join.edit`` makes of it, in one step."""
-    extra = decode_extra(entry.extra)
+    """The extra of a simple entry after an edit here at ``tick``: what ``core.join.edit`` makes of it, in one step.
+
+    ``extra`` is the entry's.
+    """
     old = (ledger.origin_name(entry.origin), entry.tick)
     dot = (ledger.origin, tick)
     seen = {**(extra.seen or {old[0]: old[1]}), dot[0]: tick}

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core.fingerprints import EMPTY, dot_name, fingerprint_of
+from tallystick.core.forms import decode_extra
 from tallystick.core.join import edit
 from tallystick.core.merge import changed_fields
 from tallystick.core.values import mapping_hash
@@ -164,7 +165,7 @@ class _Edits:
 
     def _simple(self, old: Entry, tick: int, digest: bytes, changed: frozenset[str] | None, seq: int) -> Entry:
         ledger = self._ledger
-        extra = simple_edit(ledger, old, tick, changed, {})
+        extra = simple_edit(ledger, old, decode_extra(old.extra), tick, changed, {})
         own, flags = ledger.origin_number(ledger.origin), 0 if digest else DELETED
         stamp = ledger.stamp_at(self._now)
         return Entry(seq, old.key, None, old.born_after(seq), own, tick, stamp, digest, None, flags, extra)

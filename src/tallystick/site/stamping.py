@@ -3,70 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from tallystick.core.changes import Rank, parents_first
-from tallystick.core.hashing import content_hashes
-from tallystick.core.join import edit
 from tallystick.core.values import Value
-from tallystick.core.versions import DELETED as NO_CONTENT
-from tallystick.core.versions import Version
-from tallystick.site import conflicts, dangling
+from tallystick.site import dangling
 from tallystick.site.capture import column_key, derived_keys, restored_capture
 from tallystick.site.dangling import Marks
 from tallystick.site.engines.engine import Address, Entry, Mark
 from tallystick.site.holding import (
-    Kept,
-    Whole,
     aside_of,
-    closing_edit,
-    content_of_row,
-    held,
-    load_wholes,
-    make_entry,
     row_hash,
-    save_wholes,
-    simple_edit,
-    terms_of,
 )
 from tallystick.site.identity import address_of, local_of, natural_key, new_key
-from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger, Tracked
+from tallystick.site.issuing import Change, Told, Touched, write_changes
+from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.projection import restore_aside
 from tallystick.site.schema import Identity
-
-
-@dataclass(slots=True)
-class Touched:
-    """One record that marks speak of: the entry it had, the address its row has now (None: the row is gone)."""
-
-    entry: Entry | None
-    address: Address | None
-    at: int
-    columns: frozenset[str] | None = frozenset()
-    evicted: bool = False
-
-    def note(self, mark: Mark) -> None:
-        """Add what one more mark says."""
-        self.at = max(self.at, mark.at)
-        if mark.kind == "E":
-            self.evicted = True
-        if mark.columns is None or self.columns is None:
-            self.columns = None
-        else:
-            self.columns = self.columns | mark.columns
-
-
-Told = dict[str, list[tuple[Entry, tuple[Value, ...] | None]]]
-"""What ``Rows.after`` would give for records that were just stamped, by wire name."""
-
-
-class Change(NamedTuple):
-    """A touched record with what its row holds now."""
-
-    touched: Touched
-    key: str
-    values: tuple[Value, ...] | None
 
 
 def stamp(
@@ -389,155 +342,3 @@ def _read_self_references(
             change = change._replace(values=tuple(values))
         resolved.append(change)
     return resolved
-
-
-# Writing -------------------------------------------------------------------------------------------------------
-
-
-def write_changes(
-    ledger: Ledger,
-    tracked: Tracked,
-    changes: Sequence[Change],
-    told: list[tuple[Entry, tuple[Value, ...] | None]] | None = None,
-) -> int:
-    """Give the changes their dots and seqs. Returns how many records got a new seq; ``told`` is given each of them."""
-    real = [change for change in changes if change.touched.entry is not None or change.values is not None]
-    whole_keys = [
-        change.key for change in real if change.touched.entry is not None and change.touched.entry.flags & WHOLE
-    ]
-    wholes = load_wholes(ledger, tracked, whole_keys)
-    if not real:
-        return 0
-    made: list[tuple[Entry, Whole | None]] = []
-    olds: list[tuple[Entry, Whole | None]] = []
-    kept: dict[str, Whole | None] = {}
-    closed: list[tuple[str, Version]] = []
-    seqs = ledger.next_seqs(tracked, len(real))
-    for change, digest, seq in zip(real, _digests(tracked, real), seqs, strict=True):
-        whole = wholes.get(change.key)
-        new = _stamped(ledger, tracked, change, digest, whole, seq, closed)
-        if change.touched.entry is not None:
-            olds.append((change.touched.entry, whole))
-        if new[1] is not None or change.key in wholes:
-            kept[change.key] = new[1]
-        made.append(new)
-    tracked.rows.put([entry for entry, _ in made], [entry.seq for entry, _ in olds])
-    if tracked.definition.parents:
-        dangling.note(ledger, tracked, [change.values for change in real if change.values is not None])
-    save_wholes(ledger, tracked, kept)
-    conflicts.log_many(ledger, tracked, "closed", closed)
-    ledger.count(tracked, terms_of(ledger, made), terms_of(ledger, olds))
-    if told is not None:
-        shown = (
-            None if entry.flags & DELETED else change.values for (entry, _), change in zip(made, real, strict=True)
-        )
-        told.extend(zip((entry for entry, _ in made), shown, strict=True))
-    return len(real)
-
-
-def _digests(tracked: Tracked, changes: Sequence[Change]) -> list[bytes]:
-    """The content hash of each change, empty for a deletion."""
-    definition = tracked.definition
-    digests = [NO_CONTENT] * len(changes)
-    plain: list[int] = []
-    for index, (touched, key, values) in enumerate(changes):
-        if values is not None:
-            aside = _remaining_aside(tracked, touched)
-            if aside:
-                digests[index] = row_hash(definition, key, values, aside)
-            else:
-                plain.append(index)
-    columns = list(zip(*(changes[index].values or () for index in plain), strict=True))
-    made = content_hashes(definition.names, [changes[index].key for index in plain], columns)
-    for index, digest in zip(plain, made, strict=True):
-        digests[index] = digest
-    return digests
-
-
-def _stamped(
-    ledger: Ledger,
-    tracked: Tracked,
-    change: Change,
-    digest: bytes,
-    whole: Whole | None,
-    seq: int,
-    closed: list[tuple[str, Version]],
-) -> tuple[Entry, Whole | None]:
-    touched, key, values = change
-    entry = touched.entry
-    aside = _remaining_aside(tracked, touched)
-    if entry is not None and digest in (entry.hash, entry.rendered) and (values is not None or not entry.hash):
-        if entry.born_seq > ledger.began:  # found by comparison a moment ago, and marked as well: nobody was told of it
-            return entry._replace(seq=seq, born_seq=seq), whole
-        return entry._replace(seq=seq), whole
-    local = None if values is None or touched.address is None else local_of(tracked.definition, key, touched.address)
-    (tick,) = ledger.next_ticks(tracked, 1)
-    dot, time = (ledger.origin, tick), ledger.stamp_at(touched.at)
-    if entry is None:
-        record = edit(None, dot, time, digest)
-        return make_entry(ledger, key, seq, seq, Kept(record, record.versions, digest, local))
-    if whole is None:
-        extra = simple_edit(ledger, entry, tick, _changed_fields(tracked, touched), aside)
-        flags = 0 if digest else DELETED
-        rendered = _rendered(tracked, key, values, aside)
-        own = ledger.origin_number(ledger.origin)
-        return Entry(seq, key, local, entry.born_after(seq), own, tick, time, digest, rendered, flags, extra), None
-    rendered = _rendered(tracked, key, values, aside)
-    settled = closing_edit(ledger, whole, entry, (tick, time, digest), aside)
-    if settled is not None:
-        seen = {digest, *(version.hash for version in whole.shown)}
-        closed.extend((key, version) for version in whole.record.versions if version.hash not in seen)
-        return settled._replace(seq=seq, local=local, rendered=rendered), None
-    before = held(ledger, entry, None, whole)
-    content = content_of_row(tracked.definition, values, aside)
-    record = edit(
-        before.record,
-        dot,
-        time,
-        digest,
-        content,
-        superseded=_superseded(before.record.versions, whole, entry),
-        shown_past=before.shown_past,
-        changed=_changed_fields(tracked, touched),
-    )
-    closed.extend(conflicts.closed(key, before.record, record, whole))
-    shown = tuple(version for version in record.versions if version.dot == dot)
-    undecided = whole.undecided and record.contested
-    kept = Kept(record, shown, digest, local, rendered, aside, undecided=undecided)
-    return make_entry(ledger, key, seq, entry.born_after(seq), kept)
-
-
-def _rendered(tracked: Tracked, key: str, values: Sequence[Value] | None, aside: Mapping[str, Any]) -> bytes | None:
-    """The hash of the bare row where values of its own fields are kept aside."""
-    if values is None or aside.keys().isdisjoint(tracked.definition.names):
-        return None
-    return row_hash(tracked.definition, key, values, {})
-
-
-def _superseded(versions: Sequence[Version], whole: Whole, entry: Entry) -> Sequence[Version] | None:
-    """The versions that the edited row showed; all of them where an automatic policy had decided."""
-    if not (whole.undecided or entry.flags & UNSHOWN):
-        return None
-    shown = {version.hash for version in whole.shown}
-    return [version for version in versions if version.hash in shown]
-
-
-def _remaining_aside(tracked: Tracked, touched: Touched) -> Mapping[str, Any]:
-    """Values kept aside, less those of fields that the application has now written itself."""
-    if touched.entry is None or touched.entry.extra is None:
-        return {}
-    aside = aside_of(touched.entry)
-    if not aside:
-        return {}
-    changed = _changed_fields(tracked, touched)
-    if changed is None:
-        ours = set(tracked.definition.names)
-        return {name: value for name, value in aside.items() if name not in ours}
-    return {name: value for name, value in aside.items() if name not in changed}
-
-
-def _changed_fields(tracked: Tracked, touched: Touched) -> frozenset[str] | None:
-    if touched.columns is None:
-        return None
-    by_column = {item.column: item.wire for item in tracked.definition.fields}
-    return frozenset(by_column[name] for name in touched.columns if name in by_column)

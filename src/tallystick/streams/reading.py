@@ -15,11 +15,11 @@ from tallystick.site.engines.engine import Entry
 from tallystick.site.filtering import Matches
 from tallystick.site.holding import aside_of, content_of_row
 from tallystick.site.identity import address_of
+from tallystick.site.issuing import Told
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import contents
 from tallystick.site.reading import marked_again
 from tallystick.site.schema import Identity
-from tallystick.site.stamping import Told
 from tallystick.streams.changes import Change, Place
 from tallystick.streams.resuming import Held, Start
 from tallystick.streams.retention import Gone

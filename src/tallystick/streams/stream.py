@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from tallystick.core.states import State
 from tallystick.errors import TallystickError, UsageError
+from tallystick.site.issuing import Told
 from tallystick.site.ledger import COUNTERS_OF_MARKED, Ledger, Tracked
-from tallystick.site.stamping import Told, stamp
+from tallystick.site.stamping import stamp
 from tallystick.streams.changes import Change
 from tallystick.streams.hints import SLOW_POLL_S, Hint, Hints, watch
 from tallystick.streams.reading import Reading

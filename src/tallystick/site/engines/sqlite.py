@@ -290,10 +290,11 @@ class SQLiteEngine:
     ) -> tuple[dict[int, list[Mark]], int]:
         rows = self.query(self.marking) if stored is None else stored
         found: dict[int, list[Mark]] = {}
+        readers = {number: sqlite_capture.MarkReader(definitions[number]) for number in definitions} if rows else {}
         for _, number, kind, old, new, at, columns in rows:
-            definition = definitions.get(number)
-            if definition is not None:
-                found.setdefault(number, []).append(sqlite_capture.mark(definition, kind, old, new, at, columns))
+            reader = readers.get(number)
+            if reader is not None:
+                found.setdefault(number, []).append(reader.mark(kind, old, new, at, columns))
         return found, rows[-1][0] if rows else 0
 
     def clear_marks(self, until: int) -> None:

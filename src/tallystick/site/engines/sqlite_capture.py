@@ -112,13 +112,30 @@ def _evicted(number: int, definition: Definition, only: str = "1") -> str:
     return " ".join(statements)
 
 
-def mark(definition: Definition, kind: str, old: Any, new: Any, at: int, columns: Any) -> Mark:
-    """A stored mark as a value."""
-    width = len(definition.key_columns)
-    changed = _changed(definition, columns) if kind == "U" else None
-    if kind == "U" and new is None and changed is not None and changed.isdisjoint(definition.key_columns):
-        new = old
-    return Mark(kind, _parsed(old, width, kind != "I"), _parsed(new, width, kind in "IU"), at, changed)
+class MarkReader:
+    """Stored marks of one resource as values. An application's statement changes the same columns in every row: what
+    a bitmap says is worked out once."""
+
+    def __init__(self, definition: Definition) -> None:
+        self._width = len(definition.key_columns)
+        self._key = definition.key_columns
+        self._definition = definition
+        self._bitmaps: dict[Any, tuple[frozenset[str] | None, bool]] = {}
+
+    def mark(self, kind: str, old: Any, new: Any, at: int, columns: Any) -> Mark:
+        """One stored mark as a value."""
+        if kind != "U":
+            return Mark(kind, self._parsed(old, kind != "I"), self._parsed(new, kind == "I"), at, None)
+        said = self._bitmaps.get(columns)
+        if said is None:
+            changed = _changed(self._definition, columns)
+            said = self._bitmaps[columns] = (changed, changed is not None and changed.isdisjoint(self._key))
+        changed, stayed = said
+        address = self._parsed(old, True)
+        return Mark(kind, address, address if stayed and new is None else self._parsed(new, True), at, changed)
+
+    def _parsed(self, stored_address: Any, present: bool) -> Address | None:
+        return _parsed(stored_address, self._width, present)
 
 
 def _parsed(stored_address: Any, width: int, present: bool) -> Address | None:
