@@ -50,7 +50,10 @@ def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], ori
     if ledger.engine.dialect == "postgresql":
         rows = sorted(rows, key=itemgetter(KEY))  # one statement takes them all, and its indexes grow in order
     columns: list[Column] = list(zip(*rows, strict=True))
-    addresses = _addresses(ledger, tracked, columns)
+    try:
+        addresses = _addresses(ledger, tracked, columns)
+    except ValueError:  # a key that is none of this table
+        return Entered(EMPTY, rows)
     values, homeless = _values(ledger, tracked, columns, addresses)
     homeless |= {index for index, part in enumerate(addresses[0]) if part is None} if None in addresses[0] else set()
     left: Sequence[Row] = ()

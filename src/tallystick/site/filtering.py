@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tallystick.core.values import Logical
-from tallystick.site.identity import key_parts
+from tallystick.site.identity import addressable, key_parts
 from tallystick.site.schema import Definition
 
 Matches = Callable[[Mapping[str, Any]], bool]
@@ -31,7 +31,7 @@ def selector(definition: Definition, text: str) -> Matches:
 
     def matches(content: Mapping[str, Any]) -> bool:
         key = content.get("$key")
-        if parts and key is not None:
+        if parts and key is not None and addressable(definition, key, None):
             content = {**content, **dict(zip(parts, key_parts(definition, key), strict=True))}
         return selects({**{name: content.get(wire) for name, wire in aliases.items()}, "$key": key})
 

@@ -58,6 +58,15 @@ def address_of(definition: Definition, key: str, local: Any) -> Address:
     return tuple(composite_values(key, logicals))
 
 
+def addressable(definition: Definition, key: str, local: Any) -> bool:
+    """False for a record that is held but could have no row: its key is none of this table."""
+    try:
+        address_of(definition, key, local)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
 def key_parts(definition: Definition, key: str) -> list[Value]:
     """The parts of a derived key: keys of referenced records where the key field refers, else values."""
     logicals = [Logical.TEXT if item.refers_to else item.logical for item in definition.key_fields]

@@ -18,7 +18,7 @@ from tallystick.core.values import Logical, Value
 from tallystick.site.dangling import DANGLING, note_keys
 from tallystick.site.engines.engine import Address, Entry, Rejected
 from tallystick.site.holding import content_of_row, row_hash
-from tallystick.site.identity import address_of, key_parts, local_of
+from tallystick.site.identity import address_of, addressable, key_parts, local_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
 from tallystick.site.schema import Definition, Field, Identity
@@ -119,12 +119,21 @@ class Projector:
         """Choose addresses for new rows."""
         definition = self.tracked.definition
         if definition.identity is Identity.NATURAL:
-            for item in made:
+            for item in self._nameable(made):
                 item.address = address_of(definition, item.key, None)
         elif definition.identity is Identity.DERIVED:
-            self._place_derived(made)
+            self._place_derived(self._nameable(made))
         else:
             self._place_mapped(made)
+
+    def _nameable(self, made: Sequence[Writing]) -> list[Writing]:
+        """Those whose key is a primary key of this table; a copy that KEEP_BOTH made of a row with several is none."""
+        definition = self.tracked.definition
+        for item in made:
+            if not addressable(definition, item.key, None):
+                names = ", ".join(definition.key_columns)
+                item.failure = f"key: {item.key!r} is no primary key of this table ({names})"
+        return [item for item in made if not item.failure]
 
     def _place_mapped(self, made: Sequence[Writing]) -> None:
         wanted = [item.hint for item in made if isinstance(item.hint, int)]

@@ -11,6 +11,7 @@ import pytest
 
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.sync.local import LocalReplica
+from tallystick.sync.verification import verify
 from tallystick.testing.contract import AgreementContract, sync
 
 
@@ -145,3 +146,67 @@ def test_a_column_that_the_database_alone_numbers_stays_at_home(mixed):
     b.execute("INSERT INTO t (c) VALUES ('z')")
     assert sync(a, b).parked == 0
     assert a.rows("SELECT c, g FROM t ORDER BY g") == [("y", 1), ("z", 2)]
+
+
+@pytest.mark.parametrize("value", ("NaN", "Infinity", "-Infinity", "-0.0", "0.1"))
+def test_numbers_that_are_no_finite_ones_arrive_as_they_are(postgresql_database, tmp_path, value):
+    for ends in _workshop(postgresql_database, tmp_path, "postgresql"):
+        a, b = ends.end("a", "CREATE TABLE v (id text PRIMARY KEY, value double precision)"), ends.end("b")
+        a.execute(f"INSERT INTO v VALUES ('k', '{value}')")
+        sync(a, b)
+        assert b.rows("SELECT value::text FROM v") == a.rows("SELECT value::text FROM v")
+        assert verify(a.replica, b.replica, deep=True).agree
+        assert sync(a, b).records == 0
+
+
+def test_a_truncated_table_is_empty_everywhere(mixed):
+    a = mixed.end("a", "CREATE TABLE t (id text PRIMARY KEY, c text)", "INSERT INTO t VALUES ('x', '1'), ('y', '2')")
+    b = mixed.end("b")
+    sync(a, b)
+    a.execute("TRUNCATE t")
+    assert sum(sync(a, b).held.values()) == 2
+    sync(a, b, allowed=2)
+    assert b.rows("SELECT * FROM t") == []
+    a.execute("TRUNCATE t", "INSERT INTO t VALUES ('x', 'again')")
+    sync(a, b)
+    assert b.rows("SELECT * FROM t") == [("x", "again")]
+    assert verify(a.replica, b.replica, deep=True).agree
+
+
+def test_updated_at_triggers_on_both_sides_come_to_rest(postgresql_database, tmp_path):
+    schema = (
+        "CREATE TABLE t (id text PRIMARY KEY, note text, updated_at timestamptz DEFAULT clock_timestamp())",
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN NEW.updated_at := clock_timestamp(); RETURN NEW; END $$",
+        "CREATE TRIGGER touched BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch()",
+    )
+    for ends in _workshop(postgresql_database, tmp_path, "postgresql"):
+        a, b = ends.end("a", *schema), ends.end("b", *schema)
+        a.execute("INSERT INTO t (id, note) VALUES ('k', 'one')")
+        sync(a, b)
+        assert sync(a, b).records == 0
+        b.execute("UPDATE t SET note='two'")
+        assert sync(a, b).records == 1
+        assert a.rows("SELECT note FROM t") == [("two",)]
+        assert sync(a, b).records == 0
+        assert verify(a.replica, b.replica, deep=True).agree
+
+
+def test_rows_that_triggers_write_elsewhere_are_captured(mixed):
+    a = mixed.end(
+        "a",
+        "CREATE TABLE t (id text PRIMARY KEY, c text)",
+        "CREATE TABLE audit (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), what text)",
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN INSERT INTO audit (what) VALUES (NEW.c); RETURN NULL; END $$",
+        "CREATE TRIGGER noting AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION noted()",
+    )
+    b = mixed.end("b")
+    a.execute("INSERT INTO t VALUES ('k', 'at home')")
+    sync(a, b)
+    b.execute("UPDATE t SET c='elsewhere'")
+    sync(a, b)
+    sync(a, b)
+    assert sorted(b.rows("SELECT what FROM audit")) == [("at home",), ("elsewhere",)]
+    assert sync(a, b).records == 0
+    assert verify(a.replica, b.replica, deep=True).agree

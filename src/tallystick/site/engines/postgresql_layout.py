@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick.core.values import CANONICAL, Logical, Value
-from tallystick.site.engines.engine import Entry, Rejected
+from tallystick.site.engines.engine import Rejected
 from tallystick.site.engines.postgresql_schema import Shape
 from tallystick.site.engines.postgresql_sql import SCHEMA, holdable, loaded_text, qualified, quoted
 from tallystick.site.engines.postgresql_types import ColumnType, limit, logical_type, reading
-from tallystick.site.identity import address_of
 from tallystick.site.schema import Definition, Field, Identity
 
 
@@ -114,15 +113,6 @@ def plain(value: Any) -> Any:
 def cast(expression: str, kind: ColumnType) -> str:
     """An expression as a value of a column's base type, under the column's collation so that its index serves."""
     return f"{expression}::{kind.sql}" + (f" COLLATE {kind.collation}" if kind.collation else "")
-
-
-def addressable(definition: Definition, entry: Entry) -> bool:
-    """False for a record that is held but could have no row: its key is none of this table."""
-    try:
-        address_of(definition, entry.key, entry.local)
-    except (ValueError, IndexError):
-        return False
-    return True
 
 
 def check(columns: Sequence[Sequence[Value]], names: Sequence[str], kinds: Sequence[ColumnType]) -> None:

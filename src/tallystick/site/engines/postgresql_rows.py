@@ -10,7 +10,6 @@ from tallystick.errors import SchemaError
 from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.postgresql_layout import (
     Layout,
-    addressable,
     cast,
     check,
     compiled,
@@ -20,7 +19,7 @@ from tallystick.site.engines.postgresql_layout import (
 )
 from tallystick.site.engines.postgresql_sql import SCHEMA, array, holdable, loaded_text, quoted, stored_text, untyped
 from tallystick.site.engines.postgresql_types import passing
-from tallystick.site.identity import address_of
+from tallystick.site.identity import address_of, addressable
 from tallystick.site.schema import Definition, Field, Identity
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ class PostgreSQLRows:
         addresses = {
             entry.seq: address_of(self.definition, entry.key, entry.local)
             for entry in entries
-            if not entry.flags & 1 and addressable(self.definition, entry)
+            if not entry.flags & 1 and addressable(self.definition, entry.key, entry.local)
         }
         found = self.values(list(addresses.values()))
         return [(entry, found.get(addresses[entry.seq]) if entry.seq in addresses else None) for entry in entries]

@@ -11,7 +11,7 @@ from tallystick.core.values import CANONICAL, Logical, Value
 from tallystick.errors import StorageError
 from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.sqlite_schema import quoted
-from tallystick.site.identity import address_of
+from tallystick.site.identity import address_of, addressable
 from tallystick.site.schema import Definition, Identity
 
 if TYPE_CHECKING:
@@ -95,12 +95,13 @@ class SQLiteRows:
         entries = [Entry._make(row) for row in rows]
         if dead or self.managed:
             return [(entry, None) for entry in entries]
-        addresses = [address_of(self.definition, entry.key, entry.local) for entry in entries if not entry.flags & 1]
-        found = self.values(addresses)
-        return [
-            (entry, None if entry.flags & 1 else found.get(address_of(self.definition, entry.key, entry.local)))
+        addresses = {
+            entry.seq: address_of(self.definition, entry.key, entry.local)
             for entry in entries
-        ]
+            if not entry.flags & 1 and addressable(self.definition, entry.key, entry.local)
+        }
+        found = self.values(list(addresses.values()))
+        return [(entry, found.get(addresses[entry.seq]) if entry.seq in addresses else None) for entry in entries]
 
     def _joined(self, where: str, parameters: Sequence[Any]) -> list[tuple[Entry, tuple[Value, ...] | None]]:
         key = quoted(self.definition.key_columns[0])

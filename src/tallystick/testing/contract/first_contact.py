@@ -1,0 +1,119 @@
+"""How two ends meet for the first time: tables, copies, doubts (DESIGN.md 4.4, 4.7)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallystick.core.policies import Resolution
+from tallystick.errors import IdentityDoubt
+from tallystick.sync.verification import verify
+from tallystick.testing.contract.ends import NUMBERED, PEOPLE, Agreeing, End, Workshop, by, people, settle, sync
+
+
+class FirstContactContract(Agreeing):
+    """How two ends meet for the first time: tables, copies, doubts (DESIGN.md 4.4, 4.7)."""
+
+    def test_everything_reaches_an_empty_end(self, pair: tuple[End, End]) -> None:
+        a, b = pair
+        assert people(b) == people(a)
+        assert verify(a.replica, b.replica, deep=True).agree
+
+    def test_a_missing_table_is_created(self, workshop: Workshop) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'Ann', NULL, 1)")
+        b = workshop.end("b")
+        sync(a, b)
+        assert people(b) == people(a)
+
+    def test_a_created_table_has_its_columns_in_the_declared_order(self, workshop: Workshop) -> None:
+        a = workshop.end(
+            "a", "CREATE TABLE z (zip TEXT, id TEXT PRIMARY KEY, alpha TEXT)", "INSERT INTO z VALUES ('1', 'k', 'b')"
+        )
+        b = workshop.end("b")
+        sync(a, b)
+        assert b.rows("SELECT * FROM z") == [("1", "k", "b")]
+
+    def test_equal_copies_agree_with_nothing_sent(self, workshop: Workshop) -> None:
+        rows = "INSERT INTO people VALUES " + ", ".join(f"('p{n}', 'n{n}', NULL, {n})" for n in range(200))
+        a, b = workshop.end("a", PEOPLE, rows), workshop.end("b", PEOPLE, rows)
+        done = sync(a, b)
+        assert done.records == 0
+        assert done.total().conflicts == 0
+        assert verify(a.replica, b.replica).agree
+
+    def test_copies_that_differ_little_send_only_the_difference(self, workshop: Workshop) -> None:
+        rows = "INSERT INTO people VALUES " + ", ".join(f"('p{n}', 'n{n}', NULL, {n})" for n in range(500))
+        a, b = workshop.end("a", PEOPLE, rows), workshop.end("b", PEOPLE, rows)
+        a.execute("UPDATE people SET name='changed' WHERE id='p7'", "DELETE FROM people WHERE id='p9'")
+        done = sync(a, b)
+        assert done.records <= 6
+        settle(a, b)
+        assert verify(a.replica, b.replica).agree
+
+    def test_unrelated_rows_under_one_integer_stop_the_run(self, workshop: Workshop) -> None:
+        ends = []
+        for name in ("a", "b"):
+            rows = ", ".join(f"({n}, '{name} {n}')" for n in range(1, 41))
+            ends.append(workshop.end(name, NUMBERED[0], f"INSERT INTO author VALUES {rows}"))
+        before = [end.rows("SELECT * FROM author ORDER BY id") for end in ends]
+        with pytest.raises(IdentityDoubt) as stopped:
+            sync(*ends)
+        assert stopped.value.exit_code == 4
+        assert [end.rows("SELECT * FROM author ORDER BY id") for end in ends] == before
+
+    def test_unrelated_rows_can_be_kept_apart(self, workshop: Workshop) -> None:
+        ends = []
+        for name in ("a", "b"):
+            rows = ", ".join(f"({n}, '{name} {n}')" for n in range(1, 41))
+            books = ", ".join(f"({n}, {n}, '{name} book {n}')" for n in range(1, 41))
+            ends.append(
+                workshop.end(name, *NUMBERED, f"INSERT INTO author VALUES {rows}", f"INSERT INTO book VALUES {books}")
+            )
+        sync(*ends, identity="separate")
+        for end in ends:
+            assert end.rows("SELECT count(*) FROM author") == [(80,)]
+            joined = "SELECT count(*) FROM book JOIN author ON author.id=book.author_id "
+            assert end.rows(joined + "WHERE title=replace(name, ' ', ' book ')") == [(80,)]
+
+    def test_rows_can_be_matched_by_a_natural_column(self, workshop: Workshop) -> None:
+        a = workshop.end("a", NUMBERED[0], "INSERT INTO author VALUES (1, 'Ann'), (2, 'Bob')")
+        b = workshop.end("b", NUMBERED[0], "INSERT INTO author VALUES (1, 'Bob'), (2, 'Cleo')")
+        sync(a, b, identity="natural:name")
+        for end in (a, b):
+            assert sorted(end.rows("SELECT name FROM author")) == [("Ann",), ("Bob",), ("Cleo",)]
+
+    def test_an_edit_after_equal_copies_met_is_no_conflict(self, workshop: Workshop) -> None:
+        rows = "INSERT INTO people VALUES ('p1', 'Ann', NULL, 1), ('p2', 'Bob', NULL, 2)"
+        a, b, c = (workshop.end(name, PEOPLE, rows) for name in "abc")
+        settle(a, b, c)
+        b.execute("UPDATE people SET age=7 WHERE id='p1'")
+        assert [sync(*ends).total().conflicts for ends in ((a, b), (b, c), (c, a))] == [0, 0, 0]
+        assert people(a) == people(b) == people(c)
+        assert people(a)[0] == ("p1", "Ann", None, 7)
+
+    def test_equal_integers_are_one_record_when_told_so(self, workshop: Workshop) -> None:
+        ends = []
+        for name in ("a", "b"):
+            rows = ", ".join(f"({n}, '{name} {n}')" for n in range(1, 41))
+            ends.append(workshop.end(name, NUMBERED[0], f"INSERT INTO author VALUES {rows}"))
+        sync(*ends, identity="same", allowed=-1)
+        settle(*ends)
+        shown = [end.rows("SELECT id, name FROM author ORDER BY id") for end in ends]
+        assert shown[0] == shown[1]
+        assert len(shown[0]) == 40
+
+    def test_rows_that_may_be_two_things_are_never_mixed(self, workshop: Workshop) -> None:
+        schema = "CREATE TABLE author (id INTEGER PRIMARY KEY, name TEXT, born INTEGER)"
+        same = ", ".join(f"({n}, 'n{n}', {n})" for n in range(2, 101))
+        a = workshop.end("a", schema, f"INSERT INTO author VALUES (1, 'Ann', 1900), {same}")
+        b = workshop.end("b", schema, f"INSERT INTO author VALUES (1, 'Bob', 1950), {same}")
+        sync(a, b, policies=by(Resolution.MERGE))
+        settle(a, b, policies=by(Resolution.MERGE))
+        shown = [end.rows("SELECT name, born FROM author WHERE id=1") for end in (a, b)]
+        assert shown[0] == shown[1]
+        assert shown[0][0] in (("Ann", 1900), ("Bob", 1950))
+
+    def test_a_table_takes_in_those_that_it_refers_to(self, workshop: Workshop) -> None:
+        a = workshop.end("a", *NUMBERED, "INSERT INTO author VALUES (1, 'Ann')", "INSERT INTO book VALUES (1, 1, 'T')")
+        b = workshop.end("b")
+        sync(a, b, only=("book",))
+        assert b.rows("SELECT name, title FROM book JOIN author ON author.id=author_id") == [("Ann", "T")]

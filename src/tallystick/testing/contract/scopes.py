@@ -1,0 +1,70 @@
+"""What travels where only a part is wanted: filters, one direction, some methods (DESIGN.md 4.5, 4.6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallystick.core.policies import Method, Policy
+from tallystick.testing.contract.ends import PEOPLE, Agreeing, End, Workshop, people, settle, sync
+
+
+class ScopeContract(Agreeing):
+    """What travels where only a part is wanted: filters, one direction, some methods (DESIGN.md 4.5, 4.6)."""
+
+    def test_only_matching_records_travel_and_leavers_are_kept(self, workshop: Workshop) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'Ann', NULL, 30), ('p2', 'B', NULL, 5)")
+        b = workshop.end("b", PEOPLE)
+        where = {"people": "age gt 18"}
+        sync(a, b, where=where)
+        assert [row[0] for row in people(b)] == ["p1"]
+        a.execute("UPDATE people SET age=6 WHERE id='p1'", "UPDATE people SET age=20 WHERE id='p2'")
+        sync(a, b, where=where)
+        assert [row[0] for row in people(b)] == ["p1", "p2"]
+        sync(a, b)
+        assert people(b) == people(a)
+
+    def test_leavers_can_be_deleted_at_the_receiver_only(self, workshop: Workshop) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'Ann', NULL, 30)")
+        b = workshop.end("b", PEOPLE)
+        wanted = {"where": {"people": "age gt 18"}, "delete_left": True, "direction": "push"}
+        sync(a, b, **wanted)
+        a.execute("UPDATE people SET age=6 WHERE id='p1'")
+        sync(a, b, **wanted)
+        assert people(b) == []
+        assert len(people(a)) == 1
+
+    @pytest.mark.parametrize("later", ({}, {"people": "age gt 3"}, {"people": "name eq 'Ann'"}))
+    def test_what_left_a_filter_comes_back_when_the_filter_lets_it(
+        self, workshop: Workshop, later: dict[str, str]
+    ) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'Ann', NULL, 30), ('p2', 'Bob', NULL, 40)")
+        b = workshop.end("b", PEOPLE)
+        wanted = {"where": {"people": "age gt 18"}, "delete_left": True}
+        sync(a, b, **wanted)
+        a.execute("UPDATE people SET age=6 WHERE id='p1'")
+        sync(a, b, **wanted)
+        assert [row[0] for row in people(b)] == ["p2"]
+        sync(a, b, where=later)
+        assert ("p1", "Ann", None, 6) in people(b)
+        b.execute("UPDATE people SET age=7 WHERE id='p1'")
+        sync(a, b, where=later)
+        assert people(a)[0][3] == 7
+        assert sync(a, b, where=later).records == 0
+
+    def test_push_takes_nothing_back(self, pair: tuple[End, End]) -> None:
+        a, b = pair
+        a.execute("UPDATE people SET age=1 WHERE id='p1'")
+        b.execute("UPDATE people SET age=2 WHERE id='p2'")
+        sync(a, b, direction="push")
+        assert [row[3] for row in people(a)] == [1, 40, None]
+        assert [row[3] for row in people(b)] == [1, 2, None]
+
+    def test_methods_that_are_not_allowed_are_held_and_passed_on(self, workshop: Workshop) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'A', NULL, 1), ('p2', 'B', NULL, 2)")
+        b, c = workshop.end("b", PEOPLE), workshop.end("c", PEOPLE)
+        settle(a, b, c)
+        a.execute("DELETE FROM people WHERE id='p1'")
+        sync(a, b, policies={"": Policy(frozenset({Method.CREATE, Method.UPDATE}))})
+        assert len(people(b)) == 2
+        sync(b, c)
+        assert [row[0] for row in people(c)] == ["p2"]
