@@ -390,6 +390,39 @@ def test_without_rowid_composite_and_null_keys_work(sqlite_workshop):
     agree_deeply(a, b)
 
 
+def test_a_created_table_compares_and_stores_and_cascades_as_the_first_one(sqlite_workshop):
+    a = sqlite_workshop.end(
+        "a",
+        "CREATE TABLE tag (name TEXT COLLATE NOCASE PRIMARY KEY, note TEXT COLLATE rtrim, plain TEXT) WITHOUT ROWID",
+        "CREATE TABLE tagged (id TEXT PRIMARY KEY, tag TEXT REFERENCES tag ON UPDATE CASCADE ON DELETE SET NULL)",
+        "INSERT INTO tag VALUES ('Red', 'x', 'y')",
+        "INSERT INTO tagged VALUES ('t', 'Red')",
+    )
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    assert b.rows("SELECT count(*) FROM tag WHERE name='RED' AND note='x  ' AND plain<>'Y'") == [(1,)]
+    assert b.rows("SELECT wr FROM pragma_table_list WHERE name='tag'") == [(1,)]
+    b.execute("UPDATE tag SET name='Blue'")
+    assert b.rows("SELECT tag FROM tagged") == [("Blue",)]
+    settle(a, b)
+    assert a.rows("SELECT tag FROM tagged JOIN tag ON tag=name") == [("Blue",)]
+    agree_deeply(a, b)
+
+
+def test_a_change_that_cascades_to_rows_only_this_end_has_is_captured(sqlite_workshop):
+    schema = (
+        "CREATE TABLE badge (id TEXT PRIMARY KEY, code INTEGER NOT NULL UNIQUE)",
+        "CREATE TABLE worn (id TEXT PRIMARY KEY, code INTEGER REFERENCES badge (code) ON UPDATE CASCADE)",
+    )
+    a, b = sqlite_workshop.end("a", *schema, "INSERT INTO badge VALUES ('x', 1)"), sqlite_workshop.end("b", *schema)
+    sync(a, b)
+    b.execute("INSERT INTO worn VALUES ('unseen', 1)")
+    a.execute("UPDATE badge SET code=2")
+    settle(a, b)
+    assert a.rows("SELECT code FROM worn") == b.rows("SELECT code FROM worn") == [(2,)]
+    agree_deeply(a, b)
+
+
 def test_generated_columns_are_left_to_the_database(sqlite_workshop):
     schema = "CREATE TABLE g (id TEXT PRIMARY KEY, a INTEGER, twice INTEGER GENERATED ALWAYS AS (a * 2) STORED)"
     a, b = sqlite_workshop.end("a", schema, "INSERT INTO g (id, a) VALUES ('k', 2)"), sqlite_workshop.end("b", schema)

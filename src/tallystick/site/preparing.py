@@ -127,13 +127,18 @@ def table_of(definition: Definition, names: Mapping[str, str]) -> Table:
     items = (*definition.key_fields, *definition.fields)
     columns = [_column(item) for item in sorted(items, key=lambda item: declared.get(item.column, len(declared)))]
     references = tuple(
-        Reference(item.columns, names.get(item.parent, item.parent), item.parent_columns, item.on_delete)
-        for item in definition.references
-        if item.declared
+        replace(item, parent=names.get(item.parent, item.parent)) for item in definition.references if item.declared
     )
-    return Table(definition.name, tuple(columns), definition.key_columns, references, definition.unique)
+    return Table(
+        definition.name,
+        tuple(columns),
+        definition.key_columns,
+        references,
+        definition.unique,
+        without_rowid=definition.without_rowid,
+    )
 
 
 def _column(item: Field) -> Column:
     logical = Logical.INT64 if item.logical is Logical.REFERENCE else item.logical
-    return Column(item.column, "", logical, item.nullable, item.detail)
+    return Column(item.column, "", logical, item.nullable, item.detail, collation=item.collation)

@@ -256,7 +256,7 @@ class Projector:
     def _capture(self, writings: Sequence[Writing]) -> Any:
         definition = self.tracked.definition
         removes = any(item.content is None for item in writings)
-        if definition.triggers or (definition.acted_on and removes):
+        if definition.triggers or (definition.acted_on and removes) or definition.updates_elsewhere:
             return _OwnMarks(self.ledger, self.tracked, writings)
         return self.ledger.engine.capture_off() if writings else nullcontext()
 

@@ -10,6 +10,9 @@ from functools import cached_property
 from tallystick.core.values import Logical, fold
 from tallystick.errors import SchemaError
 
+ACTIONS = frozenset(("CASCADE", "SET NULL", "SET DEFAULT"))
+"""What a reference may have done to the rows that hold it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -21,6 +24,8 @@ class Column:
     nullable: bool = True
     detail: str = ""
     generated: bool = False
+    collation: str = ""
+    """How its texts are compared, where not by the engine's default, as the engine calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Reference:
     parent_columns: tuple[str, ...]
     on_delete: str = "NO ACTION"
     declared: bool = True
+    on_update: str = "NO ACTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Table:
     triggers: tuple[str, ...] = ()
     acted_on: bool = False
     """True when deleting a row makes the database change rows elsewhere (CASCADE, SET NULL, SET DEFAULT)."""
+    without_rowid: bool = False
+    """True where SQLite stores the rows by their primary key alone."""
     barred: str = ""
     """Why it cannot be tracked, where that is not for want of a primary key."""
 
@@ -83,6 +91,8 @@ class Field:
     detail: str = ""
     refers_to: str = ""
     """Wire name of the referenced resource, where values travel as keys of its records."""
+    collation: str = ""
+    """How the column's texts are compared; a table that is created by the same engine compares them so too."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ class Definition:
     """Columns of the table as they were declared: where the table is created it looks the same."""
     stays: bool = False
     """Never offered to other sites: its records mean something only beside what another room keeps here."""
+    without_rowid: bool = False
+    """True for a table of SQLite that stores its rows by their primary key alone."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -129,6 +141,14 @@ class Definition:
     def key_columns(self) -> tuple[str, ...]:
         """Primary key columns, in their declared order."""
         return tuple(item.column for item in self.key_fields)
+
+    @cached_property
+    def updates_elsewhere(self) -> bool:
+        """True when changing a row makes the database change rows that refer to it by other unique columns."""
+        return any(
+            reference.on_update in ACTIONS and not set(reference.parent_columns) <= set(self.key_columns)
+            for _, reference in self.referrers
+        )
 
     @property
     def mapped(self) -> bool:
@@ -254,7 +274,7 @@ def _definition(
         target = refers.get(column.name, "")
         logical = Logical.REFERENCE if target else column.logical
         detail = "" if target else column.detail
-        return Field(column.name, wire, logical, column.nullable, detail, target)
+        return Field(column.name, wire, logical, column.nullable, detail, target, column.collation)
 
     outside = set(table.primary_key)
     fields = sorted(
@@ -275,6 +295,7 @@ def _definition(
         tuple(_referrers(table, tables)),
         tuple(_suspects(table, tables)) if identity is Identity.MAPPED else (),
         tuple(column.name for column in table.columns if not column.generated),
+        without_rowid=table.without_rowid,
     )
 
 

@@ -278,7 +278,7 @@ def test_a_created_table_is_read_as_it_was_meant(application):
         ),
         ("b", "a"),
         (
-            Reference(("parent_id",), "parent", ("id",), "SET NULL"),
+            Reference(("parent_id",), "parent", ("id",), "SET NULL", on_update="CASCADE"),
             Reference(("self_b", "self_a"), 'ch"ild', ("b", "a")),
         ),
         (("price", "parent_id"),),

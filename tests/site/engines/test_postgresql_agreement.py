@@ -210,3 +210,31 @@ def test_rows_that_triggers_write_elsewhere_are_captured(mixed):
     assert sorted(b.rows("SELECT what FROM audit")) == [("at home",), ("elsewhere",)]
     assert sync(a, b).records == 0
     assert verify(a.replica, b.replica, deep=True).agree
+
+
+def test_a_created_table_compares_and_cascades_as_the_first_one(postgresql_database, tmp_path):
+    for ends in _workshop(postgresql_database, tmp_path, "postgresql"):
+        a = ends.end(
+            "a",
+            'CREATE TABLE tag (name text COLLATE "C" PRIMARY KEY, note text)',
+            "CREATE TABLE tagged (id text PRIMARY KEY, tag text REFERENCES tag (name) ON UPDATE CASCADE)",
+            "INSERT INTO tag VALUES ('red', 'x')",
+            "INSERT INTO tagged VALUES ('t', 'red')",
+        )
+        b = ends.end("b")
+        sync(a, b)
+        named = "SELECT collation_name FROM information_schema.columns WHERE table_name='tag' ORDER BY column_name"
+        assert b.rows(named) == [("C",), (None,)]
+        b.execute("UPDATE tag SET name='blue'")
+        sync(a, b)
+        assert a.rows("SELECT tag FROM tagged JOIN tag ON tag=name") == [("blue",)]
+        assert verify(a.replica, b.replica, deep=True).agree
+
+
+def test_a_collation_that_the_other_engine_does_not_know_is_left_out(mixed):
+    a = mixed.end("a", 'CREATE TABLE t (id text COLLATE "C" PRIMARY KEY)', "INSERT INTO t VALUES ('x')")
+    b = mixed.end("b")
+    sync(a, b)
+    b.execute("CREATE TABLE u (id TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID", "INSERT INTO u VALUES ('y')")
+    sync(a, b)
+    assert (b.rows("SELECT id FROM t WHERE id='X'"), a.rows("SELECT id FROM u WHERE id='y'")) == ([], [("y",)])

@@ -179,7 +179,7 @@ class PostgreSQLEngine(PostgreSQLSession):
                 (self.schema,),
             )
         ]
-        self.native(structure.create_statement(table, self.schema, existing))
+        self.native(structure.create_statement(table, self.schema, existing, self._collations(table)))
         self._created.add(table.name)
         for reference in table.references:
             if reference.parent != table.name and reference.parent not in existing:
@@ -188,6 +188,15 @@ class PostgreSQLEngine(PostgreSQLSession):
             clause = structure.reference_clause(reference, self.schema)
             self.native(f"ALTER TABLE {qualified(self.schema, child)} ADD {clause}")
         self._shapes.clear()
+
+    def _collations(self, table: Table) -> list[str]:
+        """Those of the collations of a table's columns that this server has."""
+        wanted = [column.collation for column in table.columns if column.collation]
+        if not wanted:
+            return []
+        name = "quote_ident(n.nspname) || '.' || quote_ident(c.collname)"
+        sql = f"SELECT {name} FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {name} = ANY($1)"
+        return [row[0] for row in self.native(sql, (array(wanted),))]
 
     def defaults(self, table: str, columns: Sequence[str]) -> dict[str, Any]:
         rows = self.native(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tallystick.core.values import Logical
 from tallystick.site.engines.postgresql_sql import array, listed, qualified, quoted
 from tallystick.site.engines.postgresql_types import ColumnType, declared_type, detail, logical_type
-from tallystick.site.schema import Column, Reference, Table
+from tallystick.site.schema import ACTIONS, Column, Reference, Table
 
 Query = Callable[..., Sequence[tuple[Any, ...]]]
 
@@ -18,8 +18,8 @@ OWN_FUNCTIONS = (
 )
 """SQL of the functions in our schema: triggers that call one of them are ours."""
 
+_DEFAULT_COLLATION = 'pg_catalog."default"'
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
-_ACTING = ("CASCADE", "SET NULL", "SET DEFAULT")
 _OURS = (
     "c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND c.relkind IN ('r', 'p') "
     "AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass "
@@ -56,7 +56,7 @@ _UNIQUE = (
     f"AND i.indpred IS NULL AND i.indexprs IS NULL WHERE {_OURS} ORDER BY 1, 2"
 )
 _REFERENCES = (
-    "SELECT c.relname, p.relname, c.relnamespace = s.oid, p.relnamespace = s.oid, k.confdeltype, "
+    "SELECT c.relname, p.relname, c.relnamespace = s.oid, p.relnamespace = s.oid, k.confdeltype, k.confupdtype, "
     "ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(number, place) "
     "JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place), "
     "ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(number, place) "
@@ -100,9 +100,10 @@ def reflect(query: Query, schema: str) -> list[Table]:
     triggers = _grouped(query(_TRIGGERS, (schema,)), lambda row: row[1])
     references: dict[str, list[Reference]] = {}
     acted_on: set[str] = set()
-    for child, parent, child_inside, parent_inside, action, columns, parent_columns in query(_REFERENCES, (schema,)):
-        reference = Reference(tuple(columns), parent, tuple(parent_columns), _ACTIONS[action])
-        if parent_inside and reference.on_delete in _ACTING:
+    for child, parent, child_inside, parent_inside, *actions, columns, parent_columns in query(_REFERENCES, (schema,)):
+        on_delete, on_update = (_ACTIONS[action] for action in actions)
+        reference = Reference(tuple(columns), parent, tuple(parent_columns), on_delete, on_update=on_update)
+        if parent_inside and on_delete in ACTIONS:
             acted_on.add(parent)
         if child_inside and parent_inside:
             references.setdefault(child, []).append(reference)
@@ -139,8 +140,9 @@ def _listed(query: Query, schema: str, only: str | None) -> dict[str, _Listed]:
         entry.shape.columns[column] = of_column  # type: ignore[index]
         if sequence:
             entry.shape.sequences[column] = sequence  # type: ignore[index]
+        own = "" if collation == _DEFAULT_COLLATION else collation
         entry.columns.append(
-            Column(column, declared, logical_type(of_column), not not_null, detail(of_column), bool(generated))
+            Column(column, declared, logical_type(of_column), not not_null, detail(of_column), bool(generated), own)
         )
     return found
 
@@ -158,9 +160,12 @@ def _column_type(
 # Writing -------------------------------------------------------------------------------------------------------
 
 
-def create_statement(table: Table, schema: str, existing: Sequence[str]) -> str:
-    """CREATE TABLE for a table of another site, with references to itself and to ``existing`` tables only."""
-    lines = [_column_line(table, column) for column in table.columns]
+def create_statement(table: Table, schema: str, existing: Sequence[str], collations: Collection[str] = ()) -> str:
+    """CREATE TABLE for a table of another site, with references to itself and to ``existing`` tables only.
+
+    ``collations`` are those that this server has, as SQL text.
+    """
+    lines = [_column_line(table, column, collations) for column in table.columns]
     lines.append(f"PRIMARY KEY ({listed(table.primary_key)})")
     lines.extend(f"UNIQUE ({listed(columns)})" for columns in table.unique if columns != table.primary_key)
     lines.extend(
@@ -171,8 +176,10 @@ def create_statement(table: Table, schema: str, existing: Sequence[str]) -> str:
     return f"CREATE TABLE {qualified(schema, table.name)} (\n  " + ",\n  ".join(lines) + "\n)"
 
 
-def _column_line(table: Table, column: Column) -> str:
+def _column_line(table: Table, column: Column, collations: Collection[str]) -> str:
     text = f"{quoted(column.name)} {declared_type(column)}"
+    if column.collation in collations:
+        text += f" COLLATE {column.collation}"
     refers = any(column.name in reference.columns for reference in table.references)
     if table.primary_key == (column.name,) and column.logical is Logical.INT64 and not refers:
         return text + " GENERATED BY DEFAULT AS IDENTITY"
@@ -181,7 +188,8 @@ def _column_line(table: Table, column: Column) -> str:
 
 def reference_clause(reference: Reference, schema: str) -> str:
     """FOREIGN KEY clause of a reference."""
-    action = f" ON DELETE {reference.on_delete}" if reference.on_delete in _ACTING else ""
+    action = f" ON DELETE {reference.on_delete}" if reference.on_delete in ACTIONS else ""
+    action += f" ON UPDATE {reference.on_update}" if reference.on_update in ACTIONS else ""
     target = f" ({listed(reference.parent_columns)})" if reference.parent_columns else ""
     return f"FOREIGN KEY ({listed(reference.columns)}) REFERENCES {qualified(schema, reference.parent)}{target}{action}"
 

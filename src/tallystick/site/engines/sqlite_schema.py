@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tallystick.core.values import Logical
-from tallystick.site.schema import Column, Reference, Table
+from tallystick.site.engines.sqlite_declaration import collations
+from tallystick.site.schema import ACTIONS, Column, Reference, Table
 
 Query = Callable[[str], Sequence[tuple[Any, ...]]]
 
@@ -42,7 +44,8 @@ _DECLARED = {
     Logical.REFERENCE: "INTEGER",
 }
 PREFIX = "tally_"
-_ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
+_COLLATIONS = {"NOCASE", "RTRIM"}
+"""Those of SQLite itself but for the default: others are known to the connections of the application only."""
 
 
 def quoted(name: str) -> str:
@@ -92,7 +95,7 @@ def reflect(query: Query, own: Collection[str]) -> list[Table]:
         reference.parent.casefold()
         for listed in references.values()
         for reference in listed
-        if reference.on_delete in _ACTIONS
+        if reference.on_delete in ACTIONS
     }
     return [*(_table(query, name, references, name.casefold() in acted_on) for name in names), *barred]
 
@@ -104,11 +107,17 @@ def _is_shadow(query: Query, name: str) -> bool:
 
 def _table(query: Query, name: str, references: dict[str, tuple[Reference, ...]], acted_on: bool) -> Table:
     columns, keys = [], []
+    ((statement, without_rowid),) = query(
+        f"SELECT m.sql, l.wr FROM sqlite_master m JOIN pragma_table_list l ON l.schema='main' AND l.name=m.name "
+        f"WHERE m.type='table' AND m.name={literal(name)}"
+    )
+    collated = collations(statement)
     for _, column, declared, not_null, _, position, hidden in query(f"PRAGMA table_xinfo({quoted(name)})"):
         if hidden == 1:
             continue
         logical = logical_type(declared or "")
-        columns.append(Column(column, declared or "", logical, not not_null, _detail(declared, logical), hidden > 1))
+        detail, collation = _detail(declared, logical), collated.get(column, "")
+        columns.append(Column(column, declared or "", logical, not not_null, detail, hidden > 1, collation))
         if position:
             keys.append((position, column))
     triggers = query(
@@ -124,6 +133,7 @@ def _table(query: Query, name: str, references: dict[str, tuple[Reference, ...]]
         _unique(query, name),
         tuple(row[0] for row in triggers),
         acted_on,
+        bool(without_rowid),
     )
 
 
@@ -142,7 +152,9 @@ def _references(query: Query, name: str) -> tuple[Reference, ...]:
     for _, rows in sorted(groups.items()):
         ordered = sorted(rows, key=lambda row: row[1])
         targets = tuple(row[4] for row in ordered if row[4] is not None)
-        found.append(Reference(tuple(row[3] for row in ordered), ordered[0][2], targets, ordered[0][6].upper()))
+        on_update, on_delete = ordered[0][5].upper(), ordered[0][6].upper()
+        columns = tuple(row[3] for row in ordered)
+        found.append(Reference(columns, ordered[0][2], targets, on_delete, on_update=on_update))
     return tuple(found)
 
 
@@ -158,7 +170,7 @@ def _with_parent_keys(query: Query, references: Sequence[Reference]) -> tuple[Re
         by_fold = {row[1].casefold(): row[1] for row in info}
         named = tuple(by_fold.get(column.casefold(), column) for column in reference.parent_columns)
         keys = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
-        found.append(Reference(reference.columns, parent, named or keys, reference.on_delete))
+        found.append(replace(reference, parent=parent, parent_columns=named or keys))
     return tuple(found)
 
 
@@ -179,6 +191,8 @@ def create_statement(table: Table) -> str:
     for column in table.columns:
         rowid = column.name == single and column.logical is Logical.INT64
         text = f"{quoted(column.name)} {declared_type(column)}".rstrip()
+        if column.collation in _COLLATIONS:
+            text += f" COLLATE {column.collation}"
         if rowid:
             text += " PRIMARY KEY"
         elif not column.nullable:
@@ -191,12 +205,14 @@ def create_statement(table: Table) -> str:
         lines.append(f"PRIMARY KEY ({_listed(table.primary_key)})")
     lines.extend(f"UNIQUE ({_listed(columns)})" for columns in table.unique if columns != table.primary_key)
     for reference in table.references:
-        action = f" ON DELETE {reference.on_delete}" if reference.on_delete in _ACTIONS else ""
+        action = f" ON DELETE {reference.on_delete}" if reference.on_delete in ACTIONS else ""
+        action += f" ON UPDATE {reference.on_update}" if reference.on_update in ACTIONS else ""
         lines.append(
             f"FOREIGN KEY ({_listed(reference.columns)}) REFERENCES {quoted(reference.parent)}"
             f" ({_listed(reference.parent_columns)}){action}"
         )
-    return f"CREATE TABLE {quoted(table.name)} (\n  " + ",\n  ".join(lines) + "\n)"
+    options = " WITHOUT ROWID" if table.without_rowid else ""
+    return f"CREATE TABLE {quoted(table.name)} (\n  " + ",\n  ".join(lines) + f"\n){options}"
 
 
 def _listed(names: Sequence[str]) -> str:

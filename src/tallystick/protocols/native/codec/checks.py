@@ -228,6 +228,8 @@ def _definition(definition: Definition, limits: Limits) -> None:
 def _field(item: Field, limits: Limits) -> None:
     check_name("column", item.column, limits)
     check_name("field", item.wire, limits)
+    if item.collation:
+        check_name("collation", item.collation, limits)
     if not _DETAIL.fullmatch(item.detail):
         raise RequestError(f"column {item.column[:60]!r} has a detail that cannot be")
 
