@@ -14,7 +14,7 @@ from tallystick.sync.local import LocalReplica
 
 if TYPE_CHECKING:
     from tallystick.contexts.host import ContextHost
-    from tallystick.contexts.sessions.session import Sessions
+    from tallystick.contexts.sessions.sessions import Sessions
     from tallystick.jobs.ends import Ends
     from tallystick.jobs.tasks import Peer
     from tallystick.protocols.bundle.exchange import Ask, BundleExchange
@@ -58,7 +58,7 @@ def context_host(url: str | os.PathLike[str], *, password: str | None = None) ->
 
 def sessions(url: str | os.PathLike[str], *, password: str | None = None) -> Sessions:
     """Working sessions with contexts of a database or a served site (docs/contexts.md). Loads nothing yet."""
-    from tallystick.contexts.sessions.session import Sessions
+    from tallystick.contexts.sessions.sessions import Sessions
 
     return Sessions(lambda: context_host(url, password=password))
 

@@ -26,7 +26,8 @@ from tallystick.sync.uncollected import uncollected
 if TYPE_CHECKING:
     from tallystick.contexts.host import ContextHost
     from tallystick.contexts.service import ContextService
-    from tallystick.contexts.sessions.session import CreateSessionParams, Session, Sessions
+    from tallystick.contexts.sessions.session import CreateSessionParams, Session
+    from tallystick.contexts.sessions.sessions import Sessions
     from tallystick.protocols.bundle.exchange import BundleExchange
     from tallystick.site.applying import OnConflict
     from tallystick.site.retention import Purged
@@ -73,20 +74,22 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close; where an error ends the first opening of a database before anything is kept, no ledger stays."""
-        self._end_watching()
+        self._end_what_runs()
         leave(self.replica, kind is None)
 
     def close(self) -> None:
-        """End subscriptions and close the database. Idempotent."""
-        self._end_watching()
+        """End subscriptions, release sessions that nobody has ended, and close the database. Idempotent."""
+        self._end_what_runs()
         self.replica.close()
 
-    def _end_watching(self) -> None:
+    def _end_what_runs(self) -> None:
         for subscription in self._subscriptions:
             subscription.close()
         self._subscriptions.clear()
         if self._watcher is not None:
             self._watcher.close()
+        if self._sessions is not None:
+            self._sessions.close()
 
     @property
     def id(self) -> str:
@@ -300,7 +303,7 @@ class Site:
     def sessions(self) -> Sessions:
         """What creates and releases working sessions with contexts of this site (spec contexts A.3)."""
         from tallystick.contexts.local import LocalHost
-        from tallystick.contexts.sessions.session import Sessions
+        from tallystick.contexts.sessions.sessions import Sessions
         from tallystick.streams.watcher import reopened
 
         if self._sessions is None:
@@ -317,12 +320,14 @@ class Site:
         """A working session, to be used in ``with``: contexts mounted and downloaded, uploaded at the end.
 
         Takes the fields of ``CreateSessionParams`` by name, ``context_syncs`` first of all. Raises SessionFailed when
-        a context cannot be mounted or its first download fails; nothing is removed anywhere then.
+        a context cannot be mounted or its first download fails; nothing is removed anywhere then. It lives as long
+        as the block, unless ``idle_seconds`` or ``maximum_seconds`` are given.
         """
         from tallystick.contexts.sessions.problems import SessionFailed
         from tallystick.contexts.sessions.session import CreateSessionParams
 
-        result = self.sessions.create(params or CreateSessionParams(**given))
+        unlimited = {"idle_seconds": None, "maximum_seconds": None}
+        result = self.sessions.create(params or CreateSessionParams(**{**unlimited, **given}))
         if result.success and result.session is not None:
             return result.session
         if result.session is not None:

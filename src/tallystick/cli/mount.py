@@ -110,6 +110,8 @@ def mounted(
         [ContextSync(info.id, path, policy)],
         root="/",
         directories={normal(path): Path(place)},
+        idle_seconds=None,
+        maximum_seconds=None,  # it lives as long as the command
         session_id=f"mount-{memory_of([where, info.id, place]).stem}",
     )
     result = sessions(site, password=password).create(params)

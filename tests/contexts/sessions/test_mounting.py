@@ -36,7 +36,8 @@ from tallystick.contexts import (
     WhiteList,
 )
 from tallystick.contexts.local import LocalHost
-from tallystick.contexts.sessions.session import CreateSessionParams, Sessions
+from tallystick.contexts.sessions.session import CreateSessionParams
+from tallystick.contexts.sessions.sessions import Sessions
 from tallystick.streams.watcher import reopened
 
 from .conftest import files, keys, last, put, sync_of, write

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tallystick.contexts.context_sync import ContextSync
+from tallystick.contexts.results import OperationResult
 from tallystick.contexts.sessions.bindings import INTERVAL_MS, RETRIES, ContextManager
 from tallystick.contexts.sessions.problems import SessionFailed
 from tallystick.contexts.sessions.results import (
@@ -17,7 +18,8 @@ from tallystick.contexts.sessions.results import (
     DeleteResult,
     PlanResult,
 )
-from tallystick.contexts.sessions.session import RELEASE_SECONDS, CreateSessionParams, Session, Sessions
+from tallystick.contexts.sessions.session import RELEASE_SECONDS, CreateSessionParams, Session
+from tallystick.contexts.sessions.sessions import Sessions
 
 
 class AsyncContextManager:
@@ -90,6 +92,14 @@ class AsyncSession:
     ) -> DeleteResult:
         """See ``Session.delete``."""
         return await asyncio.to_thread(self.session.delete, sync_context, force=force, timeout=timeout)
+
+    async def pause(self) -> OperationResult:
+        """See ``Session.pause``."""
+        return await asyncio.to_thread(self.session.pause)
+
+    async def resume(self) -> OperationResult:
+        """See ``Session.resume``."""
+        return await asyncio.to_thread(self.session.resume)
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,8 +15,9 @@ from tallystick.contexts.context_sync import ContextSync
 from tallystick.contexts.host import ContextHost
 from tallystick.contexts.keys import check_bindings, inner_mounts
 from tallystick.contexts.results import Result
+from tallystick.contexts.sessions.lifetime import Lifetime
 from tallystick.contexts.sessions.mounting import Mounted, Wishes
-from tallystick.contexts.sessions.problems import NotBound, SessionReleased, message_of
+from tallystick.contexts.sessions.problems import NotBound, SessionPaused, SessionReleased, message_of
 from tallystick.contexts.sessions.results import (
     ContextBinding,
     ContextBindingsResult,
@@ -71,10 +72,13 @@ class ContextManager:
         clock: Callable[[], int] = time.time_ns,
         limits: Limits = DEFAULT_LIMITS,
         durable: bool = True,
+        life: Lifetime | None = None,
     ) -> None:
         self.place = place
         self.clock = clock
-        self.released = False
+        self.released = ""
+        """Why the session has ended; "" while it has not."""
+        self.life = life or Lifetime(None, None, clock())
         self._wishes = Wishes(time.sleep, limits=limits, durable=durable)
         self._worker = Worker(opening, clock)
         self._mounted: list[Mounted] = []
@@ -220,9 +224,19 @@ class ContextManager:
             result.success, result.error_message = False, failed[0].error_message
         return result
 
-    def close(self) -> None:
+    @property
+    def directories(self) -> list[Path]:
+        """Where everything is mounted on this machine."""
+        return [mounted.directory for mounted in self._mounted]
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a task has not ended."""
+        return any(not task.ended.is_set() for task in list(self._worker.tasks))
+
+    def close(self, why: str = "the session was released") -> None:
         """Refuse further calls, and end the thread when its tasks are done."""
-        self.released = True
+        self.released = self.released or why
         self._worker.close()
 
     def _begin(self, mounted: Mounted, task_type: str, wishes: Wishes | None = None) -> Task:
@@ -241,7 +255,10 @@ class ContextManager:
         """The answer of a call, or why there is none."""
         try:
             if self.released:
-                raise SessionReleased("the session was released")
+                raise SessionReleased(self.released)
+            if self.life.is_paused:
+                raise SessionPaused("the session is paused")
+            self.life.use(self.clock())
             result = call()
         except TallystickError as problem:
             result = kind(success=False, error_message=message_of(problem))

@@ -19,6 +19,13 @@ class SessionReleased(UsageError):
     default_hint = "create another session"
 
 
+class SessionPaused(UsageError):
+    """The session is paused: it keeps its files and does nothing. Resume it first."""
+
+    code = "SessionPaused"
+    default_hint = "call session.resume()"
+
+
 class SessionFailed(StorageError):
     """A session could not be set up: a context could not be mounted or its first download failed."""
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import time
+import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from weakref import WeakValueDictionary
 
 from tallystick.contexts.context_sync import ContextSync
 from tallystick.contexts.host import ContextHost
+from tallystick.contexts.results import OperationResult
 from tallystick.contexts.sessions.bindings import ContextManager, Place
-from tallystick.contexts.sessions.problems import ReleaseFailed, message_of
-from tallystick.contexts.sessions.results import DeleteResult, SessionResult
+from tallystick.contexts.sessions.lifetime import IDLE_SECONDS, MAXIMUM_SECONDS, Lifetime
+from tallystick.contexts.sessions.problems import ReleaseFailed
+from tallystick.contexts.sessions.results import DeleteResult
 from tallystick.contexts.sessions.tasks import SUCCESS, Task
 from tallystick.contexts.sessions.working import wait_for
-from tallystick.errors import TallystickError
 from tallystick.trees.guards import Limits
 from tallystick.trees.opening import state_directory
 
@@ -34,7 +35,9 @@ class CreateSessionParams:
     ``root`` is the directory beneath which session paths resolve; without one the session makes its own and removes it
     when it has been released. ``directories`` puts single session paths elsewhere. ``session_id`` names a session that
     goes on after a crash: given again, with the same paths, it remembers what was agreed on. ``memory`` is where
-    sessions remember; ``limits`` are those of the guards on deletions.
+    sessions remember; ``limits`` are those of the guards on deletions. A session of which nothing is asked and in
+    whose mounts nothing changes for ``idle_seconds``, and one that ran for ``maximum_seconds``, is released like by
+    ``delete``; None for never.
     """
 
     context_syncs: Sequence[ContextSync] = ()
@@ -44,6 +47,8 @@ class CreateSessionParams:
     memory: Path | str | None = None
     limits: Limits = field(default_factory=Limits)
     durable: bool = True
+    idle_seconds: float | None = IDLE_SECONDS
+    maximum_seconds: float | None = MAXIMUM_SECONDS
 
 
 class Session:
@@ -58,7 +63,10 @@ class Session:
         self._owns_root = params.root is None
         root = self._home / "root" if params.root is None else Path(params.root)
         place = Place(root, self._home, dict(params.directories))
-        self.context = ContextManager(opening, place, clock, params.limits, params.durable)
+        life = Lifetime(params.idle_seconds, params.maximum_seconds, clock())
+        self.context = ContextManager(opening, place, clock, params.limits, params.durable, life)
+        self._clock = clock
+        self._ending = threading.RLock()
         self._forgets = params.session_id is None or self._owns_root
 
     def __enter__(self) -> Self:
@@ -90,9 +98,15 @@ class Session:
         its files and may be released again; ``force`` ends it all the same and says in ``lost`` what was not stored.
         Deletions that a guard holds back do not keep it; the message names them.
         """
+        with self._ending:
+            return self._delete(sync_context, force, timeout, "the session was released")
+
+    def _delete(self, sync_context: bool, force: bool, timeout: float, why: str) -> DeleteResult:
         request = uuid.uuid4().hex
         if self.context.released:
-            return DeleteResult(request, error_message="[SessionReleased] the session was released")
+            return DeleteResult(request, error_message=f"[SessionReleased] {self.context.released}")
+        if self.context.life.is_paused:
+            return DeleteResult(request, error_message="[SessionPaused] the session is paused; resume it first")
         tasks = self.context.upload(sync_context)
         in_time = wait_for(tasks, max(1, int(timeout / LOOK_SECONDS)), min(LOOK_SECONDS, max(timeout, 0.001)))
         failed = [task.row for task in tasks if task.row.status != SUCCESS and not _only_held(task)]
@@ -105,12 +119,52 @@ class Session:
                 return result
             result.lost = [row.path for row in failed]
             result.success = True
-        self._end(keep=bool(held) and not force)
+        self._end(why, keep=bool(held) and not force)
         return result
 
-    def _end(self, keep: bool) -> None:
+    # A life of its own ----------------------------------------------------------------------------
+
+    def pause(self) -> OperationResult:
+        """Let the session rest with its files: nothing ends it by time, and no call but ``resume`` is answered (S6).
+
+        Tasks that have begun go on to their end.
+        """
+        return self._turned(self.context.life.pause)
+
+    def resume(self) -> OperationResult:
+        """Go on after ``pause``: the time in between counts neither as idle nor as run."""
+        return self._turned(self.context.life.resume)
+
+    def _turned(self, turn: Callable[[int], None]) -> OperationResult:
+        with self._ending:
+            request = uuid.uuid4().hex
+            if self.context.released:
+                return OperationResult(request, False, f"[SessionReleased] {self.context.released}")
+            turn(self._clock())
+            return OperationResult(request, True)
+
+    def end_in_time(self) -> DeleteResult | None:
+        """Release the session if its time is over (S1); None when it is not, or somebody is at work in its mounts.
+
+        When the files cannot be stored the session stays with them, and is released another time.
+        """
+        with self._ending:
+            life, now = self.context.life, self._clock()
+            if self.context.released or not life.reason(now):
+                return None
+            if life.is_idle(now):
+                life.use(now if self.context.is_busy else last_change(self.context.directories))
+            reason = life.reason(now)
+            if not reason:
+                return None
+            result = self._delete(False, False, RELEASE_SECONDS, f"the session was released: {reason}")
+            if not result.success:
+                life.postpone(self._clock())
+            return result
+
+    def _end(self, why: str, keep: bool) -> None:
         """Give everything back. What the session made for itself goes, unless held deletions may still be wanted."""
-        self.context.close()
+        self.context.close(why)
         if keep:
             return
         if self._owns_root:
@@ -123,40 +177,15 @@ def _only_held(task: Task) -> bool:
     return task.row.error_message.startswith("[DeletionsHeld]")
 
 
-class Sessions:
-    """Creates and releases sessions on one host of contexts; ``opening`` makes a host for a session's thread."""
-
-    def __init__(self, opening: Callable[[], ContextHost], clock: Callable[[], int] = time.time_ns) -> None:
-        self._opening = opening
-        self._clock = clock
-        self._running: WeakValueDictionary[str, Session] = WeakValueDictionary()
-
-    def bound(self, session_id: str) -> frozenset[str]:
-        """The identifiers of the contexts that a session made here has bound; none when there is no such session."""
-        session = self._running.get(session_id)
-        if session is None or session.context.released:
-            return frozenset()
-        return frozenset(item.context_id for item in session.context.list_bindings().bindings)
-
-    def create(self, params: CreateSessionParams) -> SessionResult:
-        """A session with its contexts mounted and downloaded.
-
-        A context with ``beta_wait_for_completion=False`` is not waited for. When a first download fails the result is
-        unsuccessful and has the session nevertheless; nothing of it deletes in the store until a download succeeds.
-        """
-        session = Session(self._opening, params, self._clock)
-        self._running[session.session_id] = session
-        result = SessionResult(uuid.uuid4().hex, True, session=session)
-        if not params.context_syncs:
-            return result
-        try:
-            begun = session.context.attach(*params.context_syncs)
-        except TallystickError as problem:
-            session.context.close()
-            return SessionResult(result.request_id, False, message_of(problem))
-        awaited = [task for wanted, task in begun if wanted.beta_wait_for_completion is not False]
-        return session.context.judged(result, awaited)
-
-    def delete(self, session: Session, sync_context: bool = False) -> DeleteResult:
-        """See ``Session.delete``."""
-        return session.delete(sync_context)
+def last_change(directories: Iterable[Path]) -> int:
+    """When something in these directories was last made, changed or removed, in nanoseconds; 0 for nothing."""
+    newest = 0
+    for directory in directories:
+        for at, _, names in os.walk(directory):
+            for path in (at, *(os.path.join(at, name) for name in names)):
+                try:
+                    found = os.lstat(path)
+                except OSError:
+                    continue
+                newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+    return newest
