@@ -202,17 +202,23 @@ class _Reading:
         """One key of the manifest, relative to the prefix."""
         parent, _, name = path.rpartition("/")
         self.found.entries += 1
+        if not self._enters(parent):
+            return  # a scan of a directory does not look there either
         if entry is None:
             self._gone.setdefault(parent, set()).add(name)
             self._leaves.add(path)
             return
         self._entries.setdefault(parent, {})[name] = self._entry(path, name, entry)
         if entry.kind == DIRECTORY:
-            self._entries.setdefault(path, {})
+            if self._enters(path):
+                self._entries.setdefault(path, {})
         else:
             self._leaves.add(path)
             if name == IGNORE_FILE:
                 self.found.rules.append(path)
+
+    def _enters(self, path: str) -> bool:
+        return self.scope.everything or not path or self.scope.enters(path)
 
     def _entry(self, path: str, name: str, entry: FileEntry) -> Entry:
         mark = Mark.EXPIRED if entry.kind == EXPIRED else entry.kind

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tallystick.contexts import BWList, WhiteList
@@ -54,6 +54,7 @@ def carry_out(sessions, steps):
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
+@example(steps=[(1, "write", "doc/c"), (1, "upload", "src/a"), (1, "write", "doc/c")])
 def test_mounts_and_store_become_equal_and_lose_nothing_and_out_of_scope_is_untouched(site, host, steps):
     context = host.create(f"c{len(host.contexts())}").id
     place = Path(tempfile.mkdtemp())

@@ -54,15 +54,13 @@ class Sessions:
         """
         session = Session(self._opening, params, self._clock)
         self._running[session.session_id] = session
-        self._limit(session)
         result = SessionResult(uuid.uuid4().hex, True, session=session)
-        if not params.context_syncs:
-            return result
         try:
             begun = session.context.attach(*params.context_syncs)
         except TallystickError as problem:
             session.context.close()
             return SessionResult(result.request_id, False, message_of(problem))
+        self._limit(session)
         awaited = [task for wanted, task in begun if wanted.beta_wait_for_completion is not False]
         return session.context.judged(result, awaited)
 
