@@ -25,6 +25,7 @@ from tallystick.errors import UsageError
 @click.option("--namespace", metavar="URI", help="SData: namespace of payloads, where a contract demands one.")
 @click.option("--priority", type=click.IntRange(1, 9), help="SData: conflict priority, 1 wins over 9. Default: 5.")
 @click.option("--push", multiple=True, metavar="URL", help="SData: push local changes at once to sdata+https://...")
+@click.option("--nest", multiple=True, metavar="PARENT.CHILD", help="SData: rows of CHILD are lists inside PARENT.")
 @click.option("--hints", metavar="URL", help="Tell of every change through nats://HOST or redis://HOST too.")
 @click.option("--eden", metavar="PATH", help="Answer Sahana Eden sites at this path, as in --eden /eden.")
 def command(site: str, host: str, port: int, sdata: bool, hints: str | None, eden: str | None, **given: Any) -> int:
@@ -37,6 +38,7 @@ def command(site: str, host: str, port: int, sdata: bool, hints: str | None, ede
       tallystick serve clinic.db --hints redis://127.0.0.1:6379
       tallystick serve field.db --eden /eden
       tallystick serve erp.db --sdata --application erp --contract crm --base-url https://erp.example.org/sdata
+      tallystick serve erp.db --sdata --nest orders.order_line
       tallystick serve erp.db --sdata --push sdata+https://anna@shop.example.org/sdata/shop/crm/-
     """
     from tallystick.web.app import PROVIDERS

@@ -135,7 +135,7 @@ def _ends(
         else:
             assert not isinstance(end, str)
             ends.append(_site(stack, end, wanted, wish))
-    common = [kind for kind in wanted.kinds if all(fold(kind.name) in end.kinds for end in ends)]
+    common = [kind for kind in wanted.served if all(fold(kind.name) in end.kinds for end in ends)]
     if not common:
         raise ConfigurationError("the ends have no resource kind in common", hint="compare their $schema documents")
     return (ends[0], ends[1]), sorted(common, key=lambda kind: (kind.order, kind.name))
@@ -148,6 +148,8 @@ def _chosen(contract: Contract, names: set[str]) -> Contract:
         listed = ", ".join(kind.name for kind in kinds)
         raise ConfigurationError(f"there is no resource kind {sorted(unknown)[0]!r}", hint=f"kinds: {listed}")
     chosen = tuple(kind for kind in kinds if not names or fold(kind.name) in names)
+    inner = {listed.kind for kind in chosen for listed in kind.properties if listed.collection}
+    chosen += tuple(kind for kind in contract.kinds if kind.embedded and kind.name in inner)
     return Contract(name=contract.name, namespace=contract.namespace, kinds=chosen)
 
 
@@ -169,7 +171,7 @@ def _prepare(replica: LocalReplica, contract: Contract) -> None:
     tables = {fold(name): name for name in described.untracked}
     tables.update({definition.wire: "" for definition in described.resources})
     lacking, only = [], []
-    for definition, kind in zip(definitions(contract), contract.kinds, strict=True):
+    for kind, definition in definitions(contract):
         found = next((name for name in (fold(kind.name), fold(kind.element)) if name in tables), None)
         if found is None:
             lacking.append(definition)

@@ -34,7 +34,8 @@ class Service:
     ``base`` is the URL of the virtual directory (``https://host:5493/sdata``), by which links are written. It also
     names the endpoints of the site when they are first synchronized; they keep that name wherever the site moves.
     ``namespace`` is that of payloads; ``priority`` the conflict priority, 1 (strong) to 9 (weak). Local changes are
-    pushed at once to the datasets ``push`` (``sdata+https://...``), with ``password`` for users named there.
+    pushed at once to the datasets ``push`` (``sdata+https://...``), with ``password`` for users named there. Tables
+    of ``nest`` (``orders.order_line``) are lists inside their parents.
     """
 
     base: str
@@ -45,6 +46,7 @@ class Service:
     priority: int = PRIORITY
     push: tuple[str, ...] = ()
     password: str | None = field(default=None, repr=False)
+    nest: tuple[str, ...] = ()
 
     def __call__(self, services: Services) -> Mounted:
         """Mount the provider. Raises ConfigurationError for a base URL that cannot be."""
@@ -53,7 +55,7 @@ class Service:
             raise ConfigurationError(f"{base!r} cannot be SData's base", hint="write it like https://host:5493/sdata")
         dataset_url = "/".join((base, self.application, self.contract, self.dataset))
         namespace = self.namespace or NAMESPACE + self.contract
-        store = SiteStore(services.pool, dataset_url, self.contract, namespace, priority=self.priority)
+        store = SiteStore(services.pool, dataset_url, self.contract, namespace, priority=self.priority, nest=self.nest)
         dataset = Dataset(self.application, self.contract, self.dataset, store)
         provider = Provider(
             base, [dataset], authenticator=SiteUsers(services), settings=Settings(author=self.application)

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from tallystick.core.values import Logical, fold
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind, Property, Relationship
+from tallystick.protocols.sdata.site.nests import lists_of
 from tallystick.site.schema import Definition, Field, Identity, Reference
 
 _KEY = Field("uuid", "uuid", Logical.TEXT, False)
 
 
-def definitions(contract: Contract) -> list[Definition]:
+def definitions(contract: Contract) -> list[tuple[Kind, Definition]]:
     """The tables that hold a contract's kinds: the uuid as primary key, references by the uuid of what they refer to.
 
-    Lists of children have no column; their payload is kept beside the row.
+    A list of children is a table that refers to its parent's. Where a child has a property called like its parent
+    there is no such table: the list is kept beside the parent's row.
     """
     kinds = [kind for kind in contract.kinds if not kind.embedded]
     names = {kind.name for kind in kinds}
-    return [_definition(kind, names) for kind in kinds]
+    found = [(kind, _definition(kind, names)) for kind in kinds]
+    for parent, _, child in lists_of(contract):
+        if all(fold(one.name) != fold(parent.element) for one in child.properties):
+            found.append((child, _definition(child, names, parent)))
+    return found
 
 
-def _definition(kind: Kind, names: set[str]) -> Definition:
+def _definition(kind: Kind, names: set[str], parent: Kind | None = None) -> Definition:
     fields, references = [], []
+    if parent is not None:
+        fields.append(Field(parent.element, fold(parent.element), Logical.TEXT, False))
+        references.append(Reference((parent.element,), parent.name, (_KEY.column,)))
     for found in kind.properties:
         if _refers(found, names):
             fields.append(Field(found.name, fold(found.name), Logical.TEXT, found.nullable))

@@ -18,6 +18,7 @@ from tallystick.protocols.sdata.codec.payloads import Field as PayloadField
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.schema import xml_name
 from tallystick.protocols.sdata.codec.values import from_wire, to_wire
+from tallystick.protocols.sdata.site.nests import Nest
 from tallystick.site.identity import derived_key, key_parts, natural_key
 from tallystick.site.schema import Definition, Field, Identity
 
@@ -31,11 +32,19 @@ class Form:
     """One resource as a resource kind.
 
     ``fields`` are the ledger's fields by property name, ``keys`` the primary key columns that are properties because
-    the key is made of them.
+    the key is made of them, ``lists`` the properties that are tables nested in this one.
     """
 
-    def __init__(self, kind: Kind, definition: Definition, fields: Mapping[str, Field], keys: Mapping[str, Field]):
+    def __init__(
+        self,
+        kind: Kind,
+        definition: Definition,
+        fields: Mapping[str, Field],
+        keys: Mapping[str, Field],
+        lists: Mapping[str, Nest] | None = None,
+    ) -> None:
         self.kind = kind
+        self.lists = dict(lists or {})
         self.definition = definition
         self.fields = dict(fields)
         self.keys = dict(keys)
@@ -177,34 +186,79 @@ def _unknown(content: Mapping[str, Any], known: frozenset[str], keys: frozenset[
 
 
 def forms(
-    definitions: Sequence[Definition], name: str, namespace: str, priority: int, spelling: Contract | None = None
+    definitions: Sequence[Definition],
+    name: str,
+    namespace: str,
+    priority: int,
+    spelling: Contract | None = None,
+    inside: Sequence[Nest] = (),
 ) -> tuple[Contract, dict[str, Form]]:
     """The contract that a site's tables make, and the forms by resource name. Managed resources are no kinds.
 
     ``spelling`` is another end's contract, whose names are used where they are ours but for case and underscores.
+    Tables ``inside`` others are kinds without an address of their own.
     """
     tables = [item for item in definitions if item.identity is not Identity.MANAGED]
     names = _distinct({item.wire: _camel(item.name, item.wire) for item in tables}, _plural)
-    order = parents_first([Rank(item.wire, item.parents) for item in tables])
+    order = parents_first([Rank(item.wire, (*item.parents, *_through(item, inside))) for item in tables])
     elements = _distinct(names, _singular)
     by_uuid = {item.name: item.wire for item in tables if _is_uuid(item)}
-    made = {}
-    for position, wire in enumerate(order, 1):
-        definition = next(item for item in tables if item.wire == wire)
-        theirs = _theirs(spelling, names[wire])
+    spelled = {wire: _theirs(spelling, names[wire]) for wire in order}
+    for wire, theirs in spelled.items():
         if theirs is not None:
             names[wire], elements[wire] = theirs.name, theirs.element
+    nested = {nest.child.wire: nest.field.column for nest in inside}
+    made = {}
+    for position, wire in enumerate(order, 1):
+        definition, theirs = next(item for item in tables if item.wire == wire), spelled[wire]
         fields, keys = (_spelled(one, theirs) for one in _properties(_with_references(definition, by_uuid)))
+        fields = {prop: field for prop, field in fields.items() if field.column != nested.get(wire)}
+        lists = _lists([nest for nest in inside if nest.parent.wire == wire], names, {**keys, **fields}, theirs)
         kind = Kind(
             name=names[wire],
             element=elements[wire],
-            properties=tuple(_property(prop, field, names) for prop, field in ({**keys, **fields}).items()),
+            properties=(
+                *(_property(prop, field, names) for prop, field in ({**keys, **fields}).items()),
+                *(_list(prop, nest, names) for prop, nest in lists.items()),
+            ),
             label=definition.name,
             priority=priority,
             order=position * ORDER_STEP,
+            embedded=wire in nested,
         )
-        made[wire] = Form(kind, definition, fields, keys)
+        made[wire] = Form(kind, definition, fields, keys, lists)
     return Contract(name=name, namespace=namespace, kinds=tuple(form.kind for form in made.values())), made
+
+
+def _through(definition: Definition, inside: Sequence[Nest]) -> list[str]:
+    """What the lists in a resource refer to: it goes first, too."""
+    lists = [nest.child for nest in inside if nest.parent.wire == definition.wire]
+    return [wire for child in lists for wire in child.parents if wire not in (child.wire, definition.wire)]
+
+
+def _lists(
+    inside: Sequence[Nest], names: Mapping[str, str], taken: Mapping[str, Field], theirs: Kind | None
+) -> dict[str, Nest]:
+    """The properties that nested tables are: called like their kind, or as the other end calls such a list."""
+    made = {}
+    for nest in inside:
+        name = names[nest.child.wire]
+        known = () if theirs is None else theirs.properties
+        name = next((one.name for one in known if one.collection and fold(one.kind) == fold(name)), name)
+        made[f"{name}List" if name in taken else name] = nest
+    return made
+
+
+def _list(name: str, nest: Nest, kinds: Mapping[str, str]) -> Property:
+    return Property(
+        name=name,
+        type=Logical.REFERENCE,
+        label=nest.child.name,
+        relationship=Relationship.CHILD,
+        kind=kinds[nest.child.wire],
+        collection=True,
+        delete_missing=True,
+    )
 
 
 def _camel(name: str, wire: str) -> str:

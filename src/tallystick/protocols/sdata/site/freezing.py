@@ -10,7 +10,7 @@ import msgspec
 from tallystick.protocols.sdata.codec.digests import Digest
 from tallystick.protocols.sdata.errors import ProviderBusy
 from tallystick.protocols.sdata.rules.selection import Range, ranges
-from tallystick.protocols.sdata.site import standings
+from tallystick.protocols.sdata.site import children, standings
 from tallystick.protocols.sdata.site.place import Place, shown_version
 from tallystick.protocols.sdata.store import Resource
 from tallystick.site import history
@@ -43,6 +43,7 @@ def freeze(place: Place, posted: Digest, priority: int) -> tuple[Digest, list[He
     Records in it that have no uuid get one. Raises ProviderBusy during a restore.
     """
     ledger, names = place.ledger, place.names
+    children.notice(place)
     standings.begin(ledger, names, priority)
     names.learn(posted)
     kept = standings.stored(ledger, names, priority)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tallystick.core.values import content_hash
 from tallystick.core.versions import Dot, Version
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
+from tallystick.protocols.sdata.site import children
 from tallystick.protocols.sdata.site.forms import Form
 from tallystick.protocols.sdata.site.links import Links, uuids_of
 from tallystick.protocols.sdata.site.standings import Names
@@ -22,7 +24,7 @@ from tallystick.protocols.sdata.store import Resource
 from tallystick.site.editing import contents_of
 from tallystick.site.engines.engine import Entry
 from tallystick.site.holding import Whole, load_wholes
-from tallystick.site.identity import address_of
+from tallystick.site.identity import address_of, local_of, natural_key
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Identity
 
@@ -60,6 +62,8 @@ class Place:
     form: Form
     names: Names
     namespace: str
+    nested: dict[str, Place] = field(default_factory=dict)
+    """The tables whose rows are lists in this one's payloads, by property."""
     unnamed: dict[str, set[str]] = field(default_factory=dict)
     """Records that payloads refer to and that have no uuid yet, by resource."""
 
@@ -93,19 +97,24 @@ class Place:
         references = uuids_of(self.ledger, referred, name=name)
         self._note_unnamed(referred, references)
         dots = self.dots(entries, wholes)
+        live = [entry for entry in entries if entry.key in contents]
+        lists = children.collections(self, live, name=name) if self.nested and live else {}
         made = []
         for entry in entries:
             uuid = uuids.get(entry.key, "")
             payload = self._payload(entry, contents.get(entry.key), uuid, references)
             (origin, tick), stamp = dots[entry.key]
-            key = self.shown_key(entry)
+            key, etag = self.shown_key(entry), self._etag(entry, contents.get(entry.key))
+            if lists and etag:
+                payload.fields.update({name: listed[entry.key] for name, listed in lists.items()})
+                etag = sha256(msgspec.json.encode([etag, *(payload.fields[name] for name in lists)])).hexdigest()[:16]
             made.append(
                 Resource(
                     key=key,
                     uuid=uuid,
                     title=_title(payload, key),
                     updated=stamp_of_milliseconds(clock.milliseconds_of(stamp)),
-                    etag=self._etag(entry, contents.get(entry.key)),
+                    etag=etag,
                     deleted=entry.key not in contents,
                     state=self.names.state(origin, tick, stamp) if uuid else None,
                     payload=payload,
@@ -165,6 +174,17 @@ class Place:
         """The key that URLs show: the integer of a row where integers are chosen here, else the record's key."""
         mapped = self.tracked.definition.identity in (Identity.MAPPED, Identity.COLUMN)
         return str(entry.local) if mapped and entry.local is not None else entry.key
+
+    def entries_at(self, addresses: Sequence[Any]) -> list[Entry]:
+        """The entries of the rows at addresses, in their order; rows that are not in the ledger yet are left out."""
+        definition = self.tracked.definition
+        if definition.identity is Identity.NATURAL:
+            keys = [natural_key(definition, address) for address in addresses]
+            by_key = self.tracked.rows.by_keys(keys)
+            return [by_key[key] for key in keys if key in by_key]
+        locals_ = [local_of(definition, "", address) for address in addresses]
+        by_local = self.tracked.rows.by_locals(locals_)
+        return [by_local[local] for local in locals_ if local in by_local]
 
     def entry_at(self, key: str) -> Entry | None:
         """The entry of the record that URLs call ``key``, dead or alive."""

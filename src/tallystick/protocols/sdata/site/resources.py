@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tallystick.core.filters import fields as fields_of
 from tallystick.errors import FilterError, TallystickError, ValueRejected
 from tallystick.protocols.sdata.codec.payloads import Collection, Payload
-from tallystick.protocols.sdata.site import jobs
-from tallystick.protocols.sdata.site.forms import referred_uuids
-from tallystick.protocols.sdata.site.links import keys_of
+from tallystick.protocols.sdata.site import children, jobs
+from tallystick.protocols.sdata.site.children import Listed, references_in
 from tallystick.protocols.sdata.site.place import Place
 from tallystick.protocols.sdata.store import Found, LinkTaken, NoResource, Query, Resource, StaleETag
 from tallystick.site import editing
 from tallystick.site.editing import Edit, Edited, Operation, Reason
 from tallystick.site.engines.engine import Entry
 from tallystick.site.finding import Question, find
-from tallystick.site.identity import local_of, natural_key
 from tallystick.site.ledger import DELETED
 from tallystick.site.schema import Field, Identity
 
@@ -34,7 +32,7 @@ def found(place: Place, query: Query) -> Found:
     question = Question(names, query.where, query.search.split(), query.order, _ALIASES)
     _check_uuid(place, query)
     answer = find(place.ledger, place.tracked, question, query.start, query.count)
-    entries = _entries(place, answer.addresses)
+    entries = place.entries_at(answer.addresses)
     return Found(answer.total, place.resources(entries, full=False))
 
 
@@ -43,17 +41,6 @@ def _check_uuid(place: Place, query: Query) -> None:
     named = {name for name, _ in query.order} | (fields_of(query.where) if query.where is not None else frozenset())
     if "$uuid" in named and place.tracked.definition.identity is not Identity.MAPPED:
         raise FilterError("$uuid cannot be compared here", hint="ask for $linked('uuid') instead")
-
-
-def _entries(place: Place, addresses: Sequence[Any]) -> list[Entry]:
-    definition = place.tracked.definition
-    if definition.identity is Identity.NATURAL:
-        keys = [natural_key(definition, address) for address in addresses]
-        by_key = place.tracked.rows.by_keys(keys)
-        return [by_key[key] for key in keys if key in by_key]
-    locals_ = [local_of(definition, "", address) for address in addresses]
-    by_local = place.tracked.rows.by_locals(locals_)
-    return [by_local[local] for local in locals_ if local in by_local]
 
 
 def one(place: Place, key: str) -> Resource:
@@ -76,13 +63,14 @@ def create(place: Place, payload: Payload) -> tuple[Resource, bool]:
         entry = place.tracked.rows.by_keys([known[payload.uuid]]).get(known[payload.uuid])
         if entry is not None and entry.hash:
             return place.resources([entry], full=False)[0], False
-    content = _content(place, payload)
+    content, lists = _content(place, payload)
     mapped = place.tracked.definition.identity in (Identity.MAPPED, Identity.COLUMN)
     key = known.get(payload.uuid) or (payload.uuid if mapped else "")
     local = int(payload.key) if mapped and payload.key.isdigit() and len(payload.key) < 19 else None
     edited = _written(place, Edit(Operation.INSERT, key, _without_null(content), local))
     if payload.uuid and payload.uuid != edited.key:
         place.links.link({edited.key: payload.uuid})
+    _write_lists(place, edited.key, lists)
     return _stored(place, edited.key), True
 
 
@@ -90,7 +78,9 @@ def update(place: Place, key: str, payload: Payload, etag: str | None) -> Resour
     """The resource once the payload's fields were written over it. Raises NoResource, StaleETag, ValueRejected."""
     held = one(place, key)
     check_etag(held, etag)
-    edited = _written(place, Edit(Operation.UPDATE, _live(place, key).key, _content(place, payload)))
+    content, lists = _content(place, payload)
+    edited = _written(place, Edit(Operation.UPDATE, _live(place, key).key, content))
+    _write_lists(place, edited.key, lists)
     return _stored(place, edited.key)
 
 
@@ -98,7 +88,9 @@ def delete(place: Place, key: str, etag: str | None) -> None:
     """Delete a resource. Raises NoResource, StaleETag, and ValueRejected when others refer to it."""
     held = one(place, key)
     check_etag(held, etag)
-    _written(place, Edit(Operation.DELETE, _live(place, key).key))
+    entry = _live(place, key)
+    _check_lists(children.end(place, [entry.key]))
+    _written(place, Edit(Operation.DELETE, entry.key))
     jobs.remember(place.ledger, (place.form.kind.name, RESOURCE, key))
 
 
@@ -108,16 +100,25 @@ def check_etag(held: Resource, etag: str | None) -> None:
         raise StaleETag(f"resource {held.key!r} has changed since it was read", held)
 
 
-def _content(place: Place, payload: Payload) -> dict[str, Any]:
+def _content(place: Place, payload: Payload) -> tuple[dict[str, Any], list[Listed]]:
     for name in payload.fields:
         known = place.form.kind.find(name)
         if known is None:
             listed = ", ".join(found.name for found in place.form.kind.properties)
             raise ValueRejected(f"{place.form.kind.element} has no property {name!r}", hint=f"it has {listed}")
-        if isinstance(payload.fields[name], Collection):
+        if isinstance(payload.fields[name], Collection) and name not in place.nested:
             raise ValueRejected(f"{name} is no list")
-    references = keys_of(place.ledger, referred_uuids([payload], place.form))
-    return place.form.content(payload, references)
+    references = references_in(place, [payload])
+    return place.form.content(payload, references), children.read(place, payload, references)
+
+
+def _write_lists(place: Place, key: str, lists: Sequence[Listed]) -> None:
+    _check_lists(children.write(place, [(key, lists)]))
+
+
+def _check_lists(problems: Mapping[str, str]) -> None:
+    for problem in problems.values():
+        raise ValueRejected(problem)
 
 
 def _without_null(content: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
 from tallystick.protocols.sdata.rules.progress import written
 from tallystick.protocols.sdata.site import freezing, jobs, resources, standings
 from tallystick.protocols.sdata.site.forms import Form, forms
+from tallystick.protocols.sdata.site.nests import nests, nests_like
 from tallystick.protocols.sdata.site.place import Place
 from tallystick.protocols.sdata.site.results import add_report, note_run, reports
 from tallystick.protocols.sdata.site.tables import ROOM, STEPS
@@ -57,7 +58,9 @@ class SiteStore:
     """One dataset: the tables that a site tracks. ``base`` is the dataset's URL, which names every endpoint for ever.
 
     ``name`` and ``namespace`` are the contract's; ``priority`` is the conflict priority of all kinds, 1 to 9.
-    ``spelling`` is another end's contract whose spelling of names is used.
+    ``spelling`` is another end's contract whose spelling of names is used. ``nest`` names tables whose rows are lists
+    inside the resources of another, as ``parent.child``; those called like lists of ``spelling`` are, too. Raises
+    ConfigurationError where that cannot be.
     """
 
     def __init__(
@@ -69,14 +72,16 @@ class SiteStore:
         *,
         priority: int = PRIORITY,
         spelling: Contract | None = None,
+        nest: Sequence[str] = (),
     ) -> None:
         self.base = base.rstrip("/")
         self._pool = pool
         self._name, self._namespace, self._priority = name, namespace, priority
-        self._spelling = spelling
+        self._spelling, self._nest = spelling, nest
         self._catalog = ""
         self._contract = Contract(name=name, namespace=namespace)
         self._forms: dict[str, Form] = {}
+        self._by_wire: dict[str, Form] = {}
         self._running: set[tuple[str, str, str]] = set()
         with self._borrowed() as ledger, pool.writing:
             ledger.require(ROOM, STEPS)
@@ -104,8 +109,10 @@ class SiteStore:
             catalog = ledger.meta("catalog")
             if catalog != self._catalog:
                 definitions = [tracked.definition for tracked in ledger.resources()]
-                contract, made = forms(definitions, self._name, self._namespace, self._priority, self._spelling)
-                self._forms = {form.kind.name: form for form in made.values()}
+                alike = nests_like(definitions, self._spelling) if self._spelling is not None else ()
+                inside = nests(definitions, [*self._nest, *alike])
+                contract, made = forms(definitions, self._name, self._namespace, self._priority, self._spelling, inside)
+                self._forms, self._by_wire = {form.kind.name: form for form in made.values()}, made
                 self._contract, self._catalog = contract, catalog
             yield ledger
 
@@ -114,7 +121,9 @@ class SiteStore:
         if form is None or not ledger.has(form.wire):
             raise UnknownResource(f"{kind.name} is not served any more", hint="look at $schema for what is")
         tracked = ledger.resource(form.wire)
-        return Place(ledger, tracked, form, standings.Names(ledger, tracked, self.endpoint(kind)), self._namespace)
+        names = standings.Names(ledger, tracked, self.endpoint(kind))
+        nested = {name: self._place(ledger, self._by_wire[nest.child.wire].kind) for name, nest in form.lists.items()}
+        return Place(ledger, tracked, form, names, self._namespace, nested)
 
     def _read(self, kind: Kind, ask: Callable[[Place], _Done]) -> _Done:
         """Ask in one snapshot; what the application wrote is stamped first."""

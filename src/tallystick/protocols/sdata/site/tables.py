@@ -24,5 +24,11 @@ STEPS = (
         "CREATE INDEX tally_sdata_result_run ON tally_sdata_result (run_name)",
         "CREATE INDEX tally_sdata_tick ON tally_record (resource, origin, tick)",
     ),
+    (
+        "CREATE TABLE tally_sdata_child (resource {int} NOT NULL, key {text} NOT NULL, parent {text} NOT NULL, "
+        "PRIMARY KEY (resource, key))",
+        "CREATE TABLE tally_sdata_nested (resource {int} PRIMARY KEY, seq {int} NOT NULL)",
+    ),
 )
-"""Names of origins, standings, links, jobs with what they froze or brought about, results; an index by dot."""
+"""Names of origins, standings, links, jobs with what they froze or brought about, results; an index by dot; the
+parents of nested records, and up to which seq these are known."""

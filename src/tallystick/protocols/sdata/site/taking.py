@@ -24,7 +24,8 @@ from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.rules.application import Decided, Incoming, apply_page
 from tallystick.protocols.sdata.rules.conflicts import Verdict
 from tallystick.protocols.sdata.rules.standing import Page as PageFacts
-from tallystick.protocols.sdata.site import standings
+from tallystick.protocols.sdata.site import children, standings
+from tallystick.protocols.sdata.site.children import Listed
 from tallystick.protocols.sdata.site.forms import referred_uuids
 from tallystick.protocols.sdata.site.links import keys_of
 from tallystick.protocols.sdata.site.place import Place, Told, told
@@ -53,6 +54,7 @@ class _Incoming:
     """What its extension says of this very record."""
     deleted: bool
     content: dict[str, Any] | None = None
+    lists: Sequence[Listed] = ()
     newer: bool = False
     """Its source had seen what is here."""
     problem: TallystickError | None = None
@@ -75,6 +77,8 @@ class Taking:
     items: list[_Incoming] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     extensions: list[Told | None] = field(default_factory=list)
+    unwritten: Mapping[str, str] = field(default_factory=dict)
+    """Why children could not be written, by the key of their parent."""
 
     def take(self) -> tuple[Digest, list[Outcome]]:
         """The digest afterwards, and what became of each entry. Inside ``ledger.write()``, after stamping.
@@ -82,6 +86,7 @@ class Taking:
         Raises TickGap before anything was changed when an immediate page skips ticks.
         """
         ledger, names = self.place.ledger, self.place.names
+        children.notice(self.place)
         standings.begin(ledger, names, self.priority)
         names.learn(self.page.digest)
         kept = standings.stored(ledger, names, self.priority)
@@ -99,6 +104,7 @@ class Taking:
         self._write(decided)
         if self.page.last and not self.immediate:
             standings.passed(ledger, kept, self.page.digest.origin)
+        children.notice(self.place, quiet=True)
         standings.save(ledger, names, kept)
         return kept.standing.digest._replace(names=names.told()), self._outcomes(decided)
 
@@ -121,7 +127,7 @@ class Taking:
             for entry, one, extension in zip(self.feed.entries, self.incoming, self.extensions, strict=True)
         ]
         self.states = by_uuid
-        self.references = keys_of(place.ledger, referred_uuids(self._payloads(), place.form))
+        self.references = children.references_in(place, self._payloads())
         self.live = self._live(entries)
 
     def _item(self, entry: FeedEntry, one: Incoming, key: str, extension: Told | None) -> _Incoming:
@@ -201,6 +207,7 @@ class Taking:
             if item.entry.payload is None or not item.entry.payload.fields:
                 raise ValueRejected("the entry has no payload")
             content = self.place.form.content(item.entry.payload, self.references)
+            item.lists = children.read(self.place, item.entry.payload, self.references) if self.place.nested else ()
             if self.place.form.keys:
                 content = {name: content[name] for name in content if name not in self.place.form.key_wires}
             elif self.place.tracked.definition.identity is Identity.COLUMN:
@@ -228,8 +235,12 @@ class Taking:
                 taken.append(item)
             elif (verdict is Verdict.CONFLICT_LOST or item.told is not None) and self._read_quietly(item):
                 kept.append(item)
+        if self.place.nested:
+            children.end(self.place, [item.key for item in taken if item.deleted])
         self._apply(taken, _TAKE)
         self._apply(kept, _KEEP)
+        if self.place.nested:
+            self.unwritten = children.write(self.place, [(item.key, item.lists) for item in taken])
 
     def _read_quietly(self, item: _Incoming) -> bool:
         done = item.content is not None or self._read(item)
@@ -260,6 +271,7 @@ class Taking:
             problem = str(item.problem) if item.problem is not None else ""
             if not problem and verdict.applies and item.key in parked:
                 problem = HELD + parked[item.key]
+            problem = problem or self.unwritten.get(item.key, "")
             kind = OutcomeKind.FAILED if problem else _kind(verdict, item, item.key in self.live)
             made.append(
                 Outcome(
