@@ -100,7 +100,7 @@ class AuthenticationRequired(AccessError):
     """The caller gave no credentials, or wrong ones."""
 
     code = "authentication-required"
-    default_hint = "send the name and password of a user of this site"
+    default_hint = "send the name and password of a user of this site: https://NAME@HOST/ and --password-file"
 
 
 class AccessDenied(AccessError):

@@ -32,6 +32,8 @@ WRONG = (
     ("--where", "patients: name eq 1 2"),
     ("--identity", "natural:nope"),
     ("--identity", "natural:body"),
+    ("--identity", "natural:,"),
+    ("--trust", "MPXM-I4KY-W5B2-24RX-Y2HB"),
     ("--ref", "patients.nope=notes"),
     ("--ref", "nope.name=notes"),
     ("--map", "clinic.patients=nope.patients"),
@@ -140,3 +142,31 @@ def test_what_needs_the_database_itself_says_so_of_a_served_site(run, words):
 def test_what_a_second_end_did_not_track_yet_is_reported(run, clinic):
     run("track", "clinic.db")
     assert run("sync", "clinic.db", "new.db", "--json").json["tracked"] == ["notes", "patients"]
+
+
+def test_a_fingerprint_that_cannot_be_one_is_refused(run, clinic, tmp_path):
+    (tmp_path / "stick").mkdir()
+    done = run("sync", "clinic.db", "files+dir:stick", "--trust", "MPXM-I4KY-W5B2-24RX")
+    assert (done.code, "is no fingerprint" in done.err) == (2, True)
+    assert list((tmp_path / "stick").iterdir()) == []
+
+
+def test_a_postgresql_url_without_a_database_is_refused(run, clinic, monkeypatch):
+    monkeypatch.delenv("PGDATABASE", raising=False)
+    done = run("sync", "clinic.db", "postgresql://postgres@127.0.0.1:5432/")
+    assert (done.code, "names no database" in done.err) == (2, True)
+
+
+def test_the_log_tells_refusals_of_the_peer_from_those_of_this_site(run, clinic):
+    run("track", "clinic.db")
+    run("sync", "clinic.db", "http://127.0.0.1:9/", "--run-name", "far")
+    run("sync", "clinic.db", "new.db", "--only", "nope", "--run-name", "near")
+    told = {one["name"]: (one["outcome"], one["where"]) for one in run("log", "clinic.db", "--json").json}
+    assert told == {"far": ("error", "remote"), "near": ("error", "local")}
+
+
+def test_a_run_that_failed_has_a_name_in_the_log(run, clinic):
+    run("track", "clinic.db")
+    run("sync", "clinic.db", "http://127.0.0.1:9/")
+    (logged,) = run("log", "clinic.db", "--json").json
+    assert logged["name"]

@@ -36,7 +36,7 @@ def test_conflicts_that_wait_are_exit_code_1_until_somebody_decides(run, people)
     people("b.db", "UPDATE people SET age=2 WHERE id='p1'")
     assert run("sync", "a.db", "b.db", "--conflict", "ask").code == 1
     assert run("conflicts", "list", "a.db", "--json").json == [
-        {"resource": "people", "key": "p1", "versions": 2, "waits": "yes"}
+        {"resource": "people", "row": "p1", "versions": 2, "waits": True, "key": "p1"}
     ]
     versions = run("conflicts", "show", "a.db", "people", "p1", "--json").json
     assert sorted(version["content"]["age"] for version in versions) == [1, 2]

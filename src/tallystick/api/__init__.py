@@ -4,7 +4,7 @@
 """
 
 from tallystick.api.agreeing import as_plain, logged_agree
-from tallystick.api.ends import both_ends, end, is_replica, replica
+from tallystick.api.ends import both_ends, end, is_directory, is_replica, replica
 from tallystick.api.opening import context_host, ends, open, sessions
 from tallystick.api.resource import Resource
 from tallystick.api.site import Site
@@ -17,6 +17,7 @@ __all__ = [
     "context_host",
     "end",
     "ends",
+    "is_directory",
     "is_replica",
     "logged_agree",
     "open",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tallystick.api.ends import is_replica
 from tallystick.core.pages import Tally
-from tallystick.errors import TallystickError
+from tallystick.errors import AccessError, PeerError, TallystickError
 from tallystick.site import runs
 from tallystick.sync.local import LocalReplica
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
     """``agree``, noted in the run log of every local end when something moved, waits or went wrong."""
+    plan = replace(plan, run=plan.run or os.urandom(8).hex())
     try:
         report = _agreed(a, b, plan)
     except TallystickError as error:
-        _log(a, b, plan.run, runs.ERROR, {"error": str(error)})
+        _log(a, b, plan.run, runs.ERROR, {"error": str(error), "remote": isinstance(error, PeerError | AccessError)})
         raise
     if report.records or report.held or report.tracked or report.refused:
         outcome = runs.WARNING if report.waiting or report.held or report.refused else runs.SUCCESS

@@ -107,6 +107,11 @@ def _served(text: str, password: str | None) -> Replica:
     return RemoteReplica(text, password=password)
 
 
+def is_directory(url: str) -> bool:
+    """True for the URL of a directory of bundles."""
+    return url.startswith(DIRECTORY)
+
+
 def is_replica(one: Replica | BundleExchange) -> TypeGuard[Replica]:
     """True for an end that answers; a directory of bundles does not."""
     return hasattr(one, "digest")

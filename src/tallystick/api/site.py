@@ -18,6 +18,7 @@ from tallystick.site import parking, runs, siblings
 from tallystick.site.capture import track, untrack
 from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.managed import contents
+from tallystick.site.row_names import key_named
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import recapture, stamp
 from tallystick.sync.local import LocalReplica
@@ -341,10 +342,14 @@ class Site:
         return siblings.contested(self.ledger, undecided=undecided)
 
     def resolve(self, resource: str, key: str, choice: Any) -> None:
-        """Decide a conflict: the position of a version, a Resolution, or a content. Ends it at every site."""
+        """Decide a conflict: the position of a version, a Resolution, or a content. Ends it at every site.
+
+        ``key`` is the record's, or the primary key of its row here where no conflict has that for a key.
+        """
         with self.ledger.write():
             stamp(self.ledger)
-            siblings.resolve(self.ledger, self._tracked(resource), key, choice)
+            tracked = self._tracked(resource)
+            siblings.resolve(self.ledger, tracked, siblings.contested_key(self.ledger, tracked, key), choice)
 
     def conflict_log(self) -> list[conflict_desk.Logged]:
         """Versions that decisions hid, with their content."""
@@ -361,8 +366,8 @@ class Site:
         raise UsageError(f"the conflict log has no entry {number}", hint="see: tallystick conflicts list --log")
 
     def parked(self, kind: str | None = parking.PARKED) -> list[parking.Waiting]:
-        """Changes that are held and not shown."""
-        return parking.waiting(self.ledger, kind)
+        """Changes that are held and not shown, with their content and the rows that they are about."""
+        return parking.described(self.ledger, kind)
 
     def retry(self) -> dict[str, Tally]:
         """Try parked changes again."""
@@ -373,13 +378,17 @@ class Site:
             return retry(self.ledger)
 
     def drop(self, resource: str, key: str) -> None:
-        """Stop trying a parked change: it stays held and travels on, but is not shown here."""
+        """Stop trying a parked change: it stays held and travels on, but is not shown here.
+
+        ``key`` as in ``resolve``. Raises UsageError for what is not parked.
+        """
         with self.ledger.write():
             tracked = self._tracked(resource)
-            waiting = {(item.resource, item.key) for item in parking.waiting(self.ledger)}
-            if (tracked.wire, key) not in waiting:
+            waiting = [item.key for item in parking.waiting(self.ledger, tracked=tracked)]
+            found = key_named(tracked, key, waiting)
+            if found not in waiting:
                 raise UsageError(f"{resource} {key!r} is not parked", hint="see: tallystick parked list SITE")
-            parking.decline(self.ledger, tracked, key, "dropped")
+            parking.decline(self.ledger, tracked, found, "dropped")
 
     # Keeping
 

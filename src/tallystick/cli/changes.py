@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tallystick.cli.credentials import password
+from tallystick.cli.credentials import password_for
 from tallystick.cli.options import as_json
 from tallystick.errors import UsageError
 
@@ -59,7 +59,7 @@ def command(
             raise UsageError("a served site wakes its followers itself", hint="leave --hints out")
         from tallystick.protocols.native.events import RemoteChanges
 
-        remote = RemoteChanges(site, names, since, password=password(password_file), **options)
+        remote = RemoteChanges(site, names, since, password=password_for(password_file, site), **options)
         try:
             _show((({**event.data, "state": event.state}) for event in remote), limit, as_json)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,10 @@ from tallystick.cli.output import moment, print_json, table
 from tallystick.core.clock import milliseconds_of
 from tallystick.core.policies import Resolution
 from tallystick.errors import UsageError
+
+if TYPE_CHECKING:
+    from tallystick.api import Resource, Site
+    from tallystick.site.siblings import Contested
 
 
 @click.group("conflicts")
@@ -38,11 +42,12 @@ def list_(site: str, everything: bool, log: bool, as_json: bool) -> int:
         if log:
             return _list_log(opened.conflict_log(), as_json)
         found = opened.conflicts(None if everything else True)
-    rows = [(one.resource, one.key, len(one.versions), "yes" if one.undecided else "no") for one in found]
+    head = ("resource", "row", "versions", "waits", "key")
+    rows = [(one.resource, one.row, len(one.versions), one.undecided, one.key) for one in found]
     if as_json:
-        print_json([dict(zip(("resource", "key", "versions", "waits"), row, strict=True)) for row in rows])
+        print_json([dict(zip(head, row, strict=True)) for row in rows])
     elif rows:
-        table(("resource", "key", "versions", "waits"), rows)
+        table(head, [(*row[:3], "yes" if row[3] else "no", row[4]) for row in rows])
     else:
         click.echo("no conflicts")
     return 0
@@ -77,15 +82,18 @@ def _list_log(entries: Any, as_json: bool) -> int:
 @click.argument("key")
 @as_json
 def show(site: str, resource: str, key: str, as_json: bool) -> int:
-    """Show every version of a record with a conflict."""
+    """Show every version of a record with a conflict. KEY is its key as listed, or the primary key of its row.
+
+    \b
+    Example:
+      tallystick conflicts show clinic.db patients 17
+    """
     from tallystick.api import open as open_site
 
     with open_site(site, tracked=True) as opened:
         named = opened.resource(resource)
         columns = named.columns
-        found = [one for one in opened.conflicts(None) if (one.resource, one.key) == (named.wire, key)]
-    if not found:
-        raise UsageError(f"{resource} {key!r} has no conflict", hint=f"see: tallystick conflicts list {site}")
+        found = [_of(opened, named, key)]
     versions = [
         {
             "version": index,
@@ -134,18 +142,23 @@ def resolve(site: str, resource: str, key: str, take: int | None, by: str | None
     with open_site(site, tracked=True) as opened:
         if content is not None:
             named = opened.resource(resource)
-            choice = {**_shown_content(opened, named.wire, key), **_by_field(choice, named.columns)}
+            choice = {**_shown_content(_of(opened, named, key)), **_by_field(choice, named.columns)}
         opened.resolve(resource, key, choice)
     click.echo("decided")
     return 0
 
 
-def _shown_content(opened: Any, wire: str, key: str) -> dict[str, Any]:
+def _of(opened: Site, resource: Resource, key: str) -> Contested:
+    """The conflict of a record, by its key or that of its row. Raises UsageError when it has none."""
+    found = [one for one in opened.conflicts(None) if one.resource == resource.wire]
+    for one in (*(one for one in found if one.key == key), *(one for one in found if one.row == key)):
+        return one
+    raise UsageError(f"{resource.name} {key!r} has no conflict", hint=f"see: tallystick conflicts list {opened.name}")
+
+
+def _shown_content(one: Contested) -> dict[str, Any]:
     """What the row of a contested record shows: fields that a content of one's own does not name stay so."""
-    for one in opened.conflicts(None):
-        if (one.resource, one.key) == (wire, key) and one.shown:
-            return dict(one.versions[one.shown[0]].content or {})
-    return {}
+    return dict(one.versions[one.shown[0]].content or {}) if one.shown else {}
 
 
 def _by_column(content: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
@@ -176,7 +189,12 @@ def _content(text: str) -> dict[str, Any]:
 @click.argument("site")
 @click.argument("number", type=int)
 def undo(site: str, number: int) -> int:
-    """Bring back version NUMBER of the conflict log as a new edit."""
+    """Bring back version NUMBER of the conflict log as a new edit.
+
+    \b
+    Example:
+      tallystick conflicts undo clinic.db 3
+    """
     from tallystick.api import open as open_site
 
     with open_site(site, tracked=True) as opened:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
-from tallystick.errors import ConfigurationError
+from tallystick.errors import ConfigurationError, UsageError
 
 
 def password(path: str | None, *, prompt: bool = False) -> str | None:
-    """The password from ``path`` ('-' is standard input), TALLYSTICK_PASSWORD, or a prompt; None when none is given."""
+    """The password from ``path`` ('-' is standard input), TALLYSTICK_PASSWORD, or a prompt; None when none is given.
+
+    Raises ConfigurationError for a file that cannot be read, and what ``prompted`` raises.
+    """
     if path == "-":
         return sys.stdin.readline().rstrip("\n")
     if path:
@@ -25,5 +29,26 @@ def password(path: str | None, *, prompt: bool = False) -> str | None:
     if "TALLYSTICK_PASSWORD" in os.environ:
         return os.environ["TALLYSTICK_PASSWORD"]
     if prompt:
-        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return prompted("Password", twice=True)
     return None
+
+
+def password_for(path: str | None, *ends: str) -> str | None:
+    """``password`` for those whom the URLs of served ends name; asked for on a terminal where none is given."""
+    secret = password(path)
+    if secret is not None or not sys.stdin.isatty():
+        return secret
+    for parts in (urlsplit(end) for end in ends if end.startswith(("http://", "https://"))):
+        if parts.username and parts.password is None:
+            return prompted(f"Password of {parts.username} at {parts.hostname}")
+    return None
+
+
+def prompted(what: str, *, twice: bool = False) -> str:
+    """Ask for a password on the terminal. Raises UsageError where nobody can answer: a command never waits for that."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "a password is needed, and there is no terminal to ask for it",
+            hint="give --password-file FILE ('-' is standard input), or set TALLYSTICK_PASSWORD",
+        )
+    return str(click.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))

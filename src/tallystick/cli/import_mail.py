@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.credentials import password
+from tallystick.cli.credentials import password, prompted
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json
 from tallystick.errors import UsageError
@@ -50,7 +50,7 @@ def command(
     from tallystick.stores.mail import import_mail, open_source
 
     def asked(user: str) -> str:
-        return password(password_file) or str(click.prompt(f"Password of {user}", hide_input=True, err=True))
+        return password(password_file) or prompted(f"Password of {user}")
 
     with open_site(site, create=create) as opened:
         target = _store(opened.server(), store, create)

@@ -81,7 +81,7 @@ def _of_run(one: Run) -> dict[str, Any]:
         "resource": None,
         "mode": "both",
         "direction": "outgoing",
-        "where": "remote" if report.get("refused") else "local",
+        "where": "remote" if report.get("refused") or report.get("remote") else "local",
         "message": message,
     }
 

@@ -20,3 +20,16 @@ def pairs(texts: Sequence[str], option: str, separator: str = "=") -> dict[str, 
             raise UsageError(f"{option} {text!r} is not NAME{separator}VALUE", hint="see --help for examples")
         found[left.strip()] = right.strip()
     return found
+
+
+def check_fingerprints(texts: Sequence[str]) -> None:
+    """Raise UsageError for what can be no fingerprint of a site: it would confirm nobody, and nobody would say so."""
+    if not texts:
+        return
+    from tallystick.protocols.bundle.codec.signing import is_fingerprint
+
+    for text in texts:
+        if not is_fingerprint(text):
+            raise UsageError(
+                f"--trust {text!r} is no fingerprint", hint="write it as shown there: five groups of four, joined by -"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:  # printing should not load the engine
     from tallystick.core.pages import Tally
     from tallystick.sync.agreement import Report
+
+
+_BRIEF = 48
 
 
 def print_json(value: Any) -> None:
@@ -42,6 +45,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
             for cell, width, right in zip(row, widths, numeric, strict=True)
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+def brief(content: Mapping[str, Any] | None) -> str:
+    """What a record says, in a few words."""
+    if content is None:
+        return "deleted"
+    text = " ".join(f"{name}={value}" for name, value in content.items() if value is not None)
+    return text if len(text) <= _BRIEF else text[: _BRIEF - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _cell(value: Any) -> str:
@@ -84,10 +95,11 @@ def report(done: Report, size: int | None = None) -> None:
     speed = f", {done.records / done.seconds:,.0f} records/s" if done.records and done.seconds else ""
     wire = "" if size is None else f", {size:,} bytes on the wire"
     click.echo(f"{done.records:,} records in {done.seconds:.2f} s{speed}{wire}")
+    here = next((name for name in (done.a, done.b) if not name.startswith(("http://", "https://"))), "SITE")
     if done.undecided:
-        click.echo(f"{done.undecided} conflicts wait for a decision: tallystick conflicts list")
+        click.echo(f"{done.undecided} conflicts wait for a decision: tallystick conflicts list {here}")
     if done.parked:
-        click.echo(f"{done.parked} changes are parked: tallystick parked list")
+        click.echo(f"{done.parked} changes are parked: tallystick parked list {here}")
 
 
 def _counts(tally: Tally) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tallystick.cli.options import as_json
-from tallystick.cli.output import moment, print_json, table
+from tallystick.cli.output import brief, moment, print_json, table
 
 
 @click.group("parked")
@@ -35,8 +35,11 @@ def list_(site: str, declined: bool, as_json: bool) -> int:
         print_json([*(one._asdict() for one in found), *kept])
         return 0
     if found:
-        rows = [(one.resource, one.key, moment(one.since), one.attempts, one.reason) for one in found]
-        table(("resource", "key", "since", "tried", "why"), rows)
+        rows = [
+            (one.resource, one.row, brief(one.content), moment(one.since), one.attempts, one.reason, one.key)
+            for one in found
+        ]
+        table(("resource", "row", "change", "since", "tried", "why", "key"), rows)
     if refused:
         click.echo("refused by the importers of programs, which are told again when they deliver the next time:")
         table(
@@ -51,7 +54,12 @@ def list_(site: str, declined: bool, as_json: bool) -> int:
 @command.command("retry")
 @click.argument("site")
 def retry(site: str) -> int:
-    """Try all parked changes again; exit 1 if some still wait."""
+    """Try all parked changes again; exit 1 if some still wait.
+
+    \b
+    Example:
+      tallystick parked retry clinic.db
+    """
     from tallystick.api import open as open_site
 
     with open_site(site, tracked=True) as opened:
@@ -66,7 +74,14 @@ def retry(site: str) -> int:
 @click.argument("resource")
 @click.argument("key")
 def drop(site: str, resource: str, key: str) -> int:
-    """Stop trying one change: it stays held and travels on, but is not shown here."""
+    """Stop trying one change: it stays held and travels on, but is not shown here.
+
+    KEY is the record's key as listed, or the primary key of its row.
+
+    \b
+    Example:
+      tallystick parked drop clinic.db patients 17
+    """
     from tallystick.api import open as open_site
 
     with open_site(site, tracked=True) as opened:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tallystick.cli.credentials import password
-from tallystick.cli.options import as_json
+from tallystick.cli.options import as_json, check_fingerprints
 from tallystick.cli.output import print_json, table
 from tallystick.errors import UsageError
 
@@ -235,6 +235,7 @@ def register(site: str, name: str, trust: tuple[str, ...], as_json: bool) -> int
     """
     from tallystick.cli.sync import asked
 
+    check_fingerprints(trust)
     return _with_adapter(site, name, as_json, trust, asked(as_json), "register")
 
 

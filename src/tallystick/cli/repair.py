@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tallystick.cli.credentials import password
+from tallystick.cli.credentials import password_for
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json, report
 
@@ -24,7 +24,7 @@ def command(a: str, b: str, password_file: str | None, as_json: bool) -> int:
     from tallystick.api import as_plain, replica
     from tallystick.sync.verification import repair
 
-    secret = password(password_file)
+    secret = password_for(password_file, a, b)
     first, second = replica(a, password=secret), replica(b, password=secret)
     try:
         done = repair(first, second)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tallystick.cli.eden_sync import is_eden
-from tallystick.cli.options import as_json, pairs
+from tallystick.cli.options import as_json, check_fingerprints, pairs
 from tallystick.cli.output import Meter, print_json, report, table
 from tallystick.cli.sdata_sync import is_sdata
 from tallystick.cli.sdata_sync import synchronize as synchronize_sdata
@@ -92,10 +92,11 @@ def command(a: str, b: str, **given: Any) -> int:
         return synchronize(a, b, given)
     refuse(TREES_ONLY, "databases and sites")
     from tallystick.api import as_plain, both_ends, logged_agree
-    from tallystick.cli.credentials import password
+    from tallystick.cli.credentials import password_for
 
     plan = make_plan(given)
-    secret = password(given["password_file"])
+    _check_trust(given["trust"], a, b)
+    secret = password_for(given["password_file"], a, b)
     opening = {"password": secret, "trust": given["trust"], "ask": asked(given["as_json"])}
     with both_ends(a, b, trial=given["dry_run"], **opening) as (first, second):
         if given["dry_run"]:
@@ -122,6 +123,14 @@ def command(a: str, b: str, **given: Any) -> int:
             click.echo(f"tallystick: {reason}", err=True)
         return 3
     return 1 if done.waiting else 0
+
+
+def _check_trust(given: tuple[str, ...], a: str, b: str) -> None:
+    from tallystick.api import is_directory
+
+    if given and not (is_directory(a) or is_directory(b)):
+        raise UsageError("--trust is for directories of bundles", hint="name one of them, as files+dir:/media/stick")
+    check_fingerprints(given)
 
 
 def asked(json_wanted: bool) -> Any:
@@ -157,7 +166,8 @@ def make_plan(given: dict[str, Any]) -> Any:
                 f"--allow-deletes {given['allow_deletes']!r} is neither a number nor all", hint="say how many may go"
             ) from None
     identity = given["identity"] or ""
-    if identity not in ("", "same", "separate") and not identity.startswith("natural:"):
+    named = identity.removeprefix("natural:").replace(",", "").strip() if identity.startswith("natural:") else ""
+    if identity not in ("", "same", "separate") and not named:
         raise UsageError(f"--identity {identity!r}", hint="use same, separate or natural:COLUMN,COLUMN")
     return Plan(
         only=tuple(given["only"]),

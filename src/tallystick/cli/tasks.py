@@ -76,9 +76,10 @@ def add(site: str, name: str, peer: str, resource: str, as_json: bool, **given: 
       tallystick tasks add clinic.db nightly --peer hub --resource orders --mode push --cron '30 3 * * * Europe/Zurich'
       tallystick tasks add clinic.db big --peer hub --resource orders --filter 'orders: total gt 10' --conflict this
     """
+    from tallystick.jobs.registry import Registry
     from tallystick.jobs.tasks import Task
 
-    return _write(site, as_json, lambda registry: registry.add_task(_changed(Task(name, peer, resource), given)), name)
+    return _write(site, as_json, lambda registry: Task(name, peer, resource), given, Registry.add_task)
 
 
 @command.command("change")
@@ -95,17 +96,31 @@ def change(site: str, name: str, as_json: bool, **given: Any) -> int:
       tallystick tasks change clinic.db orders --every 1h
       tallystick tasks change clinic.db orders --disable
     """
-    return _write(site, as_json, lambda registry: registry.change_task(_changed(registry.task(name), given)), name)
+    from tallystick.jobs.registry import Registry
+
+    return _write(site, as_json, lambda registry: registry.task(name), given, Registry.change_task)
 
 
-def _write(site: str, json_wanted: bool, write: Callable[[Registry], None], name: str) -> int:
+def _write(
+    site: str,
+    json_wanted: bool,
+    begin: Callable[[Registry], Task],
+    given: dict[str, Any],
+    write: Callable[[Registry, Task], None],
+) -> int:
+    """Enter the task that the options make of the one to begin with, once what it names was checked."""
     from tallystick.api import open as open_site
+    from tallystick.jobs.checking import check_task
     from tallystick.jobs.registry import Registry
 
     with open_site(site, tracked=True) as opened:
         registry = Registry(opened.ledger)
-        write(registry)
-        found = _plain(registry, registry.task(name))
+        task = _changed(begin(registry), given)
+        if note := check_task(opened.ledger, task, registry.peer(task.peer)):
+            click.echo(f"tallystick: {note}", err=True)
+        write(registry, task)
+        found = _plain(registry, registry.task(task.name))
+    name = task.name
     if json_wanted:
         print_json(found)
     else:

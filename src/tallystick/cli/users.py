@@ -44,7 +44,12 @@ def add(site: str, name: str, role: str, password_file: str | None, digest: bool
 @click.argument("site")
 @as_json
 def list_(site: str, as_json: bool) -> int:
-    """List users and roles."""
+    """List users and roles.
+
+    \b
+    Example:
+      tallystick users list clinic.db
+    """
     from tallystick.api import open as open_site
     from tallystick.site import users
 
@@ -52,8 +57,10 @@ def list_(site: str, as_json: bool) -> int:
         found = users.listed(opened.ledger)
     if as_json:
         print_json([{"name": one.name, "role": one.role} for one in found])
-    else:
+    elif found:
         table(("name", "role"), [(one.name, one.role) for one in found])
+    else:
+        click.echo("no users: whoever reaches the address is let in, and only this machine may")
     return 0
 
 
@@ -61,7 +68,12 @@ def list_(site: str, as_json: bool) -> int:
 @click.argument("site")
 @click.argument("name")
 def remove(site: str, name: str) -> int:
-    """Remove a user."""
+    """Remove a user.
+
+    \b
+    Example:
+      tallystick users remove clinic.db anna
+    """
     from tallystick.api import open as open_site
     from tallystick.site import users
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.credentials import password
+from tallystick.cli.credentials import password_for
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json
 from tallystick.cli.tree_options import are_trees, refuse
 from tallystick.errors import UsageError
+
+if TYPE_CHECKING:
+    from tallystick.sync.replica import Replica
+    from tallystick.sync.verification import Difference
+
+
+LISTED = 10
+"""Keys of a kind that are printed for people."""
 
 
 @click.command("verify")
@@ -57,10 +66,11 @@ def command(
     from tallystick.core.values import fold
     from tallystick.sync.verification import verify
 
-    secret = password(password_file)
+    secret = password_for(password_file, a, b)
     first, second = replica(a, password=secret), replica(b, password=secret)
     try:
         verdict = verify(first, second, deep=deep, only=tuple(fold(name) for name in only))
+        rows = {item.resource: _rows(item, first, second) for item in verdict.differences}
     finally:
         first.close()
         second.close()
@@ -72,11 +82,12 @@ def command(
             for key, problem in problems[:20]:
                 click.echo(f"{name}: {wire} {key}: {problem} behind the ledger's back")
     for item in verdict.differences:
-        kind = "differ" if item.knowledge else "know the same but show it differently (policies)"
+        kind = "differ" if item.knowledge else "know the same but show it differently (policies, or parked changes)"
         click.echo(f"{item.resource}: {kind}; {item.counts[0]} records at A, {item.counts[1]} at B")
         for label, keys in (("only at A", item.only_a), ("only at B", item.only_b), ("different", item.both)):
             if keys:
-                click.echo(f"  {label}: {', '.join(keys[:10])}{' ...' if len(keys) > 10 else ''}")
+                named = (rows[item.resource].get(key, key) for key in keys[:LISTED])
+                click.echo(f"  {label}: {', '.join(named)}{' ...' if len(keys) > LISTED else ''}")
     for wire, name in verdict.missing.items():
         click.echo(f"{wire}: not tracked at {name}")
     if not verdict.resources:
@@ -84,3 +95,16 @@ def command(
     if verdict.agree:
         click.echo(f"agree: {verdict.records:,} records in {len(verdict.resources)} resources")
     return 0 if verdict.agree else 1
+
+
+def _rows(found: Difference, *ends: Replica) -> dict[str, str]:
+    """How the rows are called at the first end of this machine that has them, beside the keys of their records."""
+    from tallystick.site.row_names import row_names
+    from tallystick.sync.local import LocalReplica
+
+    listed = [key for keys in (found.only_a, found.only_b, found.both) for key in keys[:LISTED]]
+    names: dict[str, str] = {}
+    for one in ends:
+        if isinstance(one, LocalReplica) and one.ledger.has(found.resource):
+            names = row_names(one.ledger.resource(found.resource), listed) | names
+    return {key: f"{row} ({key})" for key, row in names.items() if row != key}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from tallystick.site.holding import Whole, load_wholes
 from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.row_names import row_names
 
 PARKED = "parked"
 DECLINED = "declined"
@@ -13,7 +16,11 @@ LEFT = "left scope"
 
 
 class Waiting(NamedTuple):
-    """One change that is held and not shown. ``since`` is milliseconds, ``kind`` parked or declined."""
+    """One change that is held and not shown. ``since`` is milliseconds, ``kind`` parked or declined.
+
+    ``row`` is the primary key of the record's row here, None where it has none; ``content`` what is not shown, None
+    for a deletion. Both are only filled in where somebody asks what waits (``described``).
+    """
 
     resource: str
     key: str
@@ -21,6 +28,8 @@ class Waiting(NamedTuple):
     reason: str
     since: int
     attempts: int
+    row: str | None = None
+    content: Mapping[str, Any] | None = None
 
 
 def park(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
@@ -60,6 +69,26 @@ def waiting(ledger: Ledger, kind: str | None = PARKED, tracked: Tracked | None =
         parameters.append(tracked.number)
     rows = ledger.engine.query(sql + " ORDER BY since, resource, key", parameters)
     return [Waiting(names.get(row[0], "?"), *row[1:]) for row in rows]
+
+
+def described(ledger: Ledger, kind: str | None = PARKED) -> list[Waiting]:
+    """``waiting`` for people: with the rows that they know, and what is not shown."""
+    found = []
+    for item in waiting(ledger, kind):
+        if ledger.has(item.resource):
+            tracked = ledger.resource(item.resource)
+            row = row_names(tracked, [item.key]).get(item.key)
+            item = item._replace(row=row, content=_unshown(load_wholes(ledger, tracked, [item.key]).get(item.key)))
+        found.append(item)
+    return found
+
+
+def _unshown(whole: Whole | None) -> Mapping[str, Any] | None:
+    """The newest version that the row does not show."""
+    if whole is None:
+        return None
+    shown = {version.hash for version in whole.shown}
+    return next((one.content for one in reversed(whole.record.versions) if one.hash not in shown), None)
 
 
 def count(ledger: Ledger) -> int:

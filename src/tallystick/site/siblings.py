@@ -13,29 +13,34 @@ from tallystick.errors import UsageError, ValueRejected
 from tallystick.site import conflicts, parking
 from tallystick.site.holding import Whole, load_wholes
 from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.row_names import key_named, row_names
 
 
 class Contested(NamedTuple):
-    """One record with siblings. ``versions`` are ordered by stamp; ``shown`` are the positions of those shown."""
+    """One record with siblings. ``versions`` are ordered by stamp; ``shown`` are the positions of those shown.
+
+    ``row`` is the primary key of the record's row here, None where it has none.
+    """
 
     resource: str
     key: str
     versions: tuple[Version, ...]
     shown: tuple[int, ...]
     undecided: bool
+    row: str | None = None
 
 
 def contested(ledger: Ledger, tracked: Tracked | None = None, undecided: bool | None = True) -> list[Contested]:
     """Records with siblings: those that somebody must decide, those decided by policy (False), or all (None)."""
-    found = []
+    found: list[Contested] = []
     for item in ledger.resources() if tracked is None else [tracked]:
         rows = ledger.engine.query(
             "SELECT key, undecided FROM tally_sibling WHERE resource=? ORDER BY key", (item.number,)
         )
         keys = [key for key, asked in rows if undecided is None or bool(asked) == undecided]
-        for key, whole in load_wholes(ledger, item, keys).items():
-            if whole.record.contested:
-                found.append(_contested(item, key, whole))
+        wholes = {key: one for key, one in load_wholes(ledger, item, keys).items() if one.record.contested}
+        rows_here = row_names(item, list(wholes))
+        found.extend(_contested(item, key, one)._replace(row=rows_here.get(key)) for key, one in wholes.items())
     return sorted(found, key=lambda one: (one.resource, one.key))
 
 
@@ -43,6 +48,14 @@ def _contested(tracked: Tracked, key: str, whole: Whole) -> Contested:
     hashes = {version.hash for version in whole.shown}
     shown = tuple(index for index, version in enumerate(whole.record.versions) if version.hash in hashes)
     return Contested(tracked.wire, key, whole.record.versions, shown, whole.undecided)
+
+
+def contested_key(ledger: Ledger, tracked: Tracked, name: str) -> str:
+    """The key of the record with siblings that is called ``name``: its key, or the primary key of its row here."""
+    if load_wholes(ledger, tracked, [name]):
+        return name
+    rows = ledger.engine.query("SELECT key FROM tally_sibling WHERE resource=?", (tracked.number,))
+    return key_named(tracked, name, [key for (key,) in rows])
 
 
 def resolve(

@@ -57,7 +57,9 @@ class Report:
     records: int = 0
     seconds: float = 0.0
     parked: int = 0
+    """Changes that wait at either end, each for itself."""
     undecided: int = 0
+    """Records that wait for a decision, at the end that has more of them: a decision holds at both."""
     run: str = ""
     held: dict[str, int] = field(default_factory=dict)
     """Deletions that the guards held back, by ``target: resource``."""
@@ -106,7 +108,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     if report.records:
         mine, theirs = _meet(a, b, sites, scope)
     report.parked = mine.parked + theirs.parked
-    report.undecided = mine.undecided + theirs.undecided
+    report.undecided = max(mine.undecided, theirs.undecided)
     report.seconds = time.monotonic() - started
     return report
 

@@ -203,8 +203,19 @@ def _bound(host: str, port: int) -> socket.socket:
 def _said(app: Application) -> Callable[[str], None]:
     def say(address: str) -> None:
         print(f"serving {app.services.site} at {address}", file=sys.stderr, flush=True)
+        if untracked := _untracked(app):
+            print(untracked, file=sys.stderr, flush=True)
 
     return say
+
+
+def _untracked(app: Application) -> str:
+    """What to say of a database with tables of which none is tracked, so that nobody sees any; else nothing."""
+    with app.services.pool.borrowed() as replica:
+        described = replica.describe()
+    if described.resources or not described.untracked:
+        return ""
+    return f"nothing is tracked there, so no table is served; run: tallystick track {app.services.site}"
 
 
 def _protocol(limits: Limits) -> type[HttpToolsProtocol]:

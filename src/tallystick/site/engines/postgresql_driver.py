@@ -5,6 +5,7 @@ psycopg is an extra: it is imported when the first connection is opened, never b
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -46,9 +47,18 @@ class Target(NamedTuple):
 
 
 def target(url: str) -> Target:
-    """Take ``?schema=NAME`` out of a PostgreSQL URL; the rest is libpq's. The name holds no password."""
+    """Take ``?schema=NAME`` out of a PostgreSQL URL; the rest is libpq's. The name holds no password.
+
+    Raises ConfigurationError for a URL that names no database: libpq would take one that is called like the user.
+    """
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
+    told = {"dbname", "service"} & dict(options).keys() or {"PGDATABASE", "PGSERVICE"} & os.environ.keys()
+    if not parts.path.strip("/") and not told:
+        host = parts.netloc.rpartition("@")[2]
+        raise ConfigurationError(
+            f"postgresql://{host}/ names no database", hint=f"write it as postgresql://{host or 'localhost'}/NAME"
+        )
     schema = next((value for name, value in options if name == "schema"), "")
     kept = urlencode([(name, value) for name, value in options if name != "schema"], quote_via=quote)
     address = parts.netloc.rpartition("@")[2] or "localhost"

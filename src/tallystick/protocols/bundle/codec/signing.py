@@ -5,6 +5,7 @@ A signed document is two lines: JSON, and the Ed25519 signature of what it is an
 
 from __future__ import annotations
 
+import re
 from base64 import b32encode, b64decode, b64encode
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -66,8 +67,16 @@ def fingerprint(public: bytes) -> str:
 
 def same_fingerprint(one: str, other: str) -> bool:
     """True when two people wrote the same one, in whatever case and with whatever between the groups."""
-    plain = [text.upper().replace("-", "").replace(" ", "").replace(":", "") for text in (one, other)]
-    return plain[0] == plain[1] and len(plain[0]) == 20
+    return _letters(one) == _letters(other) and is_fingerprint(one)
+
+
+def is_fingerprint(text: str) -> bool:
+    """True for what could be one, however it is written."""
+    return re.fullmatch("[A-Z2-7]{20}", _letters(text)) is not None
+
+
+def _letters(text: str) -> str:
+    return re.sub("[- :]", "", text.upper())
 
 
 def verify(kind: str, raw: bytes, signature: bytes, public: bytes, where: str) -> None:
