@@ -1,9 +1,11 @@
 """apply(snapshot(s1), changes(s1, s2)) == snapshot(s2), for random histories of folders and items.
 
-Several consumers follow the same stores from their own states: page by page, through a sliding window, the whole
-server, the tree of folders. Any of them may stop in the middle of a synchronization and go on from its last state.
+Several consumers follow the same stores from their own states: two the same folder, one of them page by page, others
+through a sliding window, the whole server, the tree of folders. Any of them may stop in the middle of a synchronization
+and go on from its last state, and the site forgets its tombstones whenever it likes.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from hypothesis import Phase, settings
@@ -17,7 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tallystick.stores import Server
+from tallystick.api import Site
+from tallystick.stores import NotFoundError, Server
+from tallystick.sync.local import LocalReplica
 
 START = datetime(2024, 1, 1)
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -93,6 +97,7 @@ def snapshot(items):
 
 class Following(RuleBasedStateMachine):
     server: Server
+    site: Site
 
     @initialize()
     def begin(self):
@@ -181,6 +186,18 @@ class Following(RuleBasedStateMachine):
         if self.watched.sourcekey not in below and self.folders[2].sourcekey not in below:
             self.folders = [one for one in self.folders if one.sourcekey not in below]
             folder.parent.delete(folder, soft=soft)
+
+    @rule()
+    def purge(self):
+        self.site.purge(-1)
+
+    @precondition(lambda self: self._live())
+    @rule(data=st.data(), soft=st.booleans())
+    def write_to_what_somebody_deletes_meanwhile(self, data, soft):
+        item = self._pick(data, self._live())
+        item.folder.delete(item, soft=soft)
+        with suppress(NotFoundError):
+            item.subject = "late"
 
     # what consumers do -----------------------------------------------------------------------------------------
 
@@ -274,5 +291,6 @@ class Following(RuleBasedStateMachine):
 
 def test_consumers_that_follow_have_what_is_there(quick_server):
     Following.server = quick_server
+    Following.site = Site(LocalReplica(quick_server.records.session.ledger, "site"))
     chosen = settings(max_examples=12, stateful_step_count=40, deadline=None, phases=UNSHRUNK)
     run_state_machine_as_test(Following, settings=chosen)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tallystick
 from tallystick.stores import Address, ArgumentError, NotFoundError
 from tallystick.stores.message import (
     Opened,
@@ -121,6 +122,17 @@ def test_an_item_moved_or_copied_is_the_same_thing_elsewhere(store, folder):
     assert (moved.docid, moved.searchkey, moved.text, moved.folder) == (number, searchkey, "t", store.inbox)
     assert (copy.searchkey, copy.text) == (searchkey, "t")
     assert copy.docid != number
+
+
+@pytest.mark.parametrize("act", ("move", "copy"))
+def test_an_item_that_somebody_else_deleted_cannot_be_moved_or_copied(site_url, store, folder, act):
+    item = folder.create_item(subject="s")
+    assert item.subject == "s"
+    with tallystick.open(site_url) as site:
+        elsewhere = site.server().user("anna").store.folder("f")
+        elsewhere.delete(elsewhere.items())
+    with pytest.raises(NotFoundError, match="deleted or moved away"):
+        getattr(item, act)(store.inbox)
 
 
 def test_times_are_kept_to_the_microsecond_and_shown_locally(folder):

@@ -71,6 +71,16 @@ def test_a_folder_moved_under_one_that_is_deleted_then_is_gone(store):
     assert {key for _, key in told} == keys
 
 
+@pytest.mark.parametrize("write", ("subject", "read"))
+def test_what_is_written_to_an_item_after_its_deletion_leaves_it_told_as_deleted(folder, write):
+    item = folder.create_item(subject="s", read=True)
+    key, state = item.sourcekey, folder.state
+    item.delete(soft=True)
+    item.change(**{write: "late" if write == "subject" else False})
+    assert contents(folder, state)[0] == [("D", key, 1)]
+    assert next(folder.deleted.items()).subject == ("late" if write == "subject" else "s")
+
+
 def test_permissions_are_a_change_of_the_folder(store):
     top = store.create_folder("top")
     sub = top.create_folder("sub")

@@ -133,10 +133,20 @@ def test_the_same_on_postgresql(postgresql_place, steps, most):
 @settings(suppress_health_check=ONE_PLACE, max_examples=40)
 @given(steps=st.lists(STEPS, max_size=15), data=st.data())
 def test_a_consumer_stopped_in_any_callback_goes_on_from_the_state_before(sqlite_place, steps, data):
-    consumer = Consumer(sqlite_place.site)
+    goes_on(sqlite_place, steps, data)
+
+
+@settings(suppress_health_check=ONE_PLACE, max_examples=10)
+@given(steps=st.lists(STEPS, max_size=10), data=st.data())
+def test_so_it_does_on_postgresql(postgresql_place, steps, data):
+    goes_on(postgresql_place, steps, data)
+
+
+def goes_on(place, steps, data):
+    consumer = Consumer(place.site)
     consumer.read_all()
     for step in steps:
-        make(sqlite_place, step, [consumer, consumer])
+        make(place, step, [consumer, consumer])
     told = []
 
     class Stopping:
@@ -163,23 +173,33 @@ def test_a_consumer_stopped_in_any_callback_goes_on_from_the_state_before(sqlite
             break
         except Stopped as stopped:
             consumer.state = stopped.state
-    assert consumer.copy == snapshot(sqlite_place)
+    assert consumer.copy == snapshot(place)
     assert len(told) == len(set(told)), "nothing is told twice behind a state"
 
 
 @settings(suppress_health_check=ONE_PLACE, max_examples=30)
 @given(steps=st.lists(STEPS, max_size=15), bounds=st.lists(st.integers(0, 4), min_size=1, max_size=4))
 def test_a_filter_that_moves_delivers_what_enters_and_what_leaves(sqlite_place, steps, bounds):
-    consumer = Consumer(sqlite_place.site)
+    moves_its_filter(sqlite_place, steps, bounds)
+
+
+@settings(suppress_health_check=ONE_PLACE, max_examples=10)
+@given(steps=st.lists(STEPS, max_size=10), bounds=st.lists(st.integers(0, 4), min_size=1, max_size=3))
+def test_a_filter_may_move_on_postgresql_too(postgresql_place, steps, bounds):
+    moves_its_filter(postgresql_place, steps, bounds)
+
+
+def moves_its_filter(place, steps, bounds):
+    consumer = Consumer(place.site)
     for bound in bounds:
         where = f"age ge {bound} and age lt {bound + 2}"
-        state = sqlite_place.site.deliver(consumer, consumer.state, "person", where=where, resync="diff")
+        state = place.site.deliver(consumer, consumer.state, "person", where=where, resync="diff")
         consumer.state = str(state)
-        shown = snapshot(sqlite_place)
+        shown = snapshot(place)
         assert consumer.copy == {name: row for name, row in shown.items() if bound <= row["age"] < bound + 2}
         for step in steps:
             if step[0] != "read":
-                make(sqlite_place, step, [])
+                make(place, step, [])
 
 
 def test_nothing_is_missed_beside_concurrent_writers(place):

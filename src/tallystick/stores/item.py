@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -262,14 +262,20 @@ class Item(Managed):
         self._write(changed, **fields)
 
     def move(self, folder: Folder) -> Item:
-        """Move it to ``folder``; it gets a new identity there. Gives the item as it is then."""
-        moved: Item = self.folder.move(self, folder)[0]
-        return moved
+        """Move it to ``folder``; it gets a new identity there. Gives the item as it is then.
+
+        Raises NotFoundError when it is gone, or somebody has moved it away meanwhile.
+        """
+        return self._only(self.folder.move(self, folder))
 
     def copy(self, folder: Folder) -> Item:
-        """Copy it to ``folder``; gives the copy."""
-        copied: Item = self.folder.copy(self, folder)[0]
-        return copied
+        """Copy it to ``folder``; gives the copy. Raises NotFoundError when it is gone."""
+        return self._only(self.folder.copy(self, folder))
+
+    def _only(self, made: Sequence[Item]) -> Item:
+        if not made:
+            raise self.server.gone("this item was deleted or moved away")
+        return made[0]
 
     def delete(self, objects: Attachment | Iterable[Attachment] | None = None, soft: bool = False) -> None:
         """Delete the item, recoverably if ``soft``; or only the given attachments."""

@@ -148,7 +148,7 @@ class Records(Protocol):
         """Create records, in order."""
 
     def update(self, revisions: Iterable[Revision]) -> None:
-        """Write to records. Those that are gone are passed over."""
+        """Write to records. Those that are gone are passed over; of those deleted recoverably the log says nothing."""
 
     def move(self, records: Sequence[int], parent: int, store: int) -> list[Record]:
         """Move live or recoverable records under ``parent``; recoverable ones come back to life.

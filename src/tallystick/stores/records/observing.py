@@ -261,6 +261,8 @@ def _kinds(before: Record, after: Record) -> tuple[Kind, ...]:
     if after.soft != before.soft:
         back = Kind.NEW if after.object == Class.ITEM else Kind.CHANGE
         return (Kind.SOFT if after.soft else back,)
+    if after.soft:
+        return ()  # what is deleted stays told as deleted, not as changed
     if after.digest != before.digest:
         return (Kind.CHANGE,)
     return (Kind.FLAG,) if after.read != before.read else ()

@@ -222,7 +222,7 @@ class Writing(Objects):
         self.log(
             Logged(after.entry, revision.kinds, seq, detail_of(after))
             for after, (_, revision), seq in zip(revised, chosen, seqs, strict=True)
-            if revision.kinds
+            if revision.kinds and not after.soft  # what is deleted stays told as deleted, not as changed
         )
 
     def _revise_parts(self, record: Record, revision: Revision) -> None:
