@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import sqlite3
 
 import pytest
 
@@ -253,4 +252,4 @@ def test_a_directory_that_is_not_there_is_no_end_and_dry_runs_are_refused(run, p
     assert (missing.code, "there is no directory" in missing.err) == (2, True)
     (tmp_path / "stick").mkdir()
     assert "leave out --dry-run" in run("sync", "a.db", "files+dir:stick", "--dry-run").err
-    assert sqlite3.connect(tmp_path / "a.db").execute("SELECT count(*) FROM people").fetchone() == (2,)
+    assert people("a.db", "SELECT count(*) FROM people") == [(2,)]

@@ -139,7 +139,18 @@ class Ledger:
 
     @classmethod
     def create(cls, engine: Engine, now: Callable[[], int] = wall_clock) -> Ledger:
-        """Create the ledger of a new site, or open the one that is there."""
+        """Create the ledger of a new site, or open the one that is there.
+
+        Raises ConfigurationError for one of a newer release, StorageError; the engine is closed then.
+        """
+        try:
+            return cls._created(engine, now)
+        except BaseException:
+            engine.close()
+            raise
+
+    @classmethod
+    def _created(cls, engine: Engine, now: Callable[[], int]) -> Ledger:
         with engine.write():
             created = not engine.has_ledger()
             if created:

@@ -62,8 +62,13 @@ class LocalReplica:
 
     @classmethod
     def open(cls, engine: Engine, name: str, now: Callable[[], int] | None = None) -> LocalReplica:
-        """Open (and create, where there is none) the ledger in an engine's database."""
-        return cls(Ledger.create(engine, now) if now else Ledger.create(engine), name)
+        """Open (and create, where there is none) the ledger in an engine's database. Closes the engine on errors."""
+        ledger = Ledger.create(engine, now) if now else Ledger.create(engine)
+        try:
+            return cls(ledger, name)
+        except BaseException:
+            engine.close()
+            raise
 
     # Introduction
 

@@ -53,8 +53,12 @@ class SQLiteEngine:
             self.connection = sqlite3.connect(
                 uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
+        except sqlite3.DatabaseError as error:
+            raise _storage(error, self.path) from error
+        try:
             self._prepare()
         except sqlite3.DatabaseError as error:
+            self.connection.close()
             raise _storage(error, self.path) from error
         self._opened = self._file()
 
