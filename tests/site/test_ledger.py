@@ -6,7 +6,8 @@ import pytest
 
 import tallystick
 from tallystick.errors import ConfigurationError
-from tallystick.site.ledger import FORMAT, Ledger
+from tallystick.site.ledger import Ledger
+from tallystick.site.ledger_tables import FORMAT
 
 FIRST = ("CREATE TABLE tally_errand (id {int} PRIMARY KEY, name {text} NOT NULL)",)
 SECOND = ("ALTER TABLE tally_errand ADD COLUMN done {int}",)
