@@ -1,5 +1,11 @@
 """``tallystick contexts``, and ``sync`` with a context of a served site."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from tallystick.web.server import running
@@ -78,3 +84,85 @@ def test_contexts_stay_where_their_content_is(run, site, tmp_path):
     assert run("contexts", "list", "b.db", "--json").json == []
     assert "contexts/" not in run("status", "b.db").out
     assert run("verify", site, "b.db").code == 0
+
+
+@pytest.fixture
+def synchronized(run, site, tmp_path, monkeypatch):
+    """A directory and a context of a served site that agree; gives the URL of the context."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "one" / "d").mkdir(parents=True)
+    (tmp_path / "one" / "f").write_text("x")
+    (tmp_path / "one" / "d" / "g").write_text("yy")
+    (tmp_path / "one" / ".tallyignore").write_text("*.o\n/out/\n")
+    with running(site) as url:
+        assert run("sync", "one", f"{url}contexts/tree").code == 0
+        yield f"{url}contexts/tree"
+
+
+def test_verify_compares_a_directory_with_a_context(run, synchronized, tmp_path):
+    (tmp_path / "one" / "left.o").write_text("not synchronized")
+    agreed = run("verify", "one", synchronized)
+    assert (agreed.code, agreed.out) == (0, "agree: 3 files, 13 bytes\n")
+
+    (tmp_path / "one" / "f").write_text("z")
+    (tmp_path / "one" / "new").write_text("n")
+    differing = run("verify", synchronized, "one", "--json")
+    assert differing.code == 1
+    assert (differing.json["different"], differing.json["only_b"]) == (["f"], ["new"])
+
+
+def test_a_deep_verification_finds_content_that_was_damaged_where_it_is_stored(run, synchronized, tmp_path):
+    content = os.urandom(200_000)
+    (tmp_path / "one" / "d" / "g").write_bytes(content)
+    assert run("sync", "one", synchronized).code == 0
+    assert run("verify", "one", synchronized, "--deep").code == 0
+    for pack in (tmp_path / "a.db.content").rglob("*"):
+        if pack.is_file() and content in pack.read_bytes():
+            damaged = pack.read_bytes().replace(content[:9], bytes(9))
+            pack.chmod(0o644)
+            pack.write_bytes(damaged)
+
+    assert run("verify", "one", synchronized).code == 0
+    deep = run("verify", "one", synchronized, "--deep", "--json")
+    assert (deep.code, deep.json["agree"]) == (1, False)
+    assert any(path.endswith("/d/g") for path in deep.json["unreadable"])
+
+
+def test_explain_names_the_rule_of_a_context(run, synchronized, tmp_path):
+    (tmp_path / "one" / ".tallyignore").unlink()
+    said = run("sync", "one", synchronized, "--explain", "d/x.o").out
+    assert "d/x.o: left out by the pattern '*.o' of .tallyignore at B" in said
+    assert "synchronized; no pattern matches" in run("sync", synchronized, "one", "--explain", "d").out
+
+
+def test_watching_a_context_carries_changes_both_ways_at_once(run, synchronized, tmp_path):
+    (tmp_path / "other").mkdir()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "tallystick.cli.main", "sync", "one", synchronized, "--watch", "--no-fsync"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        (tmp_path / "one" / "mine").write_text("up")
+        eventually(lambda: run("sync", synchronized, "other").code == 0 and (tmp_path / "other" / "mine").exists())
+        (tmp_path / "other" / "theirs").write_text("down")
+        assert run("sync", "other", synchronized).code == 0
+        eventually(lambda: (tmp_path / "one" / "theirs").exists())
+        assert (tmp_path / "one" / "theirs").read_text() == "down"
+    finally:
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=30)
+    assert watching.returncode == 130
+    assert "Traceback" not in err
+
+
+def eventually(condition):
+    """Wait for what another process does; gives up after a time that no machine needs."""
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came true")

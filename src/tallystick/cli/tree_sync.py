@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tallystick.cli.output import print_json
 from tallystick.cli.tree_options import is_remote, wishes_of
 from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
 from tallystick.errors import StorageError
+from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, Wishes, open_directories
 from tallystick.trees.pair import Report
 
@@ -29,7 +30,7 @@ def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
     opened = _open(a, b, state, given)
     try:
         if given["watch"]:
-            return _watch(opened, wishes, given["as_json"])
+            return _watch(opened, wishes, given["as_json"], _elsewhere(a, b, given))
         report, seconds = _run(opened, wishes, given["as_json"])
         _show(opened, report, seconds, given["as_json"])
         return exit_code(report)
@@ -71,15 +72,27 @@ def _show(opened: OpenedPair, report: Report, seconds: float, as_json: bool) -> 
         show_report(report, opened.turned, seconds)
 
 
-def _watch(opened: OpenedPair, wishes: Wishes, as_json: bool) -> int:
+def _elsewhere(a: str, b: str, given: Mapping[str, Any]) -> Callable[[], bool]:
+    """What says whether something changed in a tree that is not on this machine."""
+    if not (is_remote(a) or is_remote(b)):
+        return lambda: False
+    from tallystick.cli.credentials import password
+    from tallystick.contexts.opening import watches
+
+    found = watches((a, b), password(given["password_file"]))
+    return lambda: True in [watch.heard() for watch in found]
+
+
+def _watch(opened: OpenedPair, wishes: Wishes, as_json: bool, elsewhere: Callable[[], bool]) -> int:
     """Run whenever something changes, until the user stops it. A guard that holds something back only says so."""
     from tallystick.trees.watching import changes
 
-    roots = [end.mount.root for end in (opened.pair.local, opened.pair.remote) if end.mount is not None]
+    ends = (opened.pair.local, opened.pair.remote)
+    roots = [end.mount.root for end in ends if end.mount is not None]
     if not as_json:
-        click.echo(f"watching {' and '.join(roots)}; stop with Ctrl-C", err=True)
+        click.echo(f"watching {' and '.join(end.title for end in ends)}; stop with Ctrl-C", err=True)
     first = True
-    for _ in changes(roots):
+    for _ in changes(roots, elsewhere=elsewhere):
         report = _attempt(opened, wishes, as_json)
         if report is not None and (first or _is_news(report[0])):
             _show(opened, *report, as_json)
@@ -110,13 +123,14 @@ def _is_news(report: Report) -> bool:
 def explain(a: str, b: str, given: Mapping[str, Any]) -> int:
     """Say whether a path is synchronized, and which rule of which side leaves it out."""
     from tallystick.cli.tree_options import patterns_of
-    from tallystick.trees.ignoring import explain_path
+    from tallystick.trees.ignoring import IgnoreRules, rules_above
 
     path = given["explain"].strip("/")
-    answers = [
-        (name, explain_path(root, path, patterns_of(given), given["ignore_files"]))
-        for name, root in (("A", a), ("B", b))
-    ]
+    answers = []
+    for name, end in zip("AB", _ends(a, b, given), strict=True):
+        rules = end.rules(rules_above(path)) if given["ignore_files"] else {}
+        answers.append((name, IgnoreRules(rules, patterns_of(given)).explain(path, end.is_directory(path))))
+        end.close()
     ignored = [(name, verdict) for name, verdict in answers if verdict.ignored]
     if given["as_json"]:
         print_json({"path": path, "ignored": bool(ignored), **{name: verdict._asdict() for name, verdict in answers}})
@@ -130,17 +144,29 @@ def explain(a: str, b: str, given: Mapping[str, Any]) -> int:
     return 0
 
 
-def verify(a: str, b: str, given: Mapping[str, Any]) -> int:
-    """Compare two directories by reading every file; exit 0 only if they agree."""
-    from tallystick.trees.directory import DirectoryEnd
-    from tallystick.trees.ignoring import IgnoreRules, rule_files
-    from tallystick.trees.scope import Both
-    from tallystick.trees.verifying import SAMPLE, compare
+def _ends(a: str, b: str, given: Mapping[str, Any]) -> list[TreeEnd]:
+    """Two trees to look at; only those elsewhere load what reaches them."""
+    if not (is_remote(a) or is_remote(b)):
+        from tallystick.trees.directory import DirectoryEnd
 
-    ends = [DirectoryEnd(root, time.time_ns) for root in (a, b)]
+        return [DirectoryEnd(root, time.time_ns) for root in (a, b)]
+    from tallystick.cli.credentials import password
+    from tallystick.contexts.opening import open_end
+
+    secret = password(given["password_file"])
+    return [open_end(name, time.time_ns, password=secret) for name in (a, b)]
+
+
+def verify(a: str, b: str, given: Mapping[str, Any]) -> int:
+    """Compare two trees by reading every file; exit 0 only if they agree."""
+    from tallystick.trees.ignoring import IgnoreRules
+    from tallystick.trees.scope import Both
+    from tallystick.trees.verifying import SAMPLE, compare, rules_in
+
+    ends = _ends(a, b, given)
     try:
-        scope = Both([IgnoreRules(rule_files(root), given["exclude"]) for root in (a, b)])
-        verdict = compare(ends[0], ends[1], scope)
+        scope = Both([IgnoreRules(dict(rules_in(end)), given["exclude"]) for end in ends])
+        verdict = compare(ends[0], ends[1], scope, given["deep"])
     finally:
         for end in ends:
             end.close()

@@ -11,7 +11,6 @@ from tallystick.cli.credentials import password_for
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json
 from tallystick.cli.tree_options import are_trees, refuse
-from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
     from tallystick.sync.replica import Replica
@@ -25,7 +24,7 @@ LISTED = 10
 @click.command("verify")
 @click.argument("a")
 @click.argument("b")
-@click.option("--deep", is_flag=True, help="Recompute everything from the data first.")
+@click.option("--deep", is_flag=True, help="Databases: recompute from the data first; contexts: fetch all.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this resource.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Directories: not these paths (as in gitignore).")
@@ -43,24 +42,21 @@ def command(
 
     Two ends without a resource in common do not agree: nothing was compared.
 
-    Of two directories every file is read, .tallyignore rules hold.
+    Of a directory every file is read, .tallyignore rules hold. Of a context or bucket the manifest is compared;
+    --deep fetches and checks all that it holds.
 
     \b
     Examples:
       tallystick verify clinic.db https://hub.example.org/
       tallystick verify a.db b.db --deep --json
+      tallystick verify ./work https://hub.example.org/contexts/work
     """
     if are_trees(a, b):
-        refuse(("only", "password_file"), "directories")
-        for end in (a, b):
-            if "://" in end:
-                raise UsageError(
-                    f"verify reads directories of this machine, and {end} is none",
-                    hint="tallystick sync --dry-run A B tells what differs",
-                )
+        refuse(("only",), "trees")
         from tallystick.cli.tree_sync import verify as verify_trees
 
-        return verify_trees(a, b, {"exclude": exclude, "as_json": as_json})
+        given = {"exclude": exclude, "deep": deep, "password_file": password_file, "as_json": as_json}
+        return verify_trees(a, b, given)
     refuse(("exclude",), "databases and sites")
     from tallystick.api import replica
     from tallystick.core.values import fold

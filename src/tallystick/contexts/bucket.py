@@ -35,6 +35,8 @@ PAGE = 5000
 HISTORY_DAYS = 30
 DAY_NS = 86_400 * 1_000_000_000
 ATTEMPTS = 8
+POLL_S = 5.0
+"""Nobody tells of a change in a bucket: so often it is looked for."""
 LARGE = Limits(body=1 << 30)
 """A manifest is one object, of several million entries at most."""
 
@@ -83,6 +85,14 @@ class BucketHost:
         if head.value is None:
             raise ContextNotFound(f"[ContextNotFound] nothing was published to {self.title} yet")
         return self._info(head)
+
+    def changed(self, name: str, known: str, seconds: float) -> ContextInfo:
+        end = time.monotonic() + seconds
+        while True:
+            found, left = self.find(name), end - time.monotonic()
+            if found.version != known or left <= 0:
+                return found
+            time.sleep(min(left, POLL_S))
 
     def create(self, name: str, quota_bytes: int | None = None, quota_files: int | None = None) -> ContextInfo:
         if quota_bytes is not None or quota_files is not None:

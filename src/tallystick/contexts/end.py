@@ -143,6 +143,12 @@ class ContextEnd:
             keys[key]: b"".join(self._open().content(entry)) for key, entry in entries.items() if entry.kind == FILE
         }
 
+    def is_directory(self, path: str) -> bool:
+        """Ask for the entry of the path."""
+        key = self.key(path)
+        entry = self.host.entries(self.info.id, [key]).get(key) if path else None
+        return not path or (entry is not None and entry.kind == DIRECTORY)
+
     # As a source of content -------------------------------------------------------------------------------------------
 
     def prepare(self, wanted: Sequence[Wanted]) -> None:

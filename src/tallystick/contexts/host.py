@@ -88,6 +88,9 @@ class ContextHost(Protocol):
     def find(self, name: str) -> ContextInfo:
         """The context of this name or, failing that, this identifier."""
 
+    def changed(self, name: str, known: str, seconds: float) -> ContextInfo:
+        """The context as soon as its version is not the known one; as it is when ``seconds`` are over."""
+
     def create(self, name: str, quota_bytes: int | None = None, quota_files: int | None = None) -> ContextInfo:
         """The context of this name, made now when there is none; quotas that are given replace its own."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -22,6 +23,7 @@ from tallystick.contexts.tables import ROOM, STEPS
 from tallystick.errors import ConfigurationError, TallystickError, UsageError
 from tallystick.site import managed
 from tallystick.site.ledger import Ledger
+from tallystick.streams.hints import SLOW_POLL_S, watch
 from tallystick.sync.uncollected import uncollected
 
 MAX_NAME = 200
@@ -71,6 +73,18 @@ class LocalHost:
 
     def find(self, name: str) -> ContextInfo:
         return self._shelf(name).info()
+
+    def changed(self, name: str, known: str, seconds: float) -> ContextInfo:
+        end = time.monotonic() + seconds
+        hints = watch(self.ledger.engine)
+        try:
+            while True:
+                found, left = self.find(name), end - time.monotonic()
+                if found.version != known or left <= 0:
+                    return found
+                hints.wait(min(left, SLOW_POLL_S))
+        finally:
+            hints.close()
 
     def create(self, name: str, quota_bytes: int | None = None, quota_files: int | None = None) -> ContextInfo:
         check_name(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from tallystick.contexts.keys import normal
@@ -13,7 +13,10 @@ from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, memory_of, open_directories, open_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from tallystick.contexts.host import ContextHost
+    from tallystick.contexts.watching import ContextWatch
 
 T = TypeVar("T")
 PLACE = "/contexts/"
@@ -46,14 +49,28 @@ def open_end(name: str, clock: Callable[[], int], *, password: str | None = None
         return DirectoryEnd(os.path.realpath(name), clock)
     from tallystick.contexts.end import ContextEnd
 
-    if urlsplit(name).scheme in BUCKETS:
+    place = place_of(name, password)
+    return ContextEnd(place.opening(), place.context, place.prefix, create=create or is_bucket(name))
+
+
+class RemotePlace(NamedTuple):
+    """A tree elsewhere: what makes its host, the name of its context, and the prefix of its keys."""
+
+    opening: Callable[[], ContextHost]
+    context: str
+    prefix: str = ""
+
+
+def place_of(name: str, password: str | None = None) -> RemotePlace:
+    """Where the tree of a URL is. Raises ConfigurationError."""
+    if is_bucket(name):
         from tallystick.contexts.bucket import BucketHost, bucket_name
 
-        return ContextEnd(BucketHost(name), bucket_name(name), create=True)
+        return RemotePlace(lambda: BucketHost(name), bucket_name(name))
     from tallystick.contexts.http.client import RemoteHost
 
     site, context, prefix = parts_of(name)
-    return ContextEnd(RemoteHost(site, password=password), context, prefix, create=create)
+    return RemotePlace(lambda: RemoteHost(site, password=password), context, prefix)
 
 
 def parts_of(url: str) -> tuple[str, str, str]:
@@ -90,6 +107,14 @@ def open_trees(
     ends = [open_end(name, clock, password=password, create=create) for name in names]
     turned = is_remote_tree(first) and (not is_remote_tree(second) or plain[0] > plain[1])
     return open_pair(ends[0], ends[1], memory_of(plain, state), turned=turned, clock=clock)
+
+
+def watches(names: Iterable[str], password: str | None) -> list[ContextWatch]:
+    """What hears changes of those of the names that are trees elsewhere."""
+    from tallystick.contexts.watching import ContextWatch
+
+    places = [place_of(name, password) for name in names if is_remote_tree(name)]
+    return [ContextWatch(place.opening, place.context) for place in places]
 
 
 def again_while_moved(run: Callable[[], T], wait: Callable[[float], None]) -> T:

@@ -8,7 +8,7 @@ from tallystick.errors import StorageError
 from tallystick.trees.contents import NO_XATTRS, Given, Sink, Wanted
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
-from tallystick.trees.files import REAL, Files, Handle, opened
+from tallystick.trees.files import REAL, Files, Handle, is_directory, opened
 from tallystick.trees.listing import Entry, Listing, Mark, settled_stats, stats_of
 from tallystick.trees.mount import Mount, is_swap
 from tallystick.trees.names import POSIX, Volume
@@ -156,6 +156,11 @@ class DirectoryEnd:
                 continue
             found[path] = b"".join(content)
         return found
+
+    def is_directory(self, path: str) -> bool:
+        """Look at the path."""
+        found = self.mount.status(path) if path else None
+        return not path or (found is not None and is_directory(found))
 
     # As a source of content -----------------------------------------------------------------------
 

@@ -84,6 +84,9 @@ class TreeEnd(Contents, Protocol):
     def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of ignore files, by path; those that are gone or unreadable are left out."""
 
+    def is_directory(self, path: str) -> bool:
+        """True when a directory stands at a path."""
+
     def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
         """Carry out the actions of this side. Returns when what succeeded is durable, if orders say so.
 

@@ -7,10 +7,7 @@ like any other, and a path is out of scope when the rules of either side ignore 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -103,26 +100,10 @@ def _compiled(file: str, directory: str, lines: Iterable[str]) -> _Rules:
         raise FilterError(f"{where}: {problem}", hint=f"write the patterns of {where} as for git") from None
 
 
-def explain_path(root: str, path: str, patterns: Sequence[str] = (), ignore_files: bool = True) -> Verdict:
-    """What the ignore files of a directory on this machine, and ``patterns``, say about a path in it."""
-    files: dict[str, bytes] = {}
+def rules_above(path: str) -> list[str]:
+    """The paths of the ignore files that may say something about a path."""
     parents = path.split("/")[:-1]
-    for depth in range(len(parents) + 1) if ignore_files else ():
-        inner = "/".join([*parents[:depth], IGNORE_FILE])
-        with suppress(OSError):
-            files[inner] = Path(root, inner).read_bytes()
-    return IgnoreRules(files, patterns).explain(path, Path(root, path).is_dir())
+    return ["/".join([*parents[:depth], IGNORE_FILE]) for depth in range(len(parents) + 1)]
 
 
-def rule_files(root: str) -> dict[str, bytes]:
-    """The content of every ignore file in a directory on this machine, by path; links are not followed."""
-    found: dict[str, bytes] = {}
-    for directory, _, names in os.walk(root):
-        if IGNORE_FILE in names:
-            file = Path(directory, IGNORE_FILE)
-            if not file.is_symlink():
-                found[file.relative_to(root).as_posix()] = file.read_bytes()
-    return found
-
-
-__all__ = ["IGNORE_FILE", "IgnoreRules", "Verdict", "explain_path", "rule_files"]
+__all__ = ["IGNORE_FILE", "IgnoreRules", "Verdict", "rules_above"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tallystick.errors import StorageError
+from tallystick.trees.assembling import leaf_of
+from tallystick.trees.contents import Wanted
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Entry, Listing, Mark
 from tallystick.trees.nodes import joined
 from tallystick.trees.scan import Scan
-from tallystick.trees.scope import Scope
+from tallystick.trees.scope import Everything, Scope
 
 SAMPLE = 1000
 """How many paths of each kind are named."""
@@ -51,8 +54,18 @@ class TreeVerdict:
         return not (self.only_a or self.only_b or self.different or self.permissions or self.unreadable)
 
 
-def compare(a: TreeEnd, b: TreeEnd, scope: Scope) -> TreeVerdict:
-    """Compare two trees under a scope, file by file. Raises RootMissing; what cannot be read is in the verdict."""
+def rules_in(end: TreeEnd) -> Mapping[str, bytes]:
+    """The content of every ignore file of a tree, by path. Raises RootMissing."""
+    scan = end.refresh(NothingNoted(), Everything())
+    return end.rules(scan.rules)
+
+
+def compare(a: TreeEnd, b: TreeEnd, scope: Scope, deep: bool = False) -> TreeVerdict:
+    """Compare two trees under a scope, file by file. Raises RootMissing; what cannot be read is in the verdict.
+
+    Every file of a directory is read. What a tree elsewhere holds is told by its manifest; ``deep`` fetches that too
+    and checks it, for content that was damaged where it is stored.
+    """
     verdict = TreeVerdict()
     sides = []
     for end in (a, b):
@@ -63,7 +76,21 @@ def compare(a: TreeEnd, b: TreeEnd, scope: Scope) -> TreeVerdict:
     verdict.only_a = sorted(one.keys() - other.keys())
     verdict.only_b = sorted(other.keys() - one.keys())
     _compare_common(a, b, one, other, verdict)
+    for end, entries in ((a, one), (b, other)) if deep else ():
+        if end.mount is None:
+            _fetch(end, entries, verdict)
     return verdict
+
+
+def _fetch(end: TreeEnd, entries: Mapping[str, Entry], verdict: TreeVerdict) -> None:
+    """Read all content of a tree elsewhere; what does not come as its manifest says is unreadable."""
+    wanted = [Wanted(path, leaf_of(entry)) for path, entry in sorted(entries.items()) if entry.mark == Mark.FILE]
+    end.prepare(wanted)
+    for item in wanted:
+        try:
+            end.give(item, lambda data: None, lambda: None)
+        except StorageError:
+            verdict.unreadable.append(f"{end.title}/{item.path}")
 
 
 def _entries(end: TreeEnd, scan: Scan, verdict: TreeVerdict) -> dict[str, Entry]:

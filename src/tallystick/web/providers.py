@@ -76,7 +76,7 @@ def contexts(services: Services) -> Mounted:
     from tallystick.contexts.http.provider import ContextsProvider
 
     provider = ContextsProvider(services.pool, services.limits, services.metrics.observe)
-    return Mounted(provider.name, provider.version, provider.prefix, provider, close=provider.close)
+    return Mounted(provider.name, provider.version, provider.prefix, provider, close=provider.close, stop=provider.stop)
 
 
 def files(services: Services) -> Mounted:

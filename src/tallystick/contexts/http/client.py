@@ -70,6 +70,10 @@ class RemoteHost:
     def find(self, name: str) -> ContextInfo:
         return self._message(wire.info, "GET", _place(name))
 
+    def changed(self, name: str, known: str, seconds: float) -> ContextInfo:
+        query = {"unlike": known, "wait": str(int(seconds))}
+        return self._message(wire.info, "GET", _place(name), query)
+
     def create(self, name: str, quota_bytes: int | None = None, quota_files: int | None = None) -> ContextInfo:
         body = msgspec.json.encode(wire.Naming(name, quota_bytes, quota_files))
         return self._message(wire.info, "POST", "", body=body)

@@ -9,16 +9,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from tallystick.content.bundles import bundles_in
 from tallystick.content.problems import ChunkMissing
+from tallystick.contexts.host import ContextInfo
 from tallystick.contexts.http import wire
 from tallystick.contexts.http.hosts import Hosts
 from tallystick.contexts.http.streams import Arriving, Leaving
+from tallystick.contexts.http.waiting import Waiting
 from tallystick.contexts.local import LocalHost
 from tallystick.contexts.problems import ContextNotFound, FileNotHeld, LinkExpired, NameExists, VersionMoved
 from tallystick.errors import AccessDenied, TallystickError
@@ -73,9 +75,15 @@ class ContextsProvider:
         self._writing = pool.writing
         self._observer = observer
         self._threads = ThreadPoolExecutor(THREADS, "tally-contexts")
+        self._waiting = Waiting(pool)
+
+    def stop(self) -> None:
+        """The server begins to stop: answer those who wait for changes."""
+        self._waiting.stop()
 
     def close(self) -> None:
         """Wait for what runs. Idempotent."""
+        self._waiting.close()
         self._threads.shutdown()
         self.hosts.close()
 
@@ -98,9 +106,23 @@ class ContextsProvider:
             )
         _check_role(incoming, call.role, verb)
         asked = Asked(context, verb, query, await incoming.body())
-        reply = await self._in_thread(lambda: self._called(call, asked))
+        reply = await self._replied(call, asked)
         await incoming.answer(reply)
         return verb or "contexts", reply.status
+
+    async def _replied(self, call: Call, asked: Asked) -> Reply:
+        if call.answer is not _find or "unlike" not in asked.query:
+            return cast(Reply, await self._in_thread(lambda: self._called(call, asked)))
+        known, seconds = asked.query["unlike"], _number(asked, "wait", 0)
+
+        async def look() -> ContextInfo:
+            return cast(ContextInfo, await self._in_thread(lambda: self._info(asked.context)))
+
+        return _json(await self._waiting.until(look, lambda found: found.version != known, seconds))
+
+    def _info(self, context: str) -> ContextInfo:
+        with self.hosts.borrowed() as host:
+            return host.find(context)
 
     def _called(self, call: Call, asked: Asked) -> Reply:
         with self.hosts.borrowed() as host:
