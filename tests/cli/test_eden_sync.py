@@ -24,6 +24,7 @@ SCHEMA = (
     "INSERT INTO org_organisation VALUES (1, 'Relief & Co', 1999, 1), (2, 'Two', NULL, NULL)",
     "INSERT INTO org_office VALUES (1, 'HQ', 1)",
 )
+ONE = ("--only", "org_organisation")
 NAMES = "SELECT name, year FROM org_organisation ORDER BY name"
 
 
@@ -59,12 +60,78 @@ def test_edits_go_both_ways_until_nothing_is_left_to_do(hub, run, database):
     assert "nothing to do" in run("sync", "field.db", hub, "--only", "org_organisation").out
 
 
+def test_every_record_of_a_table_that_was_just_made_is_sent_when_it_is_edited(hub, run, database):
+    run("sync", "field.db", hub, *ONE, "--create")
+    for number, name in enumerate(("Relief & Co", "Two")):
+        database("field.db", f"UPDATE org_organisation SET year={2001 + number} WHERE name='{name}'")
+        assert run("sync", "field.db", hub, *ONE).code == 0
+    assert database("hub.db", NAMES) == [("Relief & Co", 2001), ("Two", 2002)]
+
+
 def test_a_deletion_takes_the_components_along(hub, run, database):
     run("sync", "field.db", hub, "--only", "org_organisation", "--create")
     database("hub.db", "DELETE FROM org_office", "DELETE FROM org_organisation WHERE name='Relief & Co'")
     assert run("sync", "field.db", hub, "--only", "org_organisation").code == 0
     assert database("field.db", NAMES) == [("Two", None)]
     assert database("field.db", "SELECT count(*) FROM org_office") == [(0,)]
+
+
+def test_a_dry_run_says_what_would_come_and_go_and_changes_nothing(hub, run, database):
+    run("sync", "field.db", hub, *ONE, "--create")
+    database(
+        "hub.db",
+        "INSERT INTO org_organisation(name) VALUES ('Three'), ('Four')",
+        "DELETE FROM org_organisation WHERE name='Two'",
+        "DELETE FROM org_office",
+    )
+    database("field.db", "UPDATE org_organisation SET year=2001 WHERE name='Relief & Co'")
+    before = database("field.db", NAMES), database("hub.db", NAMES)
+    for _ in range(2):  # it moves no watermark either
+        found = run("sync", "field.db", hub, *ONE, "--dry-run", "--json")
+        assert found.code == 0, found.err
+        assert found.json == {
+            f"{hub} -> field.db": {
+                "org_organisation": {"changes": 2, "deletions": 1},
+                "org_office": {"changes": 0, "deletions": 1},
+            },
+            f"field.db -> {hub}": {
+                "org_organisation": {"changes": 1, "deletions": 0},
+                "org_office": {"changes": 0, "deletions": 0},
+            },
+        }
+    assert (database("field.db", NAMES), database("hub.db", NAMES)) == before
+    done = run("sync", "field.db", hub, *ONE, "--json")
+    assert done.json["tables"]["org_organisation"]["pulled"]["created"] == 2
+    assert "nothing would be sent" in run("sync", "field.db", hub, *ONE, "--dry-run").out
+
+
+def test_a_dry_run_registers_nobody_and_creates_nothing(hub, run, database, tmp_path):
+    database("field.db", "CREATE TABLE unrelated (id INTEGER PRIMARY KEY)")
+    found = run("sync", hub, "field.db", *ONE, "--create", "--dry-run", "--json")
+    assert found.json[f"{hub} -> field.db"] == {"org_organisation": {"changes": 2, "deletions": 0}}
+    assert database("field.db", "SELECT name FROM sqlite_master WHERE name LIKE 'org%'") == []
+    assert database("hub.db", "SELECT count(*) FROM tally_eden_repository") == [(0,)]
+    lacking = run("sync", hub, "field.db", *ONE, "--dry-run")
+    assert (lacking.code, "--create" in lacking.err) == (2, True)
+    nowhere = run("sync", hub, "none.db", *ONE, "--create", "--dry-run")
+    assert nowhere.code != 0
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(("gone", "there"), (("hub.db", False), ("field.db", True)))
+def test_the_guard_holds_deletions_back_and_exit_code_4_says_so(hub, run, database, gone, there):
+    run("sync", "field.db", hub, *ONE, "--create")
+    database(gone, "DELETE FROM org_office", "DELETE FROM org_organisation")
+    other = "field.db" if gone == "hub.db" else "hub.db"
+    for _ in range(2):
+        held = run("sync", "field.db", hub, *ONE)
+        assert held.code == 4
+        assert f"2 of {'there' if there else 'here'}: org_organisation" in held.err
+        assert "--allow-deletes 2 or all" in held.err
+        assert dict(database(other, NAMES)).keys() == {"Relief & Co", "Two"}
+    assert run("sync", "field.db", hub, *ONE, "--allow-deletes", "all").code == 0
+    assert database(other, NAMES) == []
+    assert database(other, "SELECT count(*) FROM org_office") == [(0,)]
 
 
 def test_a_table_that_is_called_differently_is_mapped(hub, run, database):
@@ -174,9 +241,6 @@ def guarded(run, database, tmp_path, monkeypatch):
         yield address.rstrip("/").replace("http://", "eden+http://{}") + "/eden"
 
 
-ONE = ("--only", "org_organisation")
-
-
 def test_a_peer_that_was_added_is_the_same_one_for_sync(guarded, run, database):
     database("field.db", *(one for one in SCHEMA if one.startswith("CREATE")))
     run("track", "field.db")
@@ -215,7 +279,7 @@ def test_the_password_of_a_peer_goes_with_it(guarded, run, database):
     (
         ("eden+http://host", "a.db"),
         ("eden+http://host/eden", "eden+http://other/eden"),
-        ("eden+http://host/eden", "a.db", "--dry-run"),
+        ("eden+http://host/eden", "a.db", "--allow-deletes", "some"),
         ("eden+http://host/eden", "a.db", "--exclude", "x_y"),
         ("a.db", "b.db", "--create"),
     ),

@@ -220,3 +220,20 @@ def test_repair_takes_what_bypassed_capture(run, people):
     assert run("repair", "a.db", "b.db").code == 0
     assert people("b.db", "SELECT age FROM people WHERE id='p1'") == [(77,)]
     assert run("verify", "a.db", "b.db", "--deep").code == 0
+
+
+def test_edits_that_win_their_conflict_do_not_stop_a_run(run, database):
+    """Only what loses is a loss: the guard looks at that."""
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n WHERE x<40)"
+    database(
+        "a.db", "CREATE TABLE p (id TEXT PRIMARY KEY, name TEXT)", f"INSERT INTO p {numbers} SELECT 'k'||x, 'n' FROM n"
+    )
+    run("sync", "a.db", "b.db")
+    database("a.db", "UPDATE p SET name='a'")
+    database("b.db", "UPDATE p SET name='b'")
+    won = run("sync", "a.db", "b.db", "--conflict", "this", "--direction", "pull")
+    assert won.code == 0, won.err
+    assert database("a.db", "SELECT DISTINCT name FROM p") == [("a",)]
+    lost = run("sync", "b.db", "a.db", "--conflict", "other", "--direction", "pull")
+    assert (lost.code, "would lose a conflict" in lost.err) == (4, True)
+    assert database("b.db", "SELECT DISTINCT name FROM p") == [("b",)]

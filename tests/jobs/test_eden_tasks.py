@@ -157,6 +157,20 @@ def test_data_sets_of_a_peer_are_pulled_without_a_registration(tmp_path, monkeyp
         assert again.result.value in ("success", "warning"), again.message
 
 
+def test_the_guard_of_a_task_holds_deletions_back_until_it_is_told(sides):
+    here, there, registry = sides
+    there.add("health")
+    there.add("shelter")
+    run(registry, here, Task("sectors", "relief", "org_sector"))
+    there.execute("DELETE FROM org_sector")
+    held = Worker(api.ends(here.path)).run_task("sectors")
+    assert (held.result.value, "held back 2 deletions of org_sector" in held.message) == ("warning", True)
+    assert here.names() == ["health", "shelter"]
+    registry.change_task(replace(registry.task("sectors"), allowed=-1))
+    Worker(api.ends(here.path)).run_task("sectors")
+    assert here.names() == []
+
+
 def test_everything_is_asked_for_again_as_often_as_the_task_says(sides):
     here, there, registry = sides
     there.add("health")

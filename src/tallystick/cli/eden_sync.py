@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.output import print_json, table
+from tallystick.cli.output import print_json, say_held, say_preview, table
 from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
-    from tallystick.jobs.eden_peers import EdenReport, Wish
+    from tallystick.jobs.eden_peers import EdenPreview, EdenReport, Wish
 
 PREFIXES = ("eden+http://", "eden+https://")
 _REFUSED = {
@@ -18,11 +18,10 @@ _REFUSED = {
     "exclude": "--exclude",
     "identity": "--identity",
     "ref": "--ref",
-    "dry_run": "--dry-run",
-    "allow_deletes": "--allow-deletes",
     "trust": "--trust",
 }
 _EXIT_FAILED = 3
+_EXIT_GUARDED = 4
 
 
 def is_eden(end: str) -> bool:
@@ -47,7 +46,7 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
             raise UsageError(f"{option} has no meaning between a database and an Eden site", hint="leave it out")
     address = parse_address(a if is_eden(a) else b)
     wish = make_wish(given, peer_is_first=is_eden(a))
-    with open_site(b if is_eden(a) else a, create=True) as site:
+    with open_site(b if is_eden(a) else a, create=not given["dry_run"]) as site:
         store = eden_store(site.replica, run=given["run_name"], keep_secrets=False)
         registry = Registry(site.ledger)
         peer = peer_at(registry, address)
@@ -58,14 +57,30 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
         names = list(given["only"]) or list(store.catalog)
         if not names:
             raise UsageError("no table is named", hint="say which with --only org_organisation")
+        if given["dry_run"]:
+            say_preview(_directions(link.preview(names, wish), *((a, b) if is_eden(a) else (b, a))), given["as_json"])
+            return 0
         done = link.synchronize(names, wish)
     return _report(done, given["as_json"])
+
+
+def _directions(found: EdenPreview, there: str, here: str) -> dict[str, dict[str, dict[str, int]]]:
+    """What would be transferred, by direction and table. Of tables that would be created, everything."""
+    return {
+        f"{source} -> {target}": {
+            table: {"changes": one.changes.get(table, 0), "deletions": one.deletions.get(table, 0)}
+            for one in expected.values()
+            for table in dict.fromkeys((*one.changes, *one.deletions))
+        }
+        for source, target, expected in ((there, here, found.pulled), (here, there, found.pushed))
+        if expected
+    }
 
 
 def make_wish(given: dict[str, Any], *, peer_is_first: bool) -> Wish:
     """What the options ask for, seen from the database's side. Raises UsageError and FilterError."""
     from tallystick.cli.options import pairs
-    from tallystick.cli.policy_options import eden_policies, methods
+    from tallystick.cli.policy_options import allowance, eden_policies, methods
     from tallystick.jobs.eden_peers import Wish
     from tallystick.jobs.log import Mode
     from tallystick.protocols.eden.codec.filters import parse_filter_string
@@ -97,6 +112,7 @@ def make_wish(given: dict[str, Any], *, peer_is_first: bool) -> Wish:
         locals_,
         columns,
         given["create"],
+        allowed=allowance(given["allow_deletes"]),
     )
 
 
@@ -106,11 +122,15 @@ def _report(done: EdenReport, as_json: bool) -> int:
             name: {"pulled": one.pulled, "pushed": one.pushed, "issues": one.issues, "error": one.error}
             for name, one in done.tables.items()
         }
-        print_json({"created": done.created, "tables": tables})
+        print_json({"created": done.created, "tables": tables, "held": done.held})
     else:
         _say(done)
+    if done.held:
+        say_held(done.held)
     if done.failed:
         return _EXIT_FAILED
+    if done.guarded:
+        return _EXIT_GUARDED
     return 1 if done.waiting else 0
 
 
@@ -127,7 +147,7 @@ def _say(done: EdenReport) -> None:
     ]
     if rows:
         table(("", "table", "outcome", "records"), rows)
-    elif not done.failed:
+    elif not done.failed and not done.guarded:
         click.echo("in agreement; nothing to do")
     for name, one in done.tables.items():
         for issue in one.issues:

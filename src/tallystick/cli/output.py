@@ -106,6 +106,34 @@ def _counts(tally: Tally) -> list[int]:
     return [max(0, getattr(tally, name)) for name in COUNTS]
 
 
+def say_preview(announced: Mapping[str, Mapping[str, Mapping[str, int]]], as_json: bool) -> None:
+    """What a dry run found: changes and deletions, by direction and resource."""
+    if as_json:
+        print_json(announced)
+        return
+    rows = [
+        (side, wire, counts["changes"], counts["deletions"])
+        for side, resources in announced.items()
+        for wire, counts in resources.items()
+        if counts["changes"] or counts["deletions"]
+    ]
+    if rows:
+        table(("direction", "resource", "changes", "deletions"), rows)
+    else:
+        click.echo("in agreement; nothing would be sent")
+    sys.stdout.flush()
+
+
+def say_held(held: Mapping[str, int]) -> None:
+    """Which deletions a guard held back, by where, and how they pass."""
+    listed = ", ".join(f"{count} of {where}" for where, count in sorted(held.items()))
+    click.echo(
+        f"tallystick: the guard held back deletions ({listed}); everything else was applied. Look at what was "
+        f"deleted, then run again with --allow-deletes {max(held.values())} or all",
+        err=True,
+    )
+
+
 class Meter:
     """Progress on a terminal; silent elsewhere."""
 

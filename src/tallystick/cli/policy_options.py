@@ -91,3 +91,13 @@ def _resolution(word: str, option: str, allowed: Sequence[Resolution]) -> Resolu
         if word.lower() == resolution:
             return resolution
     raise UsageError(f"{option}: {word!r} is no policy", hint=f"use one of {', '.join(allowed)}")
+
+
+def allowance(text: str | None) -> int:
+    """The value of ``--allow-deletes``; 0 where it is not given. Raises UsageError."""
+    from tallystick.sync.guards import parse_allowance
+
+    try:
+        return parse_allowance(text or "0")
+    except ValueError:
+        raise UsageError(f"--allow-deletes {text!r} is neither a number nor all", hint="say how many may go") from None

@@ -9,7 +9,7 @@ import click
 
 from tallystick.cli.eden_sync import is_eden
 from tallystick.cli.options import as_json, check_fingerprints, pairs
-from tallystick.cli.output import Meter, print_json, report, table
+from tallystick.cli.output import Meter, print_json, report, say_held, say_preview
 from tallystick.cli.sdata_sync import is_sdata
 from tallystick.cli.sdata_sync import synchronize as synchronize_sdata
 from tallystick.cli.tree_options import RECORDS_ONLY, TREES_ONLY, are_trees, refuse, tree_options
@@ -111,12 +111,7 @@ def command(a: str, b: str, **given: Any) -> int:
     else:
         report(done, size)
     if done.held:
-        listed = ", ".join(f"{count} of {where}" for where, count in sorted(done.held.items()))
-        click.echo(
-            f"tallystick: the guard held back deletions ({listed}); everything else was applied. Look at what was "
-            f"deleted, then run again with --allow-deletes {max(done.held.values())} or all",
-            err=True,
-        )
+        say_held(done.held)
         return 4
     if done.refused:
         for reason in done.refused:
@@ -153,18 +148,9 @@ def bytes_moved(*ends: Any) -> int | None:
 
 def make_plan(given: dict[str, Any]) -> Any:
     """The plan that the options ask for. Raises UsageError."""
-    from tallystick.cli.policy_options import policies
+    from tallystick.cli.policy_options import allowance, policies
     from tallystick.sync.agreement import Plan
-    from tallystick.sync.guards import parse_allowance
 
-    allowed = 0
-    if given["allow_deletes"]:
-        try:
-            allowed = parse_allowance(given["allow_deletes"])
-        except ValueError:
-            raise UsageError(
-                f"--allow-deletes {given['allow_deletes']!r} is neither a number nor all", hint="say how many may go"
-            ) from None
     identity = given["identity"] or ""
     named = identity.removeprefix("natural:").replace(",", "").strip() if identity.startswith("natural:") else ""
     if identity not in ("", "same", "separate") and not named:
@@ -180,7 +166,7 @@ def make_plan(given: dict[str, Any]) -> Any:
         naming=_naming(given["mapping"]),
         references=pairs(given["ref"], "--ref"),
         run=given["run_name"],
-        allowed=allowed,
+        allowed=allowance(given["allow_deletes"]),
     )
 
 
@@ -208,19 +194,5 @@ def _dry_run(first: Any, second: Any, plan: Any, json_wanted: bool) -> int:
 
     if not (is_replica(first) and is_replica(second)):
         raise UsageError("a directory of bundles cannot be asked what it would take", hint="leave out --dry-run")
-    announced = preview(first, second, plan)
-    if json_wanted:
-        print_json(announced)
-        return 0
-    rows = [
-        (side, wire, counts["changes"], counts["deletions"])
-        for side, resources in announced.items()
-        for wire, counts in resources.items()
-        if counts["changes"] or counts["deletions"]
-    ]
-    if rows:
-        table(("direction", "resource", "changes", "deletions"), rows)
-    else:
-        click.echo("in agreement; nothing would be sent")
-    sys.stdout.flush()
+    say_preview(preview(first, second, plan), json_wanted)
     return 0

@@ -11,7 +11,7 @@ import click
 
 from tallystick.cli.options import as_json, pairs
 from tallystick.cli.output import print_json, table
-from tallystick.cli.policy_options import policies
+from tallystick.cli.policy_options import allowance, policies
 from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _changed(task: Task, given: dict[str, Any]) -> Task:
         if given[option] is not None:
             changes[name] = parse_duration(given[option])
     if given["allow_deletes"] is not None:
-        changes["allowed"] = _allowed(given["allow_deletes"])
+        changes["allowed"] = allowance(given["allow_deletes"])
     for name in ("components", "enabled"):
         if given.get(name) is not None:
             changes[name] = given[name]
@@ -181,15 +181,6 @@ def _schedule(every: str | None, cron: str | None) -> Schedule:
         right = "--every" if cron else "--cron"
         raise UsageError(f"{every or cron!r} belongs to {right}", hint="see: tallystick tasks add --help")
     return found
-
-
-def _allowed(text: str) -> int:
-    from tallystick.sync.guards import parse_allowance
-
-    try:
-        return parse_allowance(text)
-    except ValueError:
-        raise UsageError(f"--allow-deletes {text!r} is neither a number nor all", hint="say how many may go") from None
 
 
 @command.command("list")

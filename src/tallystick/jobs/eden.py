@@ -32,10 +32,12 @@ from tallystick.protocols.eden.datasets import refresh
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Hook, Options
+from tallystick.protocols.eden.partner import Transferred
 from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.protocols.eden.store import Clock, EdenStore, Repository, Task
-from tallystick.protocols.eden.synchronizing import Active, Transferred
+from tallystick.protocols.eden.synchronizing import Active
 from tallystick.protocols.eden.transport import HttpTransport, Transport
+from tallystick.sync.guards import DEFAULT_GUARD, Guard
 from tallystick.sync.local import LocalReplica
 
 _CHUNK = 64 * 1024
@@ -66,6 +68,7 @@ class EdenAdapter:
     """The six methods for one Eden repository.
 
     A repository that a store gave needs no ``store``. ``resolve`` is called for every record before it is decided.
+    ``guard`` holds back deletions of pulls and pushes.
     Raises UsageError for a repository that belongs to no store.
     """
 
@@ -75,6 +78,7 @@ class EdenAdapter:
     clock: Clock = _now
     resolve: Hook | None = None
     limits: Limits = DEFAULT_LIMITS
+    guard: Guard = DEFAULT_GUARD
     store: EdenStore = field(init=False)
     _active: Active = field(init=False)
 
@@ -121,10 +125,12 @@ class EdenAdapter:
 
     def pull(self, task: Task, onconflict: Hook | None = None, *, full: bool = False) -> Outcome:
         """Pulls one task; see ``Active.pull``."""
+        self._active.guard = self.guard
         return _outcome(self._active.pull(task, onconflict, full=full))
 
     def push(self, task: Task) -> Outcome:
         """Pushes one task; see ``Active.push``."""
+        self._active.guard = self.guard
         return _outcome(self._active.push(task))
 
     # Passive ---------------------------------------------------------------------------------------------------

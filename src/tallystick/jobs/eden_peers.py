@@ -7,20 +7,25 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
-from tallystick.errors import PeerError, PeerRefused, PeerUnreachable, SchemaError
-from tallystick.jobs.eden_repositories import Terms, keep_task, repository_of
+from tallystick.errors import GuardStopped, PeerError, PeerRefused, PeerUnreachable, SchemaError
+from tallystick.jobs.eden_repositories import Terms, repository_of, task_of
 from tallystick.jobs.log import Mode
 from tallystick.jobs.tasks import Peer
 from tallystick.protocols.eden.asking import EdenPeer
 from tallystick.protocols.eden.codec.filters import Filter
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table
 from tallystick.protocols.eden.deciding import NEWER
+from tallystick.protocols.eden.partner import Transferred
+from tallystick.protocols.eden.rehearsing import Expected, expected_pull, expected_push
 from tallystick.protocols.eden.site.creating import create_tables, map_table
 from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.protocols.eden.store import LogEntry, Repository, Result, Task
-from tallystick.protocols.eden.synchronizing import Active, Transferred
+from tallystick.protocols.eden.synchronizing import Active
 from tallystick.protocols.eden.transport import HttpTransport, Transport
+from tallystick.sync.guards import Guard
 
+LACKING = "there is no table {} here"
+LACKING_HINT = "create it as the peer describes it with --create, or map it with --map"
 CREATED_AT_ONCE = 100
 """How many tables are created for one that was asked for: itself, components, and whatever those refer to."""
 
@@ -30,6 +35,7 @@ class Wish:
     """How tables are to be synchronized. ``filters`` and ``columns`` are by table.
 
     ``locals_`` names the local table of one that is called differently here. Policies are written from our side.
+    ``allowed`` deletions per table pass the guard, -1 for all.
     """
 
     mode: Mode = Mode.BOTH
@@ -41,16 +47,23 @@ class Wish:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     create: bool = False
     components: bool = True
+    allowed: int = 0
 
 
 @dataclass(slots=True)
 class TableReport:
-    """How one table went: what became of records that came, how many the peer took, and what was refused."""
+    """How one table went: what became of records that came, how many the peer took, and what was refused.
+
+    ``held`` are deletions that the guard held back, by ``here: table`` or ``there: table``; ``stopped`` is True when it
+    stopped the table as a whole.
+    """
 
     pulled: dict[str, int] = field(default_factory=dict)
     pushed: int = 0
     issues: list[str] = field(default_factory=list)
     error: str | None = None
+    held: dict[str, int] = field(default_factory=dict)
+    stopped: bool = False
 
 
 @dataclass(slots=True)
@@ -63,12 +76,31 @@ class EdenReport:
     @property
     def failed(self) -> bool:
         """True when a table could not be synchronized at all."""
-        return any(one.error for one in self.tables.values())
+        return any(one.error and not one.stopped for one in self.tables.values())
+
+    @property
+    def held(self) -> dict[str, int]:
+        """Deletions that the guard held back, by ``here: table`` or ``there: table``."""
+        return {where: count for one in self.tables.values() for where, count in one.held.items()}
+
+    @property
+    def guarded(self) -> bool:
+        """True when the guard held something back, or stopped a table."""
+        return bool(self.held) or any(one.stopped for one in self.tables.values())
 
     @property
     def waiting(self) -> bool:
         """True when single records were refused, here or there; they are tried again."""
         return any(one.issues for one in self.tables.values())
+
+
+@dataclass(slots=True)
+class EdenPreview:
+    """What a synchronization would do: tables that it would create, what each direction would transfer, by task."""
+
+    created: list[str] = field(default_factory=list)
+    pulled: dict[str, Expected] = field(default_factory=dict)
+    pushed: dict[str, Expected] = field(default_factory=dict)
 
 
 def _now() -> datetime:
@@ -142,10 +174,7 @@ class EdenLink:
                 map_table(self.store.ledger, self.store.catalog, described, local or name, columns)
             elif self.store.table(name) is None:
                 if not wish.create:
-                    raise SchemaError(
-                        f"there is no table {name} here",
-                        hint="create it as the peer describes it with --create, or map it with --map",
-                    )
+                    raise SchemaError(LACKING.format(name), hint=LACKING_HINT)
                 created += create_tables(self.store.ledger, self.store.catalog, self._described(name))
         return created
 
@@ -165,8 +194,8 @@ class EdenLink:
             waiting += _targets(described)
         return list(found.values())
 
-    def task(self, name: str, wish: Wish) -> Task:
-        """The task for a table, what is known of earlier runs included; kept."""
+    def task(self, name: str, wish: Wish, *, keep: bool = True) -> Task:
+        """The task for a table, what is known of earlier runs included."""
         terms = Terms(
             wish.mode,
             wish.strategy,
@@ -175,7 +204,26 @@ class EdenLink:
             wish.components,
             wish.filters.get(name, ()),
         )
-        return keep_task(self.store, self.repository, name, terms)
+        made = task_of(self.store, self.repository, name, terms)
+        return self.store.save_task(made) if keep else made
+
+    def preview(self, names: Sequence[str], wish: Wish) -> EdenPreview:
+        """What ``synchronize`` would bring and send, by table. Registers nobody, and makes and writes nothing.
+
+        Raises SchemaError for a table that is not here and shall not be created, and PeerError.
+        """
+        found = EdenPreview()
+        for name in names:
+            if self.store.table(name) is None:
+                if not wish.create and name not in wish.locals_:
+                    raise SchemaError(LACKING.format(name), hint=LACKING_HINT)
+                found.created.append(name)
+            task = self.task(name, wish, keep=False)
+            if task.mode in (Mode.PULL, Mode.BOTH):
+                found.pulled[name] = expected_pull(self.active, task)
+            if task.mode in (Mode.PUSH, Mode.BOTH):
+                found.pushed[name] = expected_push(self.active, task)
+        return found
 
     def synchronize(self, names: Sequence[str], wish: Wish) -> EdenReport:
         """Register, prepare the tables, then pull and push each; an error of one table costs no other."""
@@ -187,17 +235,19 @@ class EdenLink:
 
     def _one(self, name: str, wish: Wish) -> TableReport:
         report, task = TableReport(), self.task(name, wish)
+        self.active.guard = Guard(allowed=wish.allowed)
         if task.mode in (Mode.PULL, Mode.BOTH):
-            self._take(report, self.active.pull(task))
+            self._take(report, self.active.pull(task), "here")
         if task.mode in (Mode.PUSH, Mode.BOTH) and report.error is None:
             latest = self.store.task(task.repository or "", name) or task
-            self._take(report, self.active.push(latest))
+            self._take(report, self.active.push(latest), "there")
         return report
 
     @staticmethod
-    def _take(report: TableReport, done: Transferred) -> None:
+    def _take(report: TableReport, done: Transferred, where: str) -> None:
         if done.error is not None:
-            report.error = str(done.error)
+            report.error, report.stopped = str(done.error), isinstance(done.error, GuardStopped)
+        report.held |= {f"{where}: {name}": count for name, count in done.held.items()}
         if done.imported is not None:
             for outcome, count in done.imported.outcomes.items():
                 report.pulled[outcome.value] = report.pulled.get(outcome.value, 0) + count

@@ -98,8 +98,8 @@ class Terms(NamedTuple):
     filters: tuple[Filter, ...]
 
 
-def keep_task(store: EdenStore, repository: Repository, resource: str, terms: Terms) -> Task:
-    """The task of a repository and table under new terms; what is known of earlier runs stays.
+def task_of(store: EdenStore, repository: Repository, resource: str, terms: Terms) -> Task:
+    """The task of a repository and table under new terms, not kept yet; what is known of earlier runs stays.
 
     With other filters everything is asked for and sent again, as it was left out before.
     """
@@ -107,7 +107,7 @@ def keep_task(store: EdenStore, repository: Repository, resource: str, terms: Te
     known = store.task(name, resource) or Task(_identifier(store, name, resource), name, resource)
     if terms.filters != known.filters:
         known = replace(known, pushed=0, last_pull=None, state=None)
-    return store.save_task(replace(known, **terms._asdict()))
+    return replace(known, **terms._asdict())
 
 
 def _identifier(store: EdenStore, repository: str, resource: str) -> str:

@@ -13,13 +13,14 @@ from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.errors import FilterError, UsageError
 from tallystick.jobs.adapter import Answer, OnConflict, Outcome
 from tallystick.jobs.eden import EdenAdapter
-from tallystick.jobs.eden_repositories import Terms, keep_task, repository_of
+from tallystick.jobs.eden_repositories import Terms, repository_of, task_of
 from tallystick.jobs.log import LogEntry
 from tallystick.jobs.schedule import is_full_due
 from tallystick.jobs.tasks import EVERYTHING, Peer, Progress, Task
 from tallystick.protocols.eden import store as eden
 from tallystick.protocols.eden.codec.filters import MAIN, Filter, parse_filter
 from tallystick.protocols.eden.site.store import SiteStore
+from tallystick.sync.guards import Guard
 from tallystick.sync.local import LocalReplica
 
 _KNOWN = (Resolution.THIS, Resolution.OTHER, Resolution.NEWER, Resolution.MASTER)
@@ -61,6 +62,7 @@ class EdenPeerAdapter:
 
     def pull(self, task: Task, onconflict: OnConflict | None = None) -> Outcome:
         """Pulls one table, or the data sets of the peer; everything again where the task says so and it is time."""
+        self.adapter.guard = Guard(allowed=task.allowed)
         progress = self.progress(task.name)
         full = is_full_due(task.full_every, progress.full, self.adapter.clock())
         if task.resource == EVERYTHING and self.peer.datasets:
@@ -79,6 +81,7 @@ class EdenPeerAdapter:
         """Pushes one table. Data sets are pulled only."""
         if task.resource == EVERYTHING and self.peer.datasets:
             return None, None
+        self.adapter.guard = Guard(allowed=task.allowed)
         return self.adapter.push(self._kept(task))
 
     def _kept(self, task: Task) -> eden.Task:
@@ -93,7 +96,8 @@ class EdenPeerAdapter:
         terms = Terms(
             task.mode, policy.strategy, _update(policy.update), _conflict(policy.conflict), task.components, filters
         )
-        return keep_task(self.adapter.store, self.adapter.repository, task.resource, terms)
+        store = self.adapter.store
+        return store.save_task(task_of(store, self.adapter.repository, task.resource, terms))
 
     # Passive ---------------------------------------------------------------------------------------------------
 

@@ -121,6 +121,8 @@ class _Step:
         self.keys: set[str] = set()
         self.wholes: dict[str, Whole | None] = {}
         self.lost: list[tuple[str, Version]] = []
+        self.outdone: list[tuple[str, Version]] = []
+        """What came and lost against what is here: no loss that guards look at."""
         self.put: list[tuple[Entry, Whole | None]] = []
         self.replaced: list[tuple[Entry, Whole | None]] = []
         self.last_stamp = 0
@@ -142,6 +144,7 @@ class _Step:
             self.ledger.count(self.tracked, terms_of(self.ledger, self.put), terms_of(self.ledger, self.replaced))
         save_wholes(self.ledger, self.tracked, self.wholes)
         conflicts.log_many(self.ledger, self.tracked, "lost here", self.lost, self.applying.run)
+        conflicts.log_many(self.ledger, self.tracked, "lost on arrival", self.outdone, self.applying.run)
         self.ledger.observe(self.last_stamp)
 
     def _divided(
@@ -503,7 +506,10 @@ class _Step:
     def _log_lost(self, one: Decided) -> None:
         before = () if one.before is None else one.before.shown
         local = [version for version in one.outcome.lost if any(version.hash == shown.hash for shown in before)]
-        self.lost.extend((one.key, version) for version in local or one.outcome.lost)
+        if local:
+            self.lost.extend((one.key, version) for version in local)
+        else:
+            self.outdone.extend((one.key, version) for version in one.outcome.lost)
 
     def _keep_both(self, one: Decided, copies: Sequence[Version]) -> None:
         """Losers become records of their own, named by their content so that every site makes the same ones."""

@@ -34,6 +34,11 @@ def recent(ledger: Ledger) -> dict[str, int]:
     return {wire: sum(count for _, count in items) for wire, items in _load(ledger).items() if items}
 
 
+def overrules(lost: int, records: int, allowed: int) -> bool:
+    """True when so many local edits of so many live records must not lose. ``allowed`` is a number of them."""
+    return lost > max(LOST, allowed) and lost > SHARE * records
+
+
 def check_lost(ledger: Ledger, tracked: Tracked, run: str, allowed: int) -> None:
     """Stop a run that overrules most of what was edited here.
 
@@ -43,7 +48,7 @@ def check_lost(ledger: Ledger, tracked: Tracked, run: str, allowed: int) -> None
         "SELECT count(*) FROM tally_conflict WHERE resource=? AND run=? AND kind='lost here'", (tracked.number, run)
     )
     lost = int(rows[0][0])
-    if lost > max(LOST, allowed) and lost > SHARE * tracked.fingerprint.count:
+    if overrules(lost, tracked.fingerprint.count, allowed):
         raise GuardStopped(
             f"{lost} of {tracked.fingerprint.count} records of {tracked.wire!r} edited here would lose a conflict",
             hint=f"choose --conflict this or ask, or let it through with --allow-deletes {lost} (or all)",

@@ -192,23 +192,38 @@ class Network:
     pass_time = staticmethod(pass_time)
 
 
-@pytest.fixture
-def postgresql_databases(postgresql_server):
-    """Makes databases that are dropped after the test."""
+@pytest.fixture(scope="session")
+def postgresql_pool(postgresql_server):
+    """Names of databases that tests take in turn: emptying one is much faster than making one."""
     import psycopg
 
-    names = []
-
-    def made():
-        names.append(f"tally_test_{uuid4().hex}")
-        with psycopg.connect(postgresql_server, autocommit=True) as server:
-            server.execute(f'CREATE DATABASE "{names[-1]}" TEMPLATE template0')
-        return urlsplit(postgresql_server)._replace(path="/" + names[-1]).geturl()
-
-    yield made
+    names: list[str] = []
+    yield names
     with psycopg.connect(postgresql_server, autocommit=True) as server:
         for name in names:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgresql_databases(postgresql_server, postgresql_pool):
+    """Gives the URLs of empty databases."""
+    import psycopg
+
+    taken = 0
+
+    def made():
+        nonlocal taken
+        if taken == len(postgresql_pool):
+            postgresql_pool.append(f"tally_test_{uuid4().hex}")
+            with psycopg.connect(postgresql_server, autocommit=True) as server:
+                server.execute(f'CREATE DATABASE "{postgresql_pool[-1]}" TEMPLATE template0')
+        url = urlsplit(postgresql_server)._replace(path="/" + postgresql_pool[taken]).geturl()
+        taken += 1
+        with psycopg.connect(url, autocommit=True) as database:
+            database.execute("DROP SCHEMA IF EXISTS tally CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        return url
+
+    return made
 
 
 def reader() -> Account:

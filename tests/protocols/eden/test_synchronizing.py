@@ -338,6 +338,25 @@ class NewerEden(MemoryStore):
         return ()
 
 
+@pytest.mark.parametrize("direction", ("pull", "push"))
+def test_the_deletion_of_a_component_alone_arrives(network, here, there, direction):
+    here.connect(there)
+    there.put(A, "One")
+    there.put(B, "Branch", OFFICE, organisation_id=Target(ORG, A))
+    here.sync(there)
+    assert here.names(OFFICE) == {"Branch"}
+    network.pass_time(here, there)
+    (there if direction == "pull" else here).remove(B, OFFICE)
+    for _ in range(2):
+        here.sync(there)
+        network.pass_time(here, there)
+    assert here.names(OFFICE) == there.names(OFFICE) == set()
+    assert here.names() == there.names() == {"One"}
+    sent = len(network.wire.pushes())
+    here.sync(there)
+    assert len(network.wire.pushes()) == sent
+
+
 def test_a_change_of_a_component_alone_arrives_from_a_peer_that_hides_it(network, here):
     network.wire.plain = True
     there = network.site("there", store=NewerEden)

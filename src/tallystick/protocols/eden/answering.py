@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
 from tallystick.core.policies import Method, Resolution
 from tallystick.protocols.eden import watermarks
@@ -78,9 +79,30 @@ def answer_pull(store: EdenStore, pull: Pull, base: str, now: datetime) -> Expor
     found = export(store, pull.table, chosen, _layout(pull, base))
     if pull.state is not None and not paged:
         found.attributes[STATE] = watermarks.state_text(site, pull.scope, head)
+        if pull.components and (since is not None or reached is not None):
+            found.resources = chain(found.resources, _component_stubs(store, pull, chosen, base))
     if peer and not paged:
         found.resources = _remembering(store, found, found.resources, pull, head, now)
     return found
+
+
+def _component_stubs(store: EdenStore, pull: Pull, chosen: Selection, base: str) -> Iterator[Resource]:
+    """Component records that were deleted, beside the records: no record shows a component that is gone.
+
+    Only a Tallystick peer reads them; a real Eden that wants to know asks for the component table itself.
+    """
+    layout = Layout(base, components=False, dependencies=False)
+    for below in component_tables(store, pull.table, pull.filters):
+        gone = Selection(chosen.since, chosen.after, components=False, deleted_only=True)
+        yield from export(store, below, gone, layout).resources
+
+
+def component_tables(store: EdenStore, table: Table, filters: Sequence[Filter]) -> Iterator[Table]:
+    """The component tables that are synchronized with a table, but those that a filter cuts."""
+    for component in table.components:
+        below = store.table(component.table) if component.imported else None
+        if below is not None and not any(one.table == component.table for one in filters):
+            yield below
 
 
 def _layout(pull: Pull, base: str) -> Layout:
@@ -161,7 +183,12 @@ def import_entry(
     """The log entry of an import: a warning with one line per issue when something was rejected."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(done.outcomes.items()))
     issues = done.reply.issues
-    message = "\n".join([counts or "nothing new", *issues])
+    message = "\n".join([counts or "nothing new", *held_lines(done.held), *issues])
     left = done.outcomes.get(Outcome.REJECTED, 0) or issues
-    result = Result.WARNING if left else Result.SUCCESS
+    result = Result.WARNING if left or done.held else Result.SUCCESS
     return LogEntry(now, repository, resource, mode, direction, "import", result, bool(left), message)
+
+
+def held_lines(held: Mapping[str, int]) -> list[str]:
+    """What the log says of deletions that a guard held back, by table."""
+    return [f"the guard held back {count} deletions of {name}" for name, count in sorted(held.items())]

@@ -40,6 +40,8 @@ class Outcome(StrEnum):
     """Left alone, and not an error."""
     REJECTED = "rejected"
     """Left alone and reported to the sender."""
+    HELD = "held"
+    """A deletion that a guard holds back."""
     JOINED = "joined"
     """A version of another Tallystick site: the store decides by what it has seen, and says what became of it."""
 

@@ -20,6 +20,7 @@ from tallystick.protocols.eden.codec.schema import Field, Table
 from tallystick.protocols.eden.codec.times import parse_time
 from tallystick.protocols.eden.deciding import NOT_PERMITTED, Decision, Outcome, Policies, Side
 from tallystick.protocols.eden.errors import FieldRejected, TimeFormatError
+from tallystick.protocols.eden.holding import hold_back
 from tallystick.protocols.eden.identifying import adopt_single_children, identify
 from tallystick.protocols.eden.items import Imported, Item, Job, Options
 from tallystick.protocols.eden.reaching import reach
@@ -33,8 +34,8 @@ REQUIRED = "value(s) required"
 def import_document(store: EdenStore, table: Table, document: Document, options: Options, now: datetime) -> Imported:
     """Imports the records of ``table``, their components and what they refer to in the document.
 
-    Elements of other tables that nothing reaches are ignored. Raises what the store raises; what is wrong with single
-    records stands in the reply.
+    Elements of other tables that nothing reaches are ignored. Raises what the store raises, and GuardStopped; what is
+    wrong with single records stands in the reply.
     """
     store.head()  # what is decided on must be what is there now
     job = Job(store, table, document, options, now)
@@ -47,6 +48,8 @@ def import_document(store: EdenStore, table: Table, document: Document, options:
     ordered = list(_ordered(job.items))
     for item in ordered:
         _decide(job, item)
+    if options.guard is not None:
+        hold_back(job, ordered, options.guard)
     return _apply(job, tops, ordered)
 
 
@@ -217,7 +220,10 @@ def _apply(job: Job, tops: Sequence[Item], ordered: Sequence[Item]) -> Imported:
         reply = PushReply(False, 400, job.messages[0])
         reply.rejected = [item.resource for item in rejected if item.parent is None]
         return Imported(reply)
+    guard = job.options.guard
     batch = Batch(job.options.source, job.options.user, job.now)
+    if guard is not None:
+        batch.allowed, batch.run = guard.allowed, job.options.new_uuid()
     writing = [item for item in ordered if item.decision is not None and item.decision.outcome in deciding.WRITTEN]
     batch.writes = [_write(job, item) for item in writing]
     batch.lost = [lost for item in ordered if (lost := _lost(item)) is not None]
@@ -259,7 +265,7 @@ def _write(job: Job, item: Item) -> Write:
 
 def _report(job: Job, tops: Sequence[Item], ordered: Sequence[Item], numbers: Mapping[int, int | None]) -> Imported:
     reply = PushReply()
-    done = Imported(reply)
+    done = Imported(reply, held=job.held)
     for item in ordered:
         if item.decision is not None:
             done.outcomes[item.decision.outcome] = done.outcomes.get(item.decision.outcome, 0) + 1

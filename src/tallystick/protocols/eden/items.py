@@ -16,6 +16,7 @@ from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Field, Table
 from tallystick.protocols.eden.deciding import Decision, Outcome, Policies, Side
 from tallystick.protocols.eden.store import EdenStore, Stored, Target
+from tallystick.sync.guards import Guard
 
 
 class Pointer(NamedTuple):
@@ -91,7 +92,8 @@ class Options:
     ``source`` is the sending repository, ``user`` the account. ``onconflict`` is called for every detected conflict
     with ``item.conflict`` True, and decides alone: what it leaves True stands. ``resolve`` is called for every record
     before it is decided. ``permitted`` says whether the account may use a method on a table. ``skip_errors`` False
-    makes one bad record fail the document, as plain REST does.
+    makes one bad record fail the document, as plain REST does. ``guard`` holds back deletions (DESIGN.md 4.8); pushes
+    have none: whoever pushes looks at what it sends.
     """
 
     policies: Policies
@@ -103,23 +105,29 @@ class Options:
     permitted: Callable[[Table, Method], bool] = lambda _table, _method: True
     skip_errors: bool = True
     new_uuid: Callable[[], str] = lambda: urn_of(uuid4())
+    guard: Guard | None = None
 
 
 @dataclass(slots=True)
 class Imported:
-    """The outcome: the reply for the sender, and what the watermark rules need (the times of the table's records)."""
+    """The outcome: the reply for the sender, and what the watermark rules need (the times of the table's records).
+
+    ``held`` are the deletions that the guard held back, by table.
+    """
 
     reply: PushReply
     times: list[datetime | None] = field(default_factory=list)
     rejected_times: list[datetime | None] = field(default_factory=list)
     outcomes: dict[Outcome, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
 
 
 class Job:
     """One import: what its steps share.
 
     ``items`` are in the order in which they were reached, ``by_name`` finds them by the names that references use,
-    ``known`` are referenced records that are here, ``messages`` the reasons of rejections, the first first.
+    ``known`` are referenced records that are here, ``messages`` the reasons of rejections, the first first, ``held``
+    what the guard holds back.
     """
 
     def __init__(self, store: EdenStore, table: Table, document: Document, options: Options, now: datetime) -> None:
@@ -133,6 +141,7 @@ class Job:
         self.by_name: dict[Target, Item] = {}
         self.known: set[Target] = set()
         self.messages: list[str] = []
+        self.held: dict[str, int] = {}
         self._tables: dict[str, Table | None] = {table.name: table}
 
     def model(self, name: str) -> Table | None:

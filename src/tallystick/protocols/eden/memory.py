@@ -90,8 +90,10 @@ class MemoryStore:
 
     def _selected(self, table: Table, record: Stored, selection: Selection) -> bool:
         if record.uuid in selection.also:
-            return True
+            return record.deleted or not selection.deleted_only
         if record.deleted and not selection.include_deleted:
+            return False
+        if selection.deleted_only and not record.deleted:
             return False
         if not all(self._holds(table, record, one) for one in selection.conditions):
             return False
@@ -167,6 +169,10 @@ class MemoryStore:
             if held in wanted and held is not None and not record.deleted:
                 found.setdefault(wanted[held], []).append(record.uuid)
         return found
+
+    def recent_deletions(self, table: str) -> int:
+        """None: nothing is looked back on."""
+        return 0
 
     # Versions --------------------------------------------------------------------------------------------------
 

@@ -72,7 +72,8 @@ class Selection:
     and at its components: a change of a component is a change of the whole (section 8). ``conditions`` are on the
     table itself; a deleted record is judged by what it last held, and given where that is no longer known. ``also``
     are identifiers taken in any case. ``without_source`` leaves out what came from that repository and was not changed
-    since. ``start`` and ``limit`` cut a page out of the ordered result.
+    since. ``deleted_only`` takes deletion stubs and nothing else. ``start`` and ``limit`` cut a page out of the ordered
+    result.
     """
 
     since: datetime | None = None
@@ -84,6 +85,7 @@ class Selection:
     components: bool = True
     start: int | None = None
     limit: int | None = None
+    deleted_only: bool = False
 
 
 @dataclass(slots=True)
@@ -134,7 +136,8 @@ class Batch:
     """Everything that one document decided, applied in one transaction.
 
     ``writes`` stand in dependency order, as far as there is one; in a cycle a reference may point to a later write.
-    ``user`` is the account that the import runs under.
+    ``user`` is the account that the import runs under. ``allowed`` is what its guard lets through (``sync.guards``),
+    -1 for an import without one; ``run`` names it among the conflicts that it logs.
     """
 
     source: str | None
@@ -142,6 +145,8 @@ class Batch:
     now: datetime
     writes: list[Write] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    allowed: int = -1
+    run: str = ""
 
 
 class Applied(NamedTuple):
@@ -304,6 +309,9 @@ class EdenStore(Protocol):
     def matching(self, table: Table, field: str, values: Collection[object]) -> Mapping[object, Sequence[str]]:
         """The identifiers of live records whose field holds one of the values, text without regard to case."""
 
+    def recent_deletions(self, table: str) -> int:
+        """How many deletions of the last day were applied under a guard and not explicitly allowed."""
+
     # Versions, between two Tallystick sites
 
     def extension(self, record: Stored) -> str | None:
@@ -322,6 +330,8 @@ class EdenStore(Protocol):
 
         A write that the database refuses (a restricting reference, a unique value) is refused alone. A write that
         changes nothing gets no new sequence number. A record that is no longer the one that was ``seen`` is refused.
+        Deletions of a guarded batch are noted for ``recent_deletions``. Raises GuardStopped where versions of another
+        Tallystick site would overrule more local edits than is allowed.
         """
 
     # Peers, tasks, log

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from eden_site_stores import RealStore
 
 from tallystick.protocols.eden.codec.filters import parse_filter_string
 from tallystick.protocols.eden.codec.schema import Field, Kind, table
@@ -104,3 +105,22 @@ def test_a_mandatory_reference_forbids_the_deletion_of_what_it_points_to(here):
     held, free = here.store.apply(Batch("peer", None, here.now, writes))
     assert (held.error, free.error) == (BLOCKED, None)
     assert (here.get(A).deleted, here.get(C).deleted) == (False, True)
+
+
+def test_two_processes_that_import_in_turn_give_every_change_a_name_of_its_own(network, here):
+    """One dot, one content: what was issued is looked up in every transaction, never remembered from an earlier one."""
+    url = here.store.replica.name
+    other = RealStore(url, here.store.identity(), here.store.tables.values(), lambda: here.now)
+    try:
+        for number in range(4):
+            store = (here.store, other)[number % 2]
+            uuids = [f"urn:uuid:1111111{number}-0000-4000-8000-{one:012d}" for one in range(12)]
+            writes = [Write(Outcome.CREATED, ORG, uuid, here.now, {"name": uuid}) for uuid in uuids]
+            assert not any(one.error for one in store.apply(Batch("peer", None, here.now, writes)))
+    finally:
+        other.close()
+    ledger = here.store.ledger
+    number = here.store.catalog.known(ORG).tracked.number
+    dots = ledger.engine.query("SELECT origin, tick FROM tally_record WHERE resource=?", (number,))
+    assert len(dots) == len(set(dots)) == 48
+    assert ledger.resource(here.store.catalog.known(ORG).tracked.wire).fingerprint.count == 48

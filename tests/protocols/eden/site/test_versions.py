@@ -11,6 +11,18 @@ from tallystick.site import siblings
 ORG, OFFICE, PLACE = "org_organisation", "org_office", "gis_location"
 A, B = "urn:uuid:11111111-0000-4000-8000-000000000001", "urn:uuid:11111111-0000-4000-8000-000000000002"
 STORES = ("sqlite", "postgresql")
+REFUSING_ONE = {
+    "sqlite": (
+        "CREATE TRIGGER no_one BEFORE INSERT ON org_organisation WHEN NEW.name='One' "
+        "BEGIN SELECT RAISE(ABORT, 'no'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION no_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name='One' THEN "
+        "RAISE EXCEPTION 'no' USING ERRCODE='check_violation'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER no_one BEFORE INSERT ON org_organisation FOR EACH ROW EXECUTE FUNCTION no_one()",
+    ),
+}
+"""What makes a database refuse the record ``One``, by dialect."""
 
 
 def dots(site, resource=ORG):
@@ -101,10 +113,9 @@ def test_this_keeps_a_concurrent_edit_of_ours_in_sight(network, here, there):
 def test_a_row_that_the_database_refuses_is_held_and_reported(network, here, there):
     here.connect(there)
     here.put(A, "One")
-    there.store.ledger.engine.execute(
-        "CREATE TRIGGER no_one BEFORE INSERT ON org_organisation WHEN NEW.name='One' "
-        "BEGIN SELECT RAISE(ABORT, 'no'); END"
-    )
+    engine = there.store.ledger.engine
+    for statement in REFUSING_ONE[engine.dialect]:
+        engine.execute(statement)
     done = here.push(there)
     assert done.reply.rejected_uuids == (A,)
     assert here.task(there).retry == frozenset({A})

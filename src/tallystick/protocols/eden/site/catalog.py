@@ -121,9 +121,20 @@ class Catalog:
 
     def bound(self, name: str) -> Bound | None:
         """The table of that name, or None when it is not tracked here."""
-        if name not in self._bound:
+        if name not in self._bound or not self._is_current(self._bound[name]):
             self._bound[name] = self._bind(name)
         return self._bound[name]
+
+    def _is_current(self, bound: Bound | None) -> bool:
+        """False where the ledger holds another resource by now.
+
+        In a write transaction its counters are loaded: ticks and seqs are given from where the last writer stopped,
+        whichever process that was, and are saved with the resource that the ledger holds, with no other.
+        """
+        if bound is None or not self._ledger.in_write:
+            return True
+        wire = bound.tracked.wire
+        return self._ledger.has(wire) and self._ledger.resource(wire) is bound.tracked
 
     def known(self, name: str) -> Bound:
         """The table of that name. Raises SchemaError when it is not tracked here."""
@@ -148,6 +159,8 @@ class Catalog:
         tracked = next((one for one in self._ledger.resources() if one.definition.name == local), None)
         if tracked is None:
             return None
+        if self._ledger.in_write:
+            tracked = self._ledger.resource(tracked.wire)  # with its counters
         definition, form = tracked.definition, self._forms.get(name)
         described = table_of(form) if form is not None else self._derived(name, definition)
         columns = form.columns if form is not None else {}

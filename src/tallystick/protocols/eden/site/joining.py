@@ -9,7 +9,7 @@ from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.protocols.eden.deciding import Outcome, Policies
 from tallystick.protocols.eden.site.catalog import Bound
 from tallystick.protocols.eden.site.versions import Foreign, page_of
-from tallystick.protocols.eden.store import Write
+from tallystick.protocols.eden.store import Batch, Write
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, UNSHOWN, Ledger
 from tallystick.sync.local import LocalReplica
@@ -58,11 +58,15 @@ class Joining:
         self.keys = [one.key for one in self._versions]
         self._before = bound.tracked.rows.by_keys(self.keys)
 
-    def take(self, replica: LocalReplica, source: str | None, *, deletions: bool) -> None:
-        """Take live versions, or deletions. Every page is applied in a transaction of its own, after stamping."""
+    def take(self, replica: LocalReplica, batch: Batch, *, deletions: bool) -> None:
+        """Take live versions, or deletions. Every page is applied in a transaction of its own, after stamping.
+
+        Raises GuardStopped where the batch has a guard and overrules too many local edits; earlier pages stay applied.
+        """
         chosen = {one.key: one for one in self._versions if bool(one.flags & DELETED) == deletions}
         policy = policy_of(self.writes[0].policies or Policies())
-        settings = Settings(source or "eden", Scope((self.bound.tracked.wire,)), {"": policy}, allowed=-1)
+        scope = Scope((self.bound.tracked.wire,))
+        settings = Settings(batch.source or "eden", scope, {"": policy}, batch.run, batch.allowed)
         versions = list(chosen.values())
         for start in range(0, len(versions), PAGE):
             replica.apply(page_of(self.bound, versions[start : start + PAGE]), settings)

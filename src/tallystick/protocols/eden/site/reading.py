@@ -107,8 +107,10 @@ class Records:
 
     def _selected(self, bound: Bound, selection: Selection) -> Iterator[Stored]:
         chooser = _Chooser(self, bound, selection)
+        stubs = selection.deleted_only and "deleted" not in bound.meta
         for rows in self._candidates(bound, selection):
-            yield from chooser.chosen(self._stored(bound, rows))
+            kept = [row for row in rows if row[0].flags & DELETED] if stubs else rows
+            yield from chooser.chosen(self._stored(bound, kept))
 
     def _candidates(self, bound: Bound, selection: Selection) -> Iterator[list[Row]]:
         """Pages of rows among which all selected ones are."""
@@ -372,6 +374,8 @@ class _Chooser:
         selection, records = self._selection, list(found)
         if not selection.include_deleted:
             records = [one for one in records if not one.deleted]
+        if selection.deleted_only:
+            records = [one for one in records if one.deleted]
         if selection.conditions:
             kept = {id(one) for one in self._conditions.fitting(records, selection.conditions)}
             records = [one for one in records if id(one) in kept or one.deleted or one.uuid in selection.also]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from tallystick.protocols.eden.codec.elements import Resource
 from tallystick.protocols.eden.codec.filters import Condition
 from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.codec.schema import Component, Table
+from tallystick.protocols.eden.deciding import Outcome
 from tallystick.protocols.eden.site.catalog import Catalog
 from tallystick.protocols.eden.site.joining import Joining
 from tallystick.protocols.eden.site.layout import STEPS
@@ -33,6 +35,7 @@ from tallystick.protocols.eden.store import (
     Write,
 )
 from tallystick.protocols.eden.watermarks import Answered
+from tallystick.site import deletions
 from tallystick.site.holding import load_wholes
 from tallystick.site.ledger import WHOLE, Ledger
 from tallystick.site.retrying import retry
@@ -129,6 +132,11 @@ class SiteStore:
         bound = self.catalog.bound(table.name)
         return {} if bound is None else self.reader.matching(bound, field, values)
 
+    def recent_deletions(self, table: str) -> int:
+        """Deletions of the last day that nobody explicitly allowed."""
+        bound = self.catalog.bound(table)
+        return 0 if bound is None else deletions.recent(self.ledger).get(bound.tracked.wire, 0)
+
     # Versions
 
     def extension(self, record: Stored) -> str | None:
@@ -163,8 +171,16 @@ class SiteStore:
             with self.ledger.write():
                 self._stamp()
                 writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch)
-                found.update(zip(rest, writing.run([batch.writes[index] for index in rest]), strict=True))
+                writes = [batch.writes[index] for index in rest]
+                found.update(zip(rest, writing.run(writes), strict=True))
+                if batch.allowed >= 0:
+                    self._note_deletions(one for index, one in zip(rest, writes, strict=True) if not found[index].error)
         return [found[index] for index in range(len(batch.writes))]
+
+    def _note_deletions(self, writes: Iterable[Write]) -> None:
+        gone = Counter(one.table for one in writes if one.outcome in (Outcome.DELETED, Outcome.MERGED))
+        for name, count in gone.items():
+            deletions.note(self.ledger, self.catalog.known(name).tracked.wire, count)
 
     def _join(self, batch: Batch, joining: Sequence[tuple[int, Write]], found: dict[int, Applied]) -> None:
         """Live versions with referenced tables first, deletions the other way round."""
@@ -173,10 +189,10 @@ class SiteStore:
             chosen = [(index, one) for index, one in joining if one.table == name]
             groups.append(Joining(self.ledger, self.catalog.known(name), chosen))
         for group in groups:
-            group.take(self.replica, batch.source, deletions=False)
+            group.take(self.replica, batch, deletions=False)
         for group in reversed(groups):
             self._prepare_deletions(batch, group)
-            group.take(self.replica, batch.source, deletions=True)
+            group.take(self.replica, batch, deletions=True)
         if any(group.waits() for group in groups):
             with self.ledger.write():
                 stamp(self.ledger)
