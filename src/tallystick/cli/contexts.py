@@ -74,7 +74,12 @@ def hosted(site: str, password_file: str | None) -> Iterator[ContextHost]:
 @click.option("--quota-files", type=int, metavar="N", help="Most files it may hold.")
 @click.option("--store", metavar="URL", help="Keep the content of all contexts of SITE here (before the first file).")
 def create(site: str, name: str, quota: str | None, quota_files: int | None, store: str | None, **given: Any) -> None:
-    """Make a context, or change the quotas of one that is there."""
+    """Make a context, or change the quotas of one that is there.
+
+    \b
+    Example:
+      tallystick contexts create clinic.db work --quota 2GiB
+    """
     with hosted(site, given["password_file"]) as host:
         if store is not None:
             _choose_store(host, store)
@@ -106,7 +111,12 @@ def _size(text: str | None) -> int | None:
 @command.command("list")
 @site_options
 def list_contexts(site: str, password_file: str | None, as_json: bool) -> None:
-    """List all contexts of a site."""
+    """List all contexts of a site.
+
+    \b
+    Example:
+      tallystick contexts list https://anna@hub.example.org/
+    """
     with hosted(site, password_file) as host:
         infos = host.contexts()
     if as_json:
@@ -120,7 +130,12 @@ def list_contexts(site: str, password_file: str | None, as_json: bool) -> None:
 @site_options
 @click.argument("context")
 def show(site: str, context: str, password_file: str | None, as_json: bool) -> None:
-    """Show one context."""
+    """Show one context.
+
+    \b
+    Example:
+      tallystick contexts show clinic.db work
+    """
     with hosted(site, password_file) as host:
         info = host.find(context)
     _show(info, as_json)
@@ -144,7 +159,12 @@ def _plain(info: Any) -> dict[str, Any]:
 @click.argument("context")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(site: str, context: str, yes: bool, password_file: str | None, as_json: bool) -> None:
-    """Remove every file of a context; it stays, and so does its history until retention ends."""
+    """Remove every file of a context; it stays, and so does its history until retention ends.
+
+    \b
+    Example:
+      tallystick contexts clear clinic.db work
+    """
     _confirmed(yes, f"remove every file of {context}")
     with hosted(site, password_file) as host:
         host.clear(host.find(context).id)
@@ -156,7 +176,12 @@ def clear(site: str, context: str, yes: bool, password_file: str | None, as_json
 @click.argument("context")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(site: str, context: str, yes: bool, password_file: str | None, as_json: bool) -> None:
-    """Remove a context with its files and history."""
+    """Remove a context with its files and history.
+
+    \b
+    Example:
+      tallystick contexts delete clinic.db work
+    """
     _confirmed(yes, f"remove {context} with its files and history")
     with hosted(site, password_file) as host:
         host.delete(host.find(context).id)
@@ -187,7 +212,12 @@ def _say(done: dict[str, Any], as_json: bool) -> None:
 @click.argument("context")
 @click.argument("folder", default="/")
 def files(site: str, context: str, folder: str, password_file: str | None, as_json: bool) -> None:
-    """List one folder of a context."""
+    """List one folder of a context.
+
+    \b
+    Example:
+      tallystick contexts files clinic.db work notes
+    """
     from tallystick.contexts.entries import DIRECTORY, unpacked
 
     with hosted(site, password_file) as host:
@@ -208,7 +238,12 @@ def files(site: str, context: str, folder: str, password_file: str | None, as_js
 @click.argument("path")
 @click.argument("file", type=click.Path(), default="-")
 def get(site: str, context: str, path: str, file: str, password_file: str | None, as_json: bool) -> None:
-    """Write one file of a context to FILE (in a directory: under its own name), or to standard output."""
+    """Write one file of a context to FILE (in a directory: under its own name), or to standard output.
+
+    \b
+    Example:
+      tallystick contexts get clinic.db work notes/today.txt today.txt
+    """
     from tallystick.contexts.files import Span, stored_file
 
     with hosted(site, password_file) as host:
@@ -244,7 +279,12 @@ def _write(target: Path, pieces: Iterator[bytes]) -> None:
 @click.argument("file", type=click.Path())
 @click.argument("path")
 def put(site: str, context: str, file: str, path: str, password_file: str | None, as_json: bool) -> None:
-    """Store FILE ('-': standard input) at PATH of a context."""
+    """Store FILE ('-': standard input) at PATH of a context.
+
+    \b
+    Example:
+      tallystick contexts put clinic.db work today.txt notes/today.txt
+    """
     from tallystick.contexts.files import put_file
 
     with hosted(site, password_file) as host:
@@ -271,7 +311,12 @@ def _pieces(source: Any) -> Iterator[bytes]:
 @click.argument("context")
 @click.argument("path")
 def remove(site: str, context: str, path: str, password_file: str | None, as_json: bool) -> None:
-    """Remove one file of a context."""
+    """Remove one file of a context.
+
+    \b
+    Example:
+      tallystick contexts rm clinic.db work notes/today.txt
+    """
     from tallystick.contexts.files import file_entry
     from tallystick.contexts.publishing import ANY
 
@@ -304,6 +349,10 @@ def recycle(
 
     Files at or below PATHS are forgotten that long after their content last changed. Without PATHS and with
     --lifecycle the rule covers everything below the prefix; --lifecycle none removes the rules of the prefix.
+
+    \b
+    Example:
+      tallystick contexts recycle clinic.db work
     """
     from tallystick.contexts.host import Rule
 
@@ -330,7 +379,12 @@ def recycle(
 @site_options
 @click.option("--history-days", type=float, default=30.0, show_default=True, help="Keep replaced files that long.")
 def sweep(site: str, history_days: float, password_file: str | None, as_json: bool) -> None:
-    """Forget what has expired, old history and content that nothing refers to. Safe at any time; run it daily."""
+    """Forget what has expired, old history and content that nothing refers to. Safe at any time; run it daily.
+
+    \b
+    Example:
+      tallystick contexts sweep clinic.db
+    """
     from tallystick.contexts.opening import is_bucket
 
     if is_bucket(site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -45,7 +46,7 @@ def command(a: str, b: str, **given: Any) -> int:
         if not given["as_json"]:
             _show(proposal)
         open_ = linking.open(given["winner"] or "")
-        if open_ and not given["yes"] and not click.confirm(f"Link these {len(open_)}?"):
+        if open_ and not given["yes"] and not _agreed(len(open_)):
             return 1
         for match in open_:
             linking.link(match, given["winner"] or "")
@@ -54,6 +55,12 @@ def command(a: str, b: str, **given: Any) -> int:
     else:
         click.echo(f"{len(open_)} linked")
     return 1 if proposal.ambiguous or linking.contradicted else 0
+
+
+def _agreed(count: int) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on", hint="look at what is proposed, then add --yes")
+    return click.confirm(f"Link these {count}?")
 
 
 def _show(proposal: Any) -> None:

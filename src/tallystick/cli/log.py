@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--run", default="", metavar="NAME", help="Only what belongs to this run.")
 @click.option("--peer", default="", metavar="NAME", help="Only what concerns this peer.")
 @click.option("--task", default="", metavar="NAME", help="Only runs of this task.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
 @as_json
 def command(site: str, run: str, peer: str, task: str, limit: int, as_json: bool) -> int:
     """Show every register, login, pull, push and run of SITE, newest first, with its outcome.

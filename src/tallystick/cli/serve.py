@@ -11,8 +11,10 @@ from tallystick.errors import UsageError
 
 @click.command("serve")
 @click.argument("site")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=5493, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", default=5493, show_default=True, type=click.IntRange(0, 65535), help="Its port; 0 takes one that is free."
+)
 @click.option("--certificate", metavar="FILE", help="Serve https with this certificate (PEM); --key holds its key.")
 @click.option("--key", metavar="FILE", help="The certificate's private key (PEM).")
 @click.option("--sdata", is_flag=True, help="Serve the site's tables as SData resource kinds too.")

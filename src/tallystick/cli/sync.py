@@ -103,8 +103,10 @@ def command(a: str, b: str, **given: Any) -> int:
             return _dry_run(first, second, plan, given["as_json"])
         meter = Meter(given["as_json"])
         plan.progress = meter
-        done = logged_agree(first, second, plan)
-        meter.close()
+        try:
+            done = logged_agree(first, second, plan)
+        finally:
+            meter.close()
         size = bytes_moved(first, second)
     if given["as_json"]:
         print_json({**as_plain(done), "bytes": size})

@@ -19,7 +19,7 @@ def command() -> None:
 @command.command("add")
 @click.argument("site")
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), default="sync", show_default=True)
+@click.option("--role", type=click.Choice(ROLES), default="sync", show_default=True, help="What the user may do.")
 @click.option("--password-file", type=click.Path(), help="File with the password; '-' is standard input.")
 @click.option("--digest", is_flag=True, help="Let the user come by HTTP Digest too (SData); keeps weaker hashes.")
 def add(site: str, name: str, role: str, password_file: str | None, digest: bool) -> int:

@@ -56,7 +56,12 @@ def add(site: str, url: str, resources: tuple[str, ...], no_content: bool, from_
 @click.argument("site")
 @as_json
 def list_(site: str, as_json: bool) -> int:
-    """List addresses and how they do."""
+    """List addresses and how they do.
+
+    \b
+    Example:
+      tallystick webhooks list clinic.db
+    """
     from tallystick.api import open as open_site
     from tallystick.streams import webhooks
 
@@ -95,7 +100,12 @@ def list_(site: str, as_json: bool) -> int:
 @click.argument("site")
 @click.argument("number", type=int)
 def remove(site: str, number: int) -> int:
-    """Remove an address."""
+    """Remove an address.
+
+    \b
+    Example:
+      tallystick webhooks remove clinic.db 1
+    """
     from tallystick.api import open as open_site
     from tallystick.jobs.credentials import Credentials
     from tallystick.streams import webhooks
@@ -110,7 +120,12 @@ def remove(site: str, number: int) -> int:
 @click.argument("site")
 @click.argument("number", type=int)
 def retry(site: str, number: int) -> int:
-    """Try the next delivery to an address now."""
+    """Try the next delivery to an address now.
+
+    \b
+    Example:
+      tallystick webhooks retry clinic.db 1
+    """
     from tallystick.api import open as open_site
     from tallystick.streams import webhooks
 
@@ -123,10 +138,15 @@ def retry(site: str, number: int) -> int:
 @command.command("log")
 @click.argument("site")
 @click.argument("number", type=int)
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The newest so many.")
 @as_json
 def log(site: str, number: int, limit: int, as_json: bool) -> int:
-    """Show deliveries to an address, newest first."""
+    """Show deliveries to an address, newest first.
+
+    \b
+    Example:
+      tallystick webhooks log clinic.db 1
+    """
     from tallystick.api import open as open_site
     from tallystick.streams import webhooks
 
