@@ -366,8 +366,12 @@ class Site:
         raise UsageError(f"the conflict log has no entry {number}", hint="see: tallystick conflicts list --log")
 
     def parked(self, kind: str | None = parking.PARKED) -> list[parking.Waiting]:
-        """Changes that are held and not shown, with their content and the rows that they are about."""
-        return parking.described(self.ledger, kind)
+        """Changes that are held and not shown, with their content and the rows that they are about.
+
+        With those that are parked come rows of this site that no key names.
+        """
+        found = parking.described(self.ledger, kind)
+        return found if kind != parking.PARKED else [*found, *parking.described(self.ledger, parking.UNNAMED)]
 
     def retry(self) -> dict[str, Tally]:
         """Try parked changes again."""

@@ -76,7 +76,7 @@ def command(
     for name, found in verdict.corrupt.items():
         for wire, problems in found.items():
             for key, problem in problems[:20]:
-                click.echo(f"{name}: {wire} {key}: {problem} behind the ledger's back")
+                click.echo(f"{name}: {wire} {key}: {_said(name, problem)}")
     for item in verdict.differences:
         kind = "differ" if item.knowledge else "know the same but show it differently (policies, or parked changes)"
         click.echo(f"{item.resource}: {kind}; {item.counts[0]} records at A, {item.counts[1]} at B")
@@ -104,3 +104,9 @@ def _rows(found: Difference, *ends: Replica) -> dict[str, str]:
         if isinstance(one, LocalReplica) and one.ledger.has(found.resource):
             names = row_names(one.ledger.resource(found.resource), listed) | names
     return {key: f"{row} ({key})" for key, row in names.items() if row != key}
+
+
+def _said(name: str, problem: str) -> str:
+    if problem == "unnamed":
+        return f"left out, no key names the row (see: tallystick parked list {name})"
+    return f"{problem} behind the ledger's back"

@@ -12,7 +12,7 @@ from tallystick.core.fingerprints import EMPTY, fingerprint_of
 from tallystick.core.hashing import content_hashes
 from tallystick.core.values import Value
 from tallystick.errors import SchemaError
-from tallystick.site import dangling
+from tallystick.site import dangling, unnamed
 from tallystick.site.engines.engine import Address, Entry, NewEntries
 from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
@@ -118,6 +118,11 @@ def enter_rows(
     own = ledger.origin_number(ledger.origin)
     refers = any(item.refers_to in pending for item in definition.fields)
     for batch in _batches(rows):
+        if suspects := [address for address, _ in batch if unnamed.suspicious(address)]:
+            left_out = unnamed.note(ledger, tracked, suspects)
+            batch = [row for row in batch if row[0] not in left_out]
+            if not batch:
+                continue
         if refers:
             known = _led_to(ledger, definition, batch, pending)
             batch = [(address, _resolved(definition, values, known)) for address, values in batch]

@@ -173,11 +173,11 @@ class _Issue:
     def _stamped(self, step: _Step, digest: bytes, whole: Whole | None, seq: int) -> tuple[Entry, Whole | None]:
         ledger, (touched, key, values) = self.ledger, step.change
         entry = touched.entry
+        local = None if values is None or touched.address is None else local_of(self.definition, key, touched.address)
         if entry is not None and digest in (entry.hash, entry.rendered) and (values is not None or not entry.hash):
             # found by comparison a moment ago, and marked as well: nobody was told of it
             born = seq if entry.born_seq > ledger.began else entry.born_seq
-            return entry._replace(seq=seq, born_seq=born), whole
-        local = None if values is None or touched.address is None else local_of(self.definition, key, touched.address)
+            return entry._replace(seq=seq, born_seq=born, local=entry.local if values is None else local), whole
         (tick,) = ledger.next_ticks(self.tracked, 1)
         dot, time = (ledger.origin, tick), ledger.stamp_at(touched.at)
         if entry is None:

@@ -11,6 +11,8 @@ from tallystick.site.row_names import row_names
 
 PARKED = "parked"
 DECLINED = "declined"
+UNNAMED = "unnamed"
+"""The kind of rows of this site that no key names: they cannot be sent, and nothing is written over them."""
 LEFT = "left scope"
 """The reason noted for records that were removed here because they left a filter."""
 
@@ -20,6 +22,8 @@ class Waiting(NamedTuple):
 
     ``row`` is the primary key of the record's row here, None where it has none; ``content`` what is not shown, None
     for a deletion. Both are only filled in where somebody asks what waits (``described``).
+
+    Of kind ``unnamed`` are rows of this site that cannot be sent; their ``key`` is what would have been one.
     """
 
     resource: str
@@ -40,6 +44,23 @@ def park(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
 def decline(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
     """Note that the policy does not want a change here."""
     _note(ledger, tracked, key, DECLINED, reason)
+
+
+def leave_out(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
+    """Note that a row of this site has no key of its own, and why."""
+    _note(ledger, tracked, key, UNNAMED, reason)
+
+
+def take_in(ledger: Ledger, tracked: Tracked, key: str) -> None:
+    """The row has a key of its own now, or is gone."""
+    sql = "DELETE FROM tally_parked WHERE resource=? AND key=? AND kind=?"
+    ledger.engine.execute(sql, (tracked.number, key, UNNAMED))
+
+
+def left_out(ledger: Ledger, tracked: Tracked) -> frozenset[str]:
+    """What would be the keys of rows that have none of their own."""
+    sql = "SELECT key FROM tally_parked WHERE resource=? AND kind=?"
+    return frozenset(row[0] for row in ledger.engine.query(sql, (tracked.number, UNNAMED)))
 
 
 def _note(ledger: Ledger, tracked: Tracked, key: str, kind: str, reason: str) -> None:
@@ -92,5 +113,6 @@ def _unshown(whole: Whole | None) -> Mapping[str, Any] | None:
 
 
 def count(ledger: Ledger) -> int:
-    """How many changes are parked."""
-    return int(ledger.engine.query("SELECT count(*) FROM tally_parked WHERE kind=?", (PARKED,))[0][0])
+    """How many changes are parked, and rows left out because no key names them."""
+    sql = "SELECT count(*) FROM tally_parked WHERE kind IN (?, ?)"
+    return int(ledger.engine.query(sql, (PARKED, UNNAMED))[0][0])

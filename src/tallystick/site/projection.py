@@ -22,6 +22,7 @@ from tallystick.site.identity import address_of, addressable, key_parts, local_o
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
 from tallystick.site.schema import Definition, Field, Identity
+from tallystick.site.unnamed import unnamed
 
 MISSING_REFERENCE = "reference"
 RENUMBERING = "renumbering"
@@ -76,6 +77,7 @@ class Projector:
         changed = [item for item in writings if item.content is not None and item.exists]
         made = [item for item in writings if item.content is not None and not item.exists]
         self._place(made)
+        self._keep_unnamed(writings)
         self._translate([*changed, *made])
         own = self._own_positions()
         if own:
@@ -84,6 +86,13 @@ class Projector:
             self._write(removed, changed, made)
         if made and self.tracked.definition.mapped:
             self.tracked.rows.settle_sequence()
+
+    def _keep_unnamed(self, writings: Sequence[Writing]) -> None:
+        """Nothing is written to rows that share their key with others here: all would be overwritten together."""
+        left_out = unnamed(self.tracked, [item.address for item in writings if item.address is not None])
+        for item in writings:
+            if item.address in left_out:
+                item.failure = f"key: {left_out[item.address]}"
 
     def _write(self, removed: Sequence[Writing], changed: Sequence[Writing], made: Sequence[Writing]) -> None:
         with self._capture([*removed, *changed, *made]):
@@ -178,7 +187,7 @@ class Projector:
                     key = parts[item.key][index]
                     if key in locals_:
                         parts[item.key][index] = locals_[key]
-                    else:
+                    elif key is not None:
                         item.failure = _missing(key_field, key)
         for item in made:
             if not item.failure:

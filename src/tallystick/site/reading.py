@@ -10,6 +10,7 @@ from tallystick.core.forms import decode_extra, encode_record
 from tallystick.core.pages import FieldForm, Row
 from tallystick.core.values import Value
 from tallystick.core.versions import Vector, vector_covers
+from tallystick.site import parking
 from tallystick.site.engines.engine import Entry
 from tallystick.site.filtering import Matches
 from tallystick.site.holding import Whole, content_of_row, load_wholes
@@ -199,18 +200,19 @@ class Reader:
 
 
 def marked_again(ledger: Ledger, tracked: Tracked) -> frozenset[str]:
-    """Keys of records marked again since they were stamped: they wait for their next dot."""
+    """Keys of records that wait for their next dot: marked again since they were stamped, or shared by two rows."""
     engine = ledger.engine
     if tracked.definition.identity is Identity.MANAGED:
         return frozenset()
+    shared = parking.left_out(ledger, tracked) if len(tracked.definition.key_fields) > 1 else frozenset[str]()
     if not engine.query("SELECT 1 FROM tally_mark WHERE resource=? LIMIT 1", (tracked.number,)):
-        return frozenset()
+        return shared
     found, _ = engine.marks({tracked.number: tracked.definition})
     marks = found.get(tracked.number, ())
     addresses = {address for mark in marks for address in (mark.old, mark.new) if address is not None}
     if any(mark.kind == "T" for mark in marks):
         return _Everything()
-    return keys_at(ledger, tracked, addresses)
+    return shared | keys_at(ledger, tracked, addresses)
 
 
 class _Everything(frozenset[str]):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.values import Value
-from tallystick.site import dangling
+from tallystick.site import dangling, unnamed
 from tallystick.site.capture import column_key, derived_keys, restored_capture
 from tallystick.site.dangling import Marks
 from tallystick.site.engines.engine import Address, Entry, Mark
@@ -82,6 +82,8 @@ def recapture(ledger: Ledger) -> int:
 def compare(ledger: Ledger, tracked: Tracked) -> int:
     """Compare every row with the ledger and stamp the differences. Returns how many there were."""
     touched = differences(ledger, tracked)
+    left_out = unnamed.note(ledger, tracked, [item.address for item in touched if item.address is not None])
+    touched = [item for item in touched if item.address not in left_out]
     if not touched:
         return 0
     before = _keys_before(tracked, touched)
@@ -125,12 +127,26 @@ def _stamp_resource(
         touched = _follow_keys(tracked, mine)
     else:
         touched = _follow_rows(tracked, mine)
+    touched = _with_names(ledger, tracked, mine, touched)
     before = _keys_before(tracked, touched)
     _move(ledger, tracked, touched)
     changes = _read(ledger, tracked, touched)
     total = write_changes(ledger, tracked, changes, told)
     _marked_children(ledger, tracked, before, changes, marks)
     return total
+
+
+def _with_names(ledger: Ledger, tracked: Tracked, marks: Sequence[Mark], touched: list[Touched]) -> list[Touched]:
+    """What marks speak of without rows that no key names, and with those that have one again by themselves."""
+    addresses = {address for mark in marks for address in (mark.old, mark.new) if address is not None}
+    suspects = list(filter(unnamed.suspicious, addresses))
+    if not suspects:
+        return touched
+    left_out = unnamed.note(ledger, tracked, suspects)
+    at = {item.address for item in touched}
+    alone = [address for address in suspects if address not in at and address not in left_out]
+    again = [Touched(None, address, ledger.now(), None) for address in alone]
+    return [*(item for item in touched if item.address not in left_out), *again]
 
 
 def _keys_before(tracked: Tracked, touched: Sequence[Touched]) -> dict[Value, str]:

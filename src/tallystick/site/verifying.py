@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tallystick.core.fingerprints import EMPTY, Fingerprint
+from tallystick.site import parking
 from tallystick.site.holding import load_wholes, terms
 from tallystick.site.ledger import WHOLE, Ledger, Tracked
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import compare, differences
+from tallystick.site.unnamed import unnamed
 
 
 class Finding(NamedTuple):
-    """One record whose row is not what the ledger says. ``problem`` is changed, added, or missing."""
+    """One record whose row is not what the ledger says. ``problem`` is changed, added, or missing; unnamed is that of
+    a row which no key names, so that it stays out."""
 
     resource: str
     key: str
@@ -23,8 +26,12 @@ def inspect(ledger: Ledger, tracked: Tracked) -> list[Finding]:
     """Recompute every row and compare it with the ledger. Call after stamping; reads only."""
     if tracked.definition.identity is Identity.MANAGED:
         return []
-    found = []
-    for touched in differences(ledger, tracked):
+    found = [Finding(tracked.wire, key, "unnamed") for key in sorted(parking.left_out(ledger, tracked))]
+    touched_ones = differences(ledger, tracked)
+    left_out = unnamed(tracked, [item.address for item in touched_ones if item.address is not None])
+    for touched in touched_ones:
+        if touched.address in left_out:
+            continue
         if touched.entry is None:
             found.append(Finding(tracked.wire, str(touched.address), "added"))
         elif touched.address is None:

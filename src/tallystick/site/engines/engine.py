@@ -128,6 +128,10 @@ class Rows(Protocol):
     def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
         """Field values of the rows that exist at the addresses."""
 
+    def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:
+        """Those of the addresses, with NULL or bytes in them, that several rows have or that hold text which is no
+        UTF-8, each with the reason, which names the rows."""
+
     def scan(self) -> Iterator[tuple[Address, tuple[Value, ...]]]:
         """Every row: address and field values. References to rows without an entry read as ``\\?integer``."""
 

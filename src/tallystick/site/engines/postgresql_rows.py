@@ -251,6 +251,10 @@ class PostgreSQLRows:
         except Rejected:
             return None
 
+    def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:
+        """None: a primary key is unique and NOT NULL, and every text is UTF-8."""
+        return {}
+
     def scan(self) -> Iterator[tuple[Address, tuple[Value, ...]]]:
         """See ``Rows.scan``. Memory stays flat; the order is the server's."""
         layout = self._layout

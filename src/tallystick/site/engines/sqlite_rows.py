@@ -153,6 +153,30 @@ class SQLiteRows:
                 found[tuple(row[:width])] = self._canonical(row[width:])
         return found
 
+    def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:
+        found: dict[Address, str] = {}
+        for address in addresses:
+            broken = any(type(value) is bytes for value in address)
+            rows = self._rows_at(address, broken)
+            if rows and set(address) == {None} and len(address) == 1:
+                found[address] = f"the key of {_numbered(rows)} is NULL; give it one"
+            elif broken and rows:
+                found[address] = f"the key of {_numbered(rows)} is text that is not UTF-8; give it another"
+            elif not broken and len(rows) > 1:
+                found[address] = f"{_numbered(rows)} have the same key, with NULL in it; make their keys different"
+        return found
+
+    def _rows_at(self, address: Address, as_text: bool) -> list[Any]:
+        """The rowids of rows at an address, None each where the table has none. Bytes may stand for text."""
+        conditions = []
+        for name, value in zip(map(quoted, self.definition.key_columns), address, strict=True):
+            text = as_text and type(value) is bytes
+            conditions.append(f"{name} IS CAST(? AS TEXT) AND typeof({name})='text'" if text else f"{name} IS ?")
+        sql = "SELECT wr FROM pragma_table_list WHERE schema='main' AND name=?"
+        rowid = "NULL" if self.engine.query(sql, (self.definition.name,))[0][0] else "rowid"
+        rows = self.engine.query(f"SELECT {rowid} FROM {self.table} WHERE {' AND '.join(conditions)}", address)
+        return [row[0] for row in rows]
+
     def scan(self) -> Iterator[tuple[Address, tuple[Value, ...]]]:
         width = len(self.definition.key_columns)
         names = [f"t.{quoted(name)}" for name in self.definition.key_columns]
@@ -256,6 +280,14 @@ class SQLiteRows:
 
     def settle_sequence(self) -> None:
         """AUTOINCREMENT follows explicit integers by itself."""
+
+
+def _numbered(rowids: Sequence[Any]) -> str:
+    """Rows as a message names them, the first few by their rowids."""
+    if rowids[0] is None:
+        return "a row"
+    listed = " and ".join(str(rowid) for rowid in rowids[:3])
+    return f"row {listed}" if len(rowids) == 1 else f"rows {listed}"
 
 
 def _converters(definition: Definition) -> list[tuple[int, Callable[[Any], Value]]]:
