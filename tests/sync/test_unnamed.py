@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tallystick.api import Site
+from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.site import parking
 from tallystick.sync.verification import verify
 from tallystick.testing.contract import settle, sync
@@ -107,3 +109,14 @@ def test_rows_that_come_to_share_a_key_are_named_and_stay_as_they_are(sqlite_wor
     assert a.rows(f"SELECT note FROM {table} ORDER BY note") == b.rows(f"SELECT note FROM {table} ORDER BY note")
     assert ("second",) in b.rows(f"SELECT note FROM {table}")
     assert verify(a.replica, b.replica, deep=True).agree
+
+
+def test_what_waits_is_described_even_where_no_row_can_have_its_key(sqlite_workshop):
+    a, b = sqlite_workshop.end("a", PAIR, "INSERT INTO pair VALUES ('x', 1, 'first')"), sqlite_workshop.end("b", PAIR)
+    policies = {"": Policy(conflict=FieldPolicy(Resolution.KEEP_BOTH))}
+    sync(a, b, policies=policies)
+    a.execute("UPDATE pair SET note='A'")
+    b.execute("UPDATE pair SET note='B'", "INSERT INTO pair VALUES (NULL, 2, 'one'), (NULL, 2, 'two')")
+    settle(a, b, policies=policies)
+    found = {(item.kind, item.row) for item in Site(b.replica).parked()}
+    assert found == {("parked", None), ("unnamed", None)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.site.identity import address_of
+from tallystick.site.identity import address_of, addressable
 from tallystick.site.ledger import DELETED, Tracked
 from tallystick.site.schema import Identity
 
@@ -17,7 +17,9 @@ def row_names(tracked: Tracked, keys: Sequence[str]) -> dict[str, str]:
     addresses = {
         key: address_of(definition, key, entry.local)
         for key, entry in tracked.rows.by_keys(keys).items()
-        if not entry.flags & DELETED and not (definition.mapped and entry.local is None)
+        if not entry.flags & DELETED
+        and not (definition.mapped and entry.local is None)
+        and addressable(definition, key, entry.local)
     }
     there = tracked.rows.values(list(addresses.values()))
     return {key: ", ".join(map(str, address)) for key, address in addresses.items() if address in there}
