@@ -170,3 +170,16 @@ def test_a_run_that_failed_has_a_name_in_the_log(run, clinic):
     run("sync", "clinic.db", "http://127.0.0.1:9/")
     (logged,) = run("log", "clinic.db", "--json").json
     assert logged["name"]
+
+
+def test_with_debug_the_traceback_is_shown_and_the_exit_code_stays(run, clinic):
+    done = run("--debug", "sync", "clinic.db", "http://127.0.0.1:9/")
+    assert done.code == 3
+    assert "Traceback (most recent call last)" in done.err
+    assert "Traceback" not in run("sync", "clinic.db", "http://127.0.0.1:9/").err
+
+
+def test_tables_without_a_key_are_named_where_they_would_have_been_wanted(run, clinic):
+    assert run("sync", "clinic.db", "new.db", "--only", "notes", "--json").json["unkeyed"] == []
+    assert run("sync", "clinic.db", "new.db", "--exclude", "loose", "--json").json["unkeyed"] == []
+    assert run("sync", "clinic.db", "new.db", "--json").json["unkeyed"] == ["loose"]

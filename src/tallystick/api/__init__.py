@@ -4,7 +4,7 @@
 """
 
 from tallystick.api.agreeing import as_plain, logged_agree
-from tallystick.api.ends import both_ends, end, is_directory, is_replica, replica
+from tallystick.api.ends import both_ends, end, is_directory, is_replica, replica, replicas
 from tallystick.api.opening import context_host, ends, open, sessions
 from tallystick.api.resource import Resource
 from tallystick.api.site import Site
@@ -22,5 +22,6 @@ __all__ = [
     "logged_agree",
     "open",
     "replica",
+    "replicas",
     "sessions",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote, urlsplit
@@ -99,6 +99,13 @@ def replica(url: str | os.PathLike[str], *, password: str | None = None) -> Repl
     if text.startswith(SERVED):
         return _served(text, password)
     return LocalReplica.open(tracked_engine(text), shown(text))
+
+
+@contextmanager
+def replicas(a: str, b: str, *, password: str | None = None) -> Iterator[tuple[Replica, Replica]]:
+    """Two ends to compare, each as by ``replica``; closed in the end."""
+    with closing(replica(a, password=password)) as first, closing(replica(b, password=password)) as second:
+        yield first, second
 
 
 def _served(text: str, password: str | None) -> Replica:

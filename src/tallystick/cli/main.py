@@ -100,28 +100,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except TallystickError as error:
-        if debug:
-            raise
-        _fail(str(error), error.exit_code)
+        _fail(str(error), error.exit_code, debug)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if debug or error.filename is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}; check the path, and your rights there", UsageError.exit_code)
+        if error.filename is None:
+            _fail(_unforeseen(error), InternalError.exit_code, debug)
+        _fail(f"{error.filename}: {error.strerror}; check the path, and your rights there", UsageError.exit_code, debug)
     except KeyboardInterrupt:
         _fail("stopped; what was applied stays applied, run it again to go on", 130)
     except Exception as error:
-        if debug:
-            raise
-        _fail(
-            f"internal error: {type(error).__name__}: {error}; run again with --debug and report it",
-            InternalError.exit_code,
-        )
+        _fail(_unforeseen(error), InternalError.exit_code, debug)
 
 
-def _fail(message: str, code: int) -> None:
+def _unforeseen(error: Exception) -> str:
+    return f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
+
+
+def _fail(message: str, code: int, debug: bool = False) -> None:
+    """Say what happened and leave; with ``debug`` after the traceback of the error at hand. The code stays the same."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
     click.echo(f"tallystick: {message}", err=True)
     sys.exit(code)
 

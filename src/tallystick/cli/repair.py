@@ -21,16 +21,12 @@ def command(a: str, b: str, password_file: str | None, as_json: bool) -> int:
     Example:
       tallystick repair clinic.db https://hub.example.org/
     """
-    from tallystick.api import as_plain, replica
+    from tallystick.api import as_plain, replicas
     from tallystick.sync.verification import repair
 
     secret = password_for(password_file, a, b)
-    first, second = replica(a, password=secret), replica(b, password=secret)
-    try:
+    with replicas(a, b, password=secret) as (first, second):
         done = repair(first, second)
-    finally:
-        first.close()
-        second.close()
     if as_json:
         print_json(as_plain(done))
     else:

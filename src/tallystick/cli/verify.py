@@ -58,18 +58,14 @@ def command(
         given = {"exclude": exclude, "deep": deep, "password_file": password_file, "as_json": as_json}
         return verify_trees(a, b, given)
     refuse(("exclude",), "databases and sites")
-    from tallystick.api import replica
+    from tallystick.api import replicas
     from tallystick.core.values import fold
     from tallystick.sync.verification import verify
 
     secret = password_for(password_file, a, b)
-    first, second = replica(a, password=secret), replica(b, password=secret)
-    try:
+    with replicas(a, b, password=secret) as (first, second):
         verdict = verify(first, second, deep=deep, only=tuple(fold(name) for name in only))
         rows = {item.resource: _rows(item, first, second) for item in verdict.differences}
-    finally:
-        first.close()
-        second.close()
     if as_json:
         print_json({**asdict(verdict), "agree": verdict.agree})
         return 0 if verdict.agree else 1

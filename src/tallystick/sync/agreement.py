@@ -171,7 +171,7 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     both = _wires(first) & _wires(second)
     check_named(plan, first, second, offered)
     report.tracked = sorted(both - (before[0] & before[1]))
-    report.unkeyed = sorted({name for described in (first, second) for name in described.unkeyed})
+    report.unkeyed = [] if plan.only else sorted(({*first.unkeyed, *second.unkeyed}) - {*plan.exclude})
     report.barred = {
         name: why for name, why in sorted((first.barred | second.barred).items()) if fold(name) not in excluded(plan)
     }
