@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,7 @@ from tallystick.core.values import fold
 from tallystick.errors import ConfigurationError, TallystickError
 from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind
-from tallystick.protocols.sdata.engine import PassReport, dataset_contract, of_kind, run_pass
+from tallystick.protocols.sdata.engine import PassReport, dataset_contract, of_kind, run_pass, run_passes
 from tallystick.protocols.sdata.remote_jobs import Patience, Remote, Run
 from tallystick.protocols.sdata.site.creating import definitions
 from tallystick.protocols.sdata.site.direct import DirectTransport
@@ -87,18 +88,19 @@ def agree(first: str | Opening, second: str | Opening, wish: Wish) -> list[PassR
         run = _run(wish.run)
         reports: list[PassReport] = []
         with _noted(ends, run, reports):
-            for source, target, name in _directions(ends, wish.direction):
-                for kind in _in_direction(kinds, source, target):
-                    loggers = [of_kind(one, kind.name) for one in listeners]
-                    one = Run(f"{run.name}{name}", run.stamp)
-                    found = run_pass(
-                        of_kind(source.remote, kind.name),
-                        of_kind(target.remote, kind.name),
-                        one,
-                        loggers=loggers,
-                        progress=wish.progress,
-                    )
-                    reports.append(found)
+            passes = [
+                partial(
+                    run_pass,
+                    of_kind(source.remote, kind.name),
+                    of_kind(target.remote, kind.name),
+                    Run(f"{run.name}{name}", run.stamp),
+                    loggers=[of_kind(one, kind.name) for one in listeners],
+                    progress=wish.progress,
+                )
+                for source, target, name in _directions(ends, wish.direction)
+                for kind in _in_direction(kinds, source, target)
+            ]
+            run_passes(passes, reports)
         return reports
 
 

@@ -13,7 +13,7 @@ from tallystick.errors import PeerRefused, PeerUnreachable, ValueRejected
 from tallystick.protocols.sdata.codec.kinds import Kind
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.tracking import Tracking, write_tracking
-from tallystick.protocols.sdata.engine import PassReport, common_kinds, of_kind, run_pass, synchronize
+from tallystick.protocols.sdata.engine import PassReport, common_kinds, of_kind, run_pass, run_passes, synchronize
 from tallystick.protocols.sdata.errors import OriginRefused, PassStopped, ProviderBusy
 from tallystick.protocols.sdata.memory import MemoryStore
 from tallystick.protocols.sdata.provider import Settings
@@ -524,3 +524,26 @@ def test_progress_is_told_page_by_page(ends: Ends) -> None:
 
     run_pass(one.remote, two.remote, RUN, progress=progress)
     assert seen == [3, 6, 7]
+
+
+def test_a_busy_pass_comes_once_more_after_the_others_and_alone_it_is_an_error() -> None:
+    told: list[str] = []
+    report = PassReport("a", "b", RUN)
+
+    def free() -> PassReport:
+        told.append("free")
+        return report
+
+    def busy() -> PassReport:
+        told.append("busy")
+        if told.count("free") < 1:
+            raise ProviderBusy("restored")
+        return report
+
+    reports: list[PassReport] = []
+    run_passes([busy, free], reports)
+    assert (told, len(reports)) == (["busy", "free", "busy"], 2)
+    told.clear()
+    with pytest.raises(ProviderBusy):
+        run_passes([busy], reports)
+    assert told == ["busy"]

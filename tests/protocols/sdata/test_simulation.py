@@ -54,6 +54,11 @@ def test_a_restored_endpoint_hears_of_changes_that_a_failure_keeps_from_its_peer
     assert (found["diverged"], found["lossy"]) == (0, 0)
 
 
+def test_what_lost_against_a_failed_entry_is_sent_again_when_a_restore_loses_the_winner() -> None:
+    found = simulate(Settings(nodes=3, restores=2), range(477, 478))
+    assert (found["diverged"], found["restless"], found["lossy"]) == (0, 0, 0)
+
+
 def test_a_history_is_a_function_of_its_seed() -> None:
     assert simulate(Settings(nodes=3), range(5)) == simulate(Settings(nodes=3), range(5))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from tallystick.errors import TallystickError
@@ -18,7 +19,7 @@ from tallystick.protocols.sdata.codec.feeds import Glance, glance
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind
 from tallystick.protocols.sdata.codec.names import ENTRY_TYPE, FEED_TYPE, SCHEMA, SYNC_SOURCE, SYNC_TARGET
 from tallystick.protocols.sdata.codec.schema import read_schema
-from tallystick.protocols.sdata.errors import MalformedMessage, PassStopped
+from tallystick.protocols.sdata.errors import MalformedMessage, PassStopped, ProviderBusy
 from tallystick.protocols.sdata.remote_jobs import Remote, RemoteJob, Run
 from tallystick.protocols.sdata.transport import Response
 
@@ -208,12 +209,32 @@ def synchronize(
     """Both directions, kind after kind in syncOrder; without ``kinds`` the remotes are single kinds themselves.
 
     ``runs`` are the runs of the two directions: one run may not hold two passes over the same pair (spec 2). Raises
-    what `run_pass` raises; kinds after the one that failed are not touched.
+    what `run_passes` raises; kinds after the one that failed are not touched.
     """
     pairs = [(of_kind(first, name), of_kind(second, name)) for name in kinds] or [(first, second)]
-    reports = []
-    for run, swapped in zip(runs, (False, True), strict=True):
-        for one, other in pairs:
-            source, target = (other, one) if swapped else (one, other)
-            reports.append(run_pass(source, target, run, loggers=loggers, progress=progress))
+    passes = [
+        partial(run_pass, *((other, one) if swapped else (one, other)), run, loggers=loggers, progress=progress)
+        for run, swapped in zip(runs, (False, True), strict=True)
+        for one, other in pairs
+    ]
+    reports: list[PassReport] = []
+    run_passes(passes, reports)
     return reports
+
+
+def run_passes(passes: Sequence[Callable[[], PassReport]], reports: list[PassReport]) -> None:
+    """Run passes in order and append what each did. One whose provider is busy comes once more, after the others.
+
+    A source that came back from a backup is busy until the passes into it are done (9.9). Raises what `run_pass`
+    raises, ProviderBusy when it was the only pass or is busy still.
+    """
+    postponed = []
+    for one in passes:
+        try:
+            reports.append(one())
+        except ProviderBusy:
+            if len(passes) == 1:
+                raise
+            postponed.append(one)
+    for one in postponed:
+        reports.append(one())

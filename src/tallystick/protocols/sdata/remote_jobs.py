@@ -20,7 +20,6 @@ from tallystick.protocols.sdata.transport import Response, Transport, origin_of
 
 HELD: Final = 0.5
 """A 202 that took this many seconds came from a provider that holds requests: it is asked again at once."""
-LONGEST_RETRY: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Remote:
             delay = _retry_after(answer.headers)
             waited += delay
             if waited > self.patience.busy:
-                raise ProviderBusy(f"{url} was busy for {waited:.0f} seconds{_told(answer)}")
+                raise ProviderBusy(f"{url} is busy and asks for {waited:.0f} seconds{_told(answer)}")
             self.patience.sleep(delay)
 
     def resolved(self, base: str, reference: str) -> str:
@@ -243,7 +242,7 @@ class _Losses:
 
 def _retry_after(headers: Mapping[str, str]) -> float:
     text = headers.get("retry-after", "").strip()
-    return min(max(float(text), 0.1), LONGEST_RETRY) if text.isdigit() else 2.0
+    return max(float(text), 0.1) if text.isdigit() and len(text) < 9 else 2.0
 
 
 def _told(answer: Response) -> str:

@@ -238,7 +238,7 @@ class SDataStore(Protocol):
         """The published digest, from the digest table alone; reading changes nothing (5.2)."""
 
     def write_digest(self, kind: Kind, digest: Digest) -> Digest:
-        """The digest after an administrator raised ticks and set priorities (Q1)."""
+        """The digest after an administrator raised ticks and set priorities (Q1); it ends a restore."""
 
     def freeze(self, kind: Kind, job: Job, posted: Digest) -> int:
         """Freeze digest and delta for a source job; the number of resources in it. Repeating it changes nothing.

@@ -168,14 +168,19 @@ def test_the_digest_never_passes_a_failed_tick() -> None:
     assert ticks(pass_ended(standing, page(source), NOW))[0] == 6
 
 
-def test_the_smallest_failed_tick_counts_and_other_endpoints_are_free() -> None:
+def test_the_smallest_failed_tick_counts_and_what_else_the_source_claims_waits_for_a_pass_without_failures() -> None:
     source = digest(9, 1, 20)
     standing = page_begun(at_app2(), page(source))
     standing = failed(standing, SyncState(A1, 6), source, NOW, "u6")
     standing = failed(standing, SyncState(A1, 7), source, NOW, "u7")
     assert cap(standing, A1) == 6
     assert cap(standing, A3) is None
-    assert ticks(pass_ended(standing, page(source), NOW)) == (6, 11, 20)
+    standing = pass_ended(standing, page(source), NOW)
+    assert ticks(standing) == (6, 11, 8)
+    standing = page_begun(standing, page(source))
+    for tick in (6, 7):
+        standing = handled(standing, SyncState(A1, tick), source, NOW, f"u{tick}")
+    assert ticks(pass_ended(standing, page(source), NOW)) == (9, 11, 20)
 
 
 def test_a_failed_tick_below_the_digest_takes_nothing_back() -> None:

@@ -27,6 +27,9 @@ LONGEST_TRACKING_ID: Final = 200
 POLLING_MILLIS: Final = 200
 """Requests for a running job are held anyway, so callers may come back soon."""
 
+FAILED_RETRY_AFTER: Final = 600
+"""Seconds that a job which failed for want of patience asks for: it stays failed, only another one may fare better."""
+
 _PHASES: Final = {
     JobKind.SOURCE: ("Selecting changes", "Scanning"),
     JobKind.TARGET: ("Applying changes", "Writing"),
@@ -189,7 +192,8 @@ def job_answer(call: Call, kind: JobKind) -> Answer:
         call.store.drop_job(call.kind.name, kind, job.id)
         return Answer()
     if job.state is JobState.FAILED:
-        return answer_diagnoses(job.status, list(job.error) or [Diagnosis(message="the job failed")], call.form, {})
+        later = {"Retry-After": str(FAILED_RETRY_AFTER)} if job.status == 503 else {}
+        return answer_diagnoses(job.status, list(job.error) or [Diagnosis(message="the job failed")], call.form, later)
     if job.state is not JobState.DONE:
         return tracking_answer(call, job)
     call.store.change_job(msgspec.structs.replace(job, changed=call.now))

@@ -112,9 +112,18 @@ class Progress:
         known = self._passes.pop(page.identity, None)
         if known is not None:
             self.clear(page.digest, known.began)
-        for entry in page.digest.entries.values():
-            self._raise(entry.endpoint, entry.tick, page.digest)
+        if not self._failed_since(0 if known is None else known.began):
+            for entry in page.digest.entries.values():
+                self._raise(entry.endpoint, entry.tick, page.digest)
         self._publish()
+
+    def _failed_since(self, began: int) -> bool:
+        """True when entries failed in a pass that began then: what a digest claims beside them may rest on them.
+
+        The source may know a version only as one that lost against what failed here. Should the source then lose that
+        too (a restore), nobody would send the loser to those who claim it already.
+        """
+        return any(row.since >= began for row in self._failures.values())
 
     def clear(self, source: Digest, began: int) -> None:
         """Forget the failures that a complete pass begun after them, from a source beyond them, did not bring."""

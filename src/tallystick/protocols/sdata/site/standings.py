@@ -277,6 +277,13 @@ def passed(ledger: Ledger, kept: Stored, origin: str) -> None:
         kept.standing = _ended(ledger, kept.standing)
 
 
+def decided(ledger: Ledger, kept: Stored) -> None:
+    """An administrator wrote the digest: he knows that nobody has more to tell, which ends a restore too."""
+    kept.awaited = []
+    if kept.standing.restoring:
+        kept.standing = _ended(ledger, kept.standing)
+
+
 def _ended(ledger: Ledger, standing: Standing) -> Standing:
     progress = Progress(standing, stamp_of_milliseconds(ledger.now()))
     progress.end_restore()

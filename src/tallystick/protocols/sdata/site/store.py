@@ -155,6 +155,7 @@ class SiteStore:
             standings.begin(place.ledger, place.names, self._priority)
             kept = standings.stored(place.ledger, place.names, self._priority)
             kept.standing = written(kept.standing, digest, stamp_of_milliseconds(place.ledger.now()))
+            standings.decided(place.ledger, kept)
             standings.save(place.ledger, place.names, kept)
             return kept.standing.digest
 
