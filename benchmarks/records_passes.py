@@ -161,10 +161,10 @@ def first_sync_equal(setting: Setting) -> Figures:
             there = setting.tracked_copy(place / "b.db")
             with pair(setting.tracked(), str(there)) as (site, remote, _):
                 wall, report = _timed(lambda: site.sync(remote))
-                if report.records or not site.verify(remote).agree:
-                    raise RuntimeError(f"equal copies moved {report.records} records")
                 walls.append(wall)
                 sizes.append(_bytes(remote))
+                if report.records or not site.verify(remote).agree:
+                    raise RuntimeError(f"equal copies moved {report.records} records")
     return {"seconds": round(statistics.median(walls), 4), "bytes": sizes[0]}
 
 

@@ -34,9 +34,9 @@ class Extra(msgspec.Struct, array_like=True, omit_defaults=True):
 
 
 class Naming(msgspec.Struct, array_like=True):
-    """As much of an ``Extra`` as names its version; the rest is not read."""
+    """As much of an ``Extra`` as says what it has seen and names its version; the rest is not read."""
 
-    seen: msgspec.Raw = msgspec.Raw()
+    seen: dict[str, int] | None = None
     seen_genesis: msgspec.Raw = msgspec.Raw()
     dots: list[tuple[str, int]] | None = None
     genesis: list[bytes] | None = None
@@ -91,6 +91,11 @@ def decode_extra(raw: bytes | None) -> Extra:
 
 
 NO_EXTRA = Extra()
+
+
+def seen_of(raw: bytes | None) -> dict[str, int] | None:
+    """``Extra.seen`` alone."""
+    return None if raw is None else _naming.decode(raw).seen
 
 
 def has_plain_name(raw: bytes | None) -> bool:

@@ -16,7 +16,7 @@ from tallystick.core.merge import Projection
 from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row, Tally
 from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, FieldPolicy, Policy, Resolution
 from tallystick.core.values import mapping_hash
-from tallystick.core.versions import Record, Vector, Version, vector_covers
+from tallystick.core.versions import Record, Vector, Version
 from tallystick.errors import PeerProtocolError
 from tallystick.site import conflicts, parking
 from tallystick.site.engines.engine import Entry
@@ -38,6 +38,7 @@ from tallystick.site.managed import contents
 from tallystick.site.projection import Projector, Rendered, Writing, compare_row, exact, local_after
 from tallystick.site.reading import LEFT_SCOPE
 from tallystick.site.referring import rows_with_children
+from tallystick.site.replacing import replace, replaces
 from tallystick.site.schema import Identity
 
 _PLAIN = frozenset((0, GENESIS))
@@ -137,7 +138,7 @@ class _Step:
         self.last_stamp = max(heads[STAMP])
         entries = self.tracked.rows.by_keys(heads[KEY]) if self.tracked.seq else {}
         fast, slow = self._divided(rows, heads, entries)
-        slow.extend(self._take(self._enter(fast, entries), entries))
+        slow.extend(self._take(self._replace(self._enter(fast, entries), entries), entries))
         self._decide(slow, entries)
         if self.put:
             self.tracked.rows.put([entry for entry, _ in self.put], [entry.seq for entry, _ in self.replaced])
@@ -165,25 +166,8 @@ class _Step:
             elif entry is None:
                 (fast if row[EXTRA] is None else slow).append(row)
             else:
-                (fast if replacing and self._replaces(row, entry) else slow).append(row)
+                (fast if replacing and replaces(self.ledger, self.page, row, entry) else slow).append(row)
         return fast, slow
-
-    def _replaces(self, row: Row, entry: Entry) -> bool:
-        """True when the row's maker had seen all that our entry knows: ``join`` would leave just the row's version."""
-        if entry.flags & (WHOLE | DELETED):
-            return False
-        mine, theirs = decode_extra(entry.extra), decode_extra(row[EXTRA])
-        origin = self.ledger.origin_name(entry.origin)
-        dot = self.page.origins[row[ORIGIN]]
-        seen = theirs.seen or {dot: row[TICK]}
-        if mine.aside or theirs.aside or theirs.dots is not None or theirs.genesis is not None or row[FLAGS] & GENESIS:
-            return False
-        genesis = {*mine.seen_genesis, *(mine.genesis or ())}
-        if entry.flags & GENESIS:
-            genesis.add(entry.hash)
-        if not genesis <= set(theirs.seen_genesis) or (dot, row[TICK]) == (origin, entry.tick):
-            return False
-        return vector_covers(seen, mine.seen or {origin: entry.tick}) and (theirs.born or dot) == (mine.born or origin)
 
     # Plain rows
 
@@ -198,6 +182,17 @@ class _Step:
         self.ledger.count(self.tracked, made.fingerprint, EMPTY)
         self.tally.created += made.fingerprint.count
         return [*made.left, *(row for row in rows if row[KEY] in entries)] if entries else made.left
+
+    def _replace(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> Sequence[Row]:
+        """Write those among plain rows that replace rows of ours as they came. Returns the others."""
+        if not self.suits or not entries:
+            return rows
+        shown = [row for row in rows if (entry := entries.get(row[KEY])) is not None and entry.hash]
+        if not shown:
+            return rows
+        made = replace(self.ledger, self.tracked, self.page, shown, entries, self.origins)
+        self.tally.updated += made.updated
+        return [*made.left, *(row for row in rows if row[KEY] not in entries or not entries[row[KEY]].hash)]
 
     def _take(self, rows: Sequence[Row], entries: Mapping[str, Entry]) -> list[Row]:
         """Write rows that are new or replace ours. Returns known ones that the database refused."""
@@ -370,7 +365,7 @@ class _Step:
         (seq,) = self.ledger.next_seqs(self.tracked, 1)
         kept = Kept(before.record, (), b"", None, unshown=True)
         new, whole = make_entry(self.ledger, entry.key, seq, entry.born_seq, kept)
-        self._replace(entry, None, new, whole)
+        self._put(entry, None, new, whole)
         parking.decline(self.ledger, self.tracked, entry.key, parking.LEFT)
         self.tally.deleted += 1
 
@@ -429,7 +424,7 @@ class _Step:
         else:
             kept = self._taken(one)
         new, whole = make_entry(self.ledger, one.key, seq, born, kept)
-        self._replace(entry, one.whole, new, whole)
+        self._put(entry, one.whole, new, whole)
         if outcome.lost:
             self._log_lost(one)
         if outcome.projection is not None and outcome.projection.copies:
@@ -496,7 +491,7 @@ class _Step:
         elif kind is Kind.DELETED:
             self.tally.deleted += 1
 
-    def _replace(self, old: Entry | None, old_whole: Whole | None, new: Entry, whole: Whole | None) -> None:
+    def _put(self, old: Entry | None, old_whole: Whole | None, new: Entry, whole: Whole | None) -> None:
         if old is not None:
             self.replaced.append((old, old_whole))
         if whole is not None or old_whole is not None:

@@ -54,11 +54,11 @@ def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], ori
         addresses = _addresses(ledger, tracked, columns)
     except ValueError:  # a key that is none of this table
         return Entered(EMPTY, rows)
-    values, homeless = _values(ledger, tracked, columns, addresses)
+    values, homeless = column_values(ledger, tracked, columns, addresses)
     homeless |= {index for index, part in enumerate(addresses[0]) if part is None} if None in addresses[0] else set()
     left: Sequence[Row] = ()
     if homeless:
-        if len(homeless) == len(rows) or _refers_to_itself(tracked):
+        if len(homeless) == len(rows) or refers_to_itself(tracked):
             return Entered(EMPTY, rows)
         left = [rows[index] for index in sorted(homeless)]
         staying = [index not in homeless for index in range(len(rows))]
@@ -110,7 +110,7 @@ def _staying(columns: Sequence[Column], staying: Sequence[bool]) -> list[Column]
     return [list(compress(column, staying)) for column in columns]
 
 
-def _refers_to_itself(tracked: Tracked) -> bool:
+def refers_to_itself(tracked: Tracked) -> bool:
     """True when a row may refer to one of those that are left."""
     definition = tracked.definition
     return definition.wire in definition.parents or any(
@@ -195,7 +195,7 @@ def _taken(ledger: Ledger, tracked: Tracked, wanted: Sequence[int]) -> set[Value
 # What they hold -----------------------------------------------------------------------------------------------------
 
 
-def _values(
+def column_values(
     ledger: Ledger, tracked: Tracked, columns: Sequence[Sequence[Any]], addresses: Sequence[Column]
 ) -> tuple[list[Column], set[int]]:
     """The fields, column by column, with references as integers, and the positions of rows without a parent."""

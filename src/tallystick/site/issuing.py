@@ -113,11 +113,12 @@ class _Issue:
         """Make the entries and write them."""
         ledger, tracked, wholes = self.ledger, self.tracked, self._wholes
         olds: list[tuple[Entry, Whole | None]] = []
+        own = ledger.origin_number(ledger.origin)
         kept: dict[str, Whole | None] = {}
         seqs = ledger.next_seqs(tracked, len(self._steps))
         for step, digest, seq in zip(self._steps, self._digests(), seqs, strict=True):
             (touched, key, _), whole = step.change, wholes.get(step.change.key)
-            new = self._stamped(step, digest, whole, seq)
+            new = self._stamped(step, digest, whole, seq, own)
             if touched.entry is not None:
                 olds.append((touched.entry, whole))
             if new[1] is not None or whole is not None:
@@ -170,7 +171,9 @@ class _Issue:
             digests[index] = digest
         return digests
 
-    def _stamped(self, step: _Step, digest: bytes, whole: Whole | None, seq: int) -> tuple[Entry, Whole | None]:
+    def _stamped(
+        self, step: _Step, digest: bytes, whole: Whole | None, seq: int, own: int
+    ) -> tuple[Entry, Whole | None]:
         ledger, (touched, key, values) = self.ledger, step.change
         entry = touched.entry
         local = None if values is None or touched.address is None else local_of(self.definition, key, touched.address)
@@ -187,7 +190,6 @@ class _Issue:
         if whole is None:
             extra = simple_edit(ledger, entry, step.extra, tick, step.changed, step.aside)
             flags = 0 if digest else DELETED
-            own = ledger.origin_number(ledger.origin)
             return Entry(seq, key, local, entry.born_after(seq), own, tick, time, digest, rendered, flags, extra), None
         settled = closing_edit(ledger, whole, entry, (tick, time, digest), step.aside)
         if settled is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tallystick.core.changes import is_news
-from tallystick.core.forms import decode_extra, encode_record
+from tallystick.core.forms import decode_extra, encode_record, seen_of
 from tallystick.core.pages import FieldForm, Row
 from tallystick.core.values import Value
 from tallystick.core.versions import Vector, vector_covers
@@ -69,6 +69,8 @@ class Reader:
         self.skipped = False
         """True once a record was left out because it was marked again: the digest must not be said to be reached."""
         self._limit = FIRST_ROWS
+        self._known = False
+        """True while the receiver knew all of the last stretch: rows are then not read before there is news."""
         known = ledger.engine.query("SELECT id, name FROM tally_origin ORDER BY id")
         self._skip = [(number, digest[name]) for number, name in known if name in digest][:16]
         self._numbered = _numbered([number for number, _ in known])
@@ -96,18 +98,26 @@ class Reader:
     ) -> tuple[Sequence[Row], int, bool]:
         """Rows of up to ``limit`` entries, the seq they reach, and whether more may follow."""
         pending = marked_again(self.ledger, self.tracked)
-        if self._may_be_plain and not pending:
+        if self._may_be_plain and not pending and not self._known:
             plain = self.tracked.rows.plain(position, until, limit, self._skip, len(self._numbered))
             if plain is not None:
                 return plain.rows, plain.seq or position, len(plain.rows) == limit
-        found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)
-        made = self._rows(found, origins, pending)
+        found = self.tracked.rows.after(position, until, limit, self._skip, self.dead, not self._known)
+        wholes = self._wholes(found)
+        if self._known and any(self._news(entry, wholes.get(entry.key)) for entry, _ in found):
+            found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)
+        made = self._rows(found, wholes, origins, pending)
+        self._known = not made and self.keys is None
         return made, found[-1][0].seq if found else position, len(found) == limit
+
+    def _wholes(self, found: Sequence[tuple[Entry, object]]) -> dict[str, Whole]:
+        return load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
 
     def heads(self, position: int, until: int) -> list[tuple[Entry, Whole | None]]:
         """Entries that ``batch`` would send, without their rows: for announcing."""
-        found = self.tracked.rows.after(position, until, 1 << 31, self._skip, self.dead)
-        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
+        rows = self.matches is not None
+        found = self.tracked.rows.after(position, until, 1 << 31, self._skip, self.dead, rows)
+        wholes = self._wholes(found)
         managed = self._managed(found) if self.matches is not None else {}
         chosen = []
         for entry, values in found:
@@ -124,10 +134,10 @@ class Reader:
     def _rows(
         self,
         found: Sequence[tuple[Entry, tuple[Value, ...] | None]],
+        wholes: Mapping[str, Whole],
         origins: dict[int, int],
         pending: frozenset[str],
     ) -> list[Row]:
-        wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
         managed = self._managed(found)
         made: list[Row] = []
         for entry, values in found:
@@ -171,10 +181,9 @@ class Reader:
     def _news(self, entry: Entry, whole: Whole | None) -> bool:
         if whole is not None:
             return is_news(whole.record, self.digest)
-        if entry.extra is None:
+        seen = seen_of(entry.extra)
+        if not seen:
             return self.digest.get(self.ledger.origin_name(entry.origin), 0) < entry.tick
-        extra = decode_extra(entry.extra)
-        seen = extra.seen or {self.ledger.origin_name(entry.origin): entry.tick}
         return not vector_covers(self.digest, seen)
 
     def _in_scope(self, entry: Entry, values: tuple[Value, ...] | None, managed: Mapping[str, Any]) -> bool:

@@ -180,10 +180,14 @@ def _follow_keys(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
                 address = address_of(tracked.definition, entry.key, entry.local)
                 touched.setdefault(address, Touched(entry, address, mark.at, None))
             continue
-        for named in {mark.old, mark.new} - {None}:
-            assert named is not None
-            item = touched.setdefault(named, Touched(None, named, mark.at))
-            item.note(mark if mark.kind == "U" and mark.old == mark.new else mark._replace(columns=None))
+        stayed = mark.kind == "U" and mark.old == mark.new
+        noted = mark if stayed else mark._replace(columns=None)
+        for named in (mark.old,) if stayed else (mark.old, mark.new):
+            if named is not None:
+                item = touched.get(named)
+                if item is None:
+                    item = touched[named] = Touched(None, named, mark.at)
+                item.note(noted)
     keys = {address: natural_key(tracked.definition, address) for address in touched}
     entries = tracked.rows.by_keys([keys[address] for address in touched])
     for address, item in touched.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -102,9 +103,10 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
     if not mine.state and not theirs.state and _settle(a, b, scope, plan):
         mine, theirs = _meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
+    heard: Known | None = None
     for direction in (PULL, PUSH):
         if plan.direction in (BOTH, direction):
-            _pass(a, b, plan, scope, report, direction, (mine, theirs))
+            heard = _pass(a, b, plan, scope, report, direction, (mine, theirs), heard)
     if report.records:
         mine, theirs = _meet(a, b, sites, scope)
     report.parked = mine.parked + theirs.parked
@@ -125,7 +127,9 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
     for direction, source, target in ((PUSH, a, b), (PULL, b, a)):
         if plan.direction in (BOTH, direction):
             known = target.digest(source.describe().site, scope)
-            keys = {} if known.state else _first_contact(source, target, scope, known, plan)
+            keys = {}
+            if not known.state:
+                keys = _first_contact(source, target, scope, known, source.digest("", scope), plan)
             announced = source.announce(Selection(scope, known, keys))
             found[f"{source.name} -> {target.name}"] = {
                 wire: {"changes": announced.changes[wire], "deletions": announced.deletions[wire]}
@@ -196,12 +200,12 @@ def _meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope) -> tuple
         meeting = other.submit(b.meet, Meeting(sites[0], "", "", "", scope))
         mine = a.meet(Meeting(sites[1], "", "", "", scope))
         theirs = meeting.result()
-    if mine.token == theirs.token:
-        return mine, theirs
-    told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
-    answered = b.meet(told)
-    mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
-    return mine, answered
+        if mine.token == theirs.token:
+            return mine, theirs
+        told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
+        meeting = other.submit(b.meet, told)
+        mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
+        return mine, meeting.result()
 
 
 def _pass(
@@ -212,21 +216,30 @@ def _pass(
     report: Report,
     direction: str,
     met: tuple[Meeting, Meeting],
-) -> None:
+    heard: Known | None = None,
+) -> Known | None:
+    """One direction. ``heard`` is what the target said it knows, where it was asked in this run and nothing came since.
+
+    Returns what the source said it knows, if it was asked.
+    """
     source, target = (a, b) if direction == PUSH else (b, a)
     stated, holder = met if direction == PUSH else (met[1], met[0])
     turned = {wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()}
     hook = plan.onconflict if direction == PULL else turned_hook(plan.onconflict)
     settings = Settings(stated.site, scope, turned, report.run, plan.allowed, hook)
     if not plan.compare and not report.pulled and _nothing_new(stated, holder):
-        return
-    known = target.digest(stated.site, scope)
+        return None
+    fresh = heard is not None and not holder.state and not report.records
+    known = heard if heard is not None and fresh else target.digest(stated.site, scope)
     if stated.purged:
         _reconcile(source, target, scope, known)
     if plan.compare:
         known = Known("", {}, known.prints, recent=known.recent)
-    keys = {} if known.state else _first_contact(source, target, scope, known, plan)
-    held = _guarded(source, target, Selection(scope, known, keys), plan, report)
+    theirs = None if known.state else source.digest("", scope)
+    keys = {} if theirs is None else _first_contact(source, target, scope, known, theirs, plan)
+    held: list[str] = []
+    if _may_hold(stated, known, scope, keys, plan):
+        held = _guarded(source, target, Selection(scope, known, keys), plan, report)
     done: Transfer = transfer(
         source, target, settings, known, keys=keys, since=stated.seq, held=held, progress=plan.progress
     )
@@ -234,6 +247,7 @@ def _pass(
     for wire, tally in done.tallies.items():
         tallies.setdefault(wire, Tally()).add(tally)
     report.records += done.records
+    return theirs
 
 
 def _reconcile(source: Replica, target: Replica, scope: Scope, known: Known) -> None:
@@ -244,6 +258,28 @@ def _reconcile(source: Replica, target: Replica, scope: Scope, known: Known) -> 
         if here and here[0] and wire not in scope.filters and not vector_covers(known.digests[wire], forgotten):
             keys = differences(target, source, wire).mine
             target.reconcile(wire, keys, theirs.digests[wire], forgotten)
+
+
+def _may_hold(stated: Meeting, known: Known, scope: Scope, keys: Mapping[str, list[str]], plan: Plan) -> bool:
+    """False when guards hold nothing back even if everything that is new since the target's state is a deletion.
+
+    Where both ends show the same (no ``keys``), a deletion finds nothing to delete.
+    """
+    new = stated.seq - _reached(stated, known.state)
+    guard, recent = Guard(allowed=plan.allowed), known.recent
+    differing = [wire for wire in scope.resources if keys.get(wire) != []]
+    counts = {wire: known.prints[wire][0] if wire in known.prints else 0 for wire in differing}
+    return any(guard.holds(new, count, recent.get(wire, 0)) for wire, count in counts.items())
+
+
+def _reached(stated: Meeting, text: str) -> int:
+    """The seq up to which a target with this state has everything of the source; 0 when that may refuse the state."""
+    try:
+        state = parse_state(text)
+    except StateError:
+        return 0
+    usable = f"{state.site}.{state.incarnation}" == stated.origin and state.seq <= stated.seq and not stated.purged
+    return state.seq if usable else 0
 
 
 def _guarded(source: Replica, target: Replica, selection: Selection, plan: Plan, report: Report) -> list[str]:
@@ -273,9 +309,14 @@ def _nothing_new(stated: Meeting, holder: Meeting) -> bool:
     return same and not state.open and stated.seq <= state.seq
 
 
-def _first_contact(source: Replica, target: Replica, scope: Scope, known: Known, plan: Plan) -> dict[str, list[str]]:
-    """Where both ends hold data, find what differs: equal copies agree with nothing sent."""
-    mine = source.digest("", scope).prints
+def _first_contact(
+    source: Replica, target: Replica, scope: Scope, known: Known, theirs: Known, plan: Plan
+) -> dict[str, list[str]]:
+    """Where both ends hold data, find what differs: equal copies agree with nothing sent.
+
+    ``known`` is the target's digest, ``theirs`` the source's.
+    """
+    mine = theirs.prints
     keys: dict[str, list[str]] = {}
     for wire in scope.resources:
         here, there = mine.get(wire), known.prints.get(wire)

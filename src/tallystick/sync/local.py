@@ -352,6 +352,7 @@ class LocalReplica:
             for wire, vector in closing.forgotten.items():
                 self.ledger.merge_digest(self.ledger.resource(wire), vector, "tally_forgotten")
             self._note_state(settings, closing.state)
+            history.speak_now(self.ledger)  # whoever comes next is told of what was taken: one commit less then
             self.committing()
         return tallies
 

@@ -39,7 +39,7 @@ class Capabilities:
     """Wire languages whose pages it takes and gives unread."""
 
 
-class Described(msgspec.Struct):
+class Described(msgspec.Struct, omit_defaults=True):
     """An end's introduction: site, origin, catalogue version, resources."""
 
     site: str
@@ -55,7 +55,7 @@ class Described(msgspec.Struct):
     """Names of other tables that stay out, each with the reason. ``prepare`` adds those that it could not track."""
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a pass covers: resources by wire name, filters by wire name in canonical text."""
 
     resources: tuple[str, ...]
@@ -68,7 +68,7 @@ class Scope(msgspec.Struct, frozen=True):
         return dict(self.where)
 
 
-class Meeting(msgspec.Struct):
+class Meeting(msgspec.Struct, omit_defaults=True):
     """What one end states when two meet.
 
     ``token`` names the histories it knows; ``histories`` carries them when the tokens differed. ``state`` is what it
@@ -93,7 +93,7 @@ Print = tuple[int, bytes, bytes]
 """Count, sum of names, sum of contents; the sums as 32 bytes."""
 
 
-class Known(msgspec.Struct):
+class Known(msgspec.Struct, omit_defaults=True):
     """What a target knows: its state at the source, its digests, and its fingerprints, by wire name."""
 
     state: str
@@ -132,7 +132,7 @@ class Closing(msgspec.Struct):
     forgotten: dict[str, dict[str, int]]
 
 
-class Selection(msgspec.Struct):
+class Selection(msgspec.Struct, omit_defaults=True):
     """Which records a source sends: those new to ``known``; of the resources in ``keys`` only these live ones."""
 
     scope: Scope
@@ -172,7 +172,7 @@ class Settings:
         return self.policies.get(wire, self.policies.get("", DEFAULT_POLICY))
 
 
-class Wanted(msgspec.Struct):
+class Wanted(msgspec.Struct, omit_defaults=True):
     """What the other end would like to find here: resources to create or track, and how to name records."""
 
     resources: list[Definition]

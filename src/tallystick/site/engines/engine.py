@@ -101,13 +101,19 @@ class Rows(Protocol):
     definition: Definition
 
     def after(
-        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
+        self,
+        seq: int,
+        until: int,
+        limit: int,
+        skip: Sequence[tuple[int, int]] = (),
+        dead: bool | None = None,
+        rows: bool = True,
     ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
         """Entries with ``seq < entry.seq <= until`` in seq order, each with the row's field values (None: no row).
 
         ``dead`` True asks for entries flagged as deleted only, False for the others only. Entries without ``extra``
         and without the flag WHOLE (4) whose (origin, tick) one of ``skip`` covers (same origin, tick not greater) are
-        left out.
+        left out. ``rows`` False leaves all rows unread.
         """
 
     def plain(
@@ -115,8 +121,9 @@ class Rows(Protocol):
     ) -> PlainRows | None:
         """The live entries that ``after`` would give, as rows of a page; None where one of them is not plain.
 
-        Plain is a record of one version without an extra, whose row is there and whose origin's number is not above
-        ``origins``. An origin is given as its number less one.
+        Plain is a record of one version whose row is there, whose origin's number is not above ``origins``, and of
+        which an extra cannot say that it is known after all: there is none, or no ``skip`` covers its (origin, tick).
+        An origin is given as its number less one.
         """
 
     def by_keys(self, keys: Sequence[str]) -> dict[str, Entry]:

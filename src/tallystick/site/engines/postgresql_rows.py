@@ -93,7 +93,13 @@ class PostgreSQLRows:
         return None
 
     def after(
-        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
+        self,
+        seq: int,
+        until: int,
+        limit: int,
+        skip: Sequence[tuple[int, int]] = (),
+        dead: bool | None = None,
+        rows: bool = True,
     ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
         """See ``Rows.after``. Within one statement, or one snapshot where the key has to be read first."""
         state = "" if dead is None else f" AND (r.flags & 1) = {int(dead)}"
@@ -102,7 +108,7 @@ class PostgreSQLRows:
             f"SELECT * FROM {SCHEMA}.record r WHERE r.resource = {self.number} AND r.seq > {int(seq)} "
             f"AND r.seq <= {int(until)}{state}{known} ORDER BY r.seq LIMIT {int(limit)}"
         )
-        if self.managed:
+        if self.managed or not rows:
             return [(entry, None) for entry in self._entries(f"SELECT {self._entry} FROM ({chosen}) r ORDER BY r.seq")]
         match = self._row_of_entry()
         if match is not None:

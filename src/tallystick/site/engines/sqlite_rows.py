@@ -58,18 +58,22 @@ class SQLiteRows:
             return None
         chosen = f"r.resource={self.number} AND r.seq>? AND r.seq<=? AND {_LIVE}{_UNKNOWN * len(skip)}"
         known = [value for pair in skip for value in pair]
-        counted = f"SELECT r.seq, r.origin, r.extra, r.flags FROM tally_record r WHERE {chosen} ORDER BY r.seq LIMIT ?"
-        count, last, extras, flags, highest = self.engine.query(
-            f"SELECT count(*), max(seq), count(extra), max(flags), max(origin) FROM ({counted})",
-            (seq, until, *known, limit),
+        covered = " OR ".join(["(r.origin=? AND r.tick<=?)"] * len(skip)) or "0"
+        counted = (
+            f"SELECT r.seq, r.origin, r.flags, r.extra IS NOT NULL AND ({covered}) AS doubtful "
+            f"FROM tally_record r WHERE {chosen} ORDER BY r.seq LIMIT ?"
+        )
+        count, last, doubtful, flags, highest = self.engine.query(
+            f"SELECT count(*), max(seq), max(doubtful), max(flags), max(origin) FROM ({counted})",
+            (*known, seq, until, *known, limit),
         )[0]
         if not count:
             return PlainRows((), 0)
-        if extras or flags > GENESIS or highest > origins:
+        if doubtful or flags > GENESIS or highest > origins:
             return None
         columns = "".join(", " + expression for expression in self._expressions)
         rows = self.engine.query(
-            f"SELECT r.key, r.local, r.origin-1, r.tick, r.stamp, r.flags, NULL{columns} FROM tally_record r "
+            f"SELECT r.key, r.local, r.origin-1, r.tick, r.stamp, r.flags, r.extra{columns} FROM tally_record r "
             f"CROSS JOIN {self.table} t ON {self._row_of_entry}{self._joins} WHERE {chosen} ORDER BY r.seq",
             (seq, last, *known),
         )
@@ -82,18 +86,24 @@ class SQLiteRows:
         return f"t.{quoted(self.definition.key_columns[0])}={match}"
 
     def after(
-        self, seq: int, until: int, limit: int, skip: Sequence[tuple[int, int]] = (), dead: bool | None = None
+        self,
+        seq: int,
+        until: int,
+        limit: int,
+        skip: Sequence[tuple[int, int]] = (),
+        dead: bool | None = None,
+        rows: bool = True,
     ) -> list[tuple[Entry, tuple[Value, ...] | None]]:
         conditions = _UNKNOWN * len(skip)
         if dead is not None:
             conditions += f" AND (r.flags & 1)={int(dead)}"
         where = f"WHERE r.resource={self.number} AND r.seq>? AND r.seq<=?{conditions} ORDER BY r.seq LIMIT ?"
         parameters = [seq, until, *(value for pair in skip for value in pair), limit]
-        if self._single and not self.managed and not dead:
+        bare = dead or self.managed or not rows
+        if self._single and not bare:
             return self._joined(where, parameters)
-        rows = self.engine.query(f"SELECT {_ENTRY} FROM tally_record r {where}", parameters)
-        entries = [Entry._make(row) for row in rows]
-        if dead or self.managed:
+        entries = list(map(Entry._make, self.engine.query(f"SELECT {_ENTRY} FROM tally_record r {where}", parameters)))
+        if bare:
             return [(entry, None) for entry in entries]
         addresses = {
             entry.seq: address_of(self.definition, entry.key, entry.local)
@@ -119,7 +129,7 @@ class SQLiteRows:
 
     def _canonical(self, values: Sequence[Any]) -> tuple[Value, ...]:
         if not self._converters:
-            return tuple(values)
+            return values if type(values) is tuple else tuple(values)
         converted = list(values)
         for index, convert in self._converters:
             if converted[index] is not None:
@@ -149,8 +159,8 @@ class SQLiteRows:
                 rows = ",".join(["(" + ",".join("?" * width) + ")"] * len(chunk))
                 match = " AND ".join(f"t.{name} IS k.column{index + 1}" for index, name in enumerate(names))
                 sql = f"SELECT {selected} FROM (VALUES {rows}) k JOIN {self.table} t ON {match}{self._joins}"
-            for row in self.engine.query(sql, [value for address in chunk for value in address]):
-                found[tuple(row[:width])] = self._canonical(row[width:])
+            read = self.engine.query(sql, [value for address in chunk for value in address])
+            found.update({row[:width]: self._canonical(row[width:]) for row in read})
         return found
 
     def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:

@@ -88,7 +88,7 @@ class Resourced(msgspec.Struct):
     resources: list[str]
 
 
-class SettingsForm(msgspec.Struct):
+class SettingsForm(msgspec.Struct, omit_defaults=True):
     """Settings as sent: all but the hook, which is asked at the end where it was given."""
 
     source: str
