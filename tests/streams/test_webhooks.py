@@ -3,24 +3,27 @@
 import http.server
 import json
 import queue
+import socket
 import threading
+import time
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.errors import StorageError, UsageError, ValueRejected
-from tallystick.streams import webhooks
+from tallystick.streams import webhook_delivery, webhooks
 from tallystick.streams.signing import TOLERANCE_S, check_signature, signed_headers
 from tallystick.streams.webhook_delivery import (
     AT_ONCE,
     LONGEST_PAUSE_MS,
     Answer,
-    WebhookRunner,
     deliver_next,
     pause_ms,
     post,
 )
+from tallystick.streams.webhook_runner import WebhookRunner
 
 
 class Drawer:
@@ -300,6 +303,100 @@ def test_a_runner_delivers_over_http_and_retries(place, ledger, drawer):
     assert (first[0], second[0]) == (500, 200)
     assert first[1]["webhook-id"] == second[1]["webhook-id"]
     check_signature(secret, second[1], second[2], int(second[1]["webhook-timestamp"]))
+
+
+@contextmanager
+def receiving(handler):
+    """An address whose every connection is given to ``handler(socket)`` in a thread of its own."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def accept():
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=handle, args=(connection,)))
+            threads[-1].start()
+
+    def handle(connection):
+        with connection, suppress(OSError):
+            handler(connection)
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    for thread in [accepting, *threads]:
+        thread.join()
+
+
+def test_an_address_that_hangs_delays_no_other(place, ledger, drawer):
+    told, release = queue.Queue(), threading.Event()
+
+    def hang(connection):
+        connection.recv(65536)
+        release.wait(60)
+
+    def answer(connection):
+        while b"}" not in (received := connection.recv(65536)):
+            pass
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        told.put(received)
+
+    with receiving(hang) as hanging, receiving(answer) as quick:
+        stuck, _ = webhooks.add(ledger, drawer, hanging)
+        webhooks.add(ledger, drawer, quick)
+        runner = WebhookRunner(lambda: place.another().ledger, lambda _: drawer)
+        runner.start()
+        for key in "bcd":
+            place.put(key)
+            told.get(timeout=30)
+        assert webhooks.attempts(ledger, stuck.id) == []
+        release.set()
+        runner.close()
+    assert webhooks.attempts(ledger, stuck.id)[0].status == 0
+
+
+@pytest.mark.parametrize("part", (b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n"))
+def test_an_answer_that_never_ends_is_cut(monkeypatch, part):
+    monkeypatch.setattr(webhook_delivery, "TIMEOUT_S", 0.3)
+
+    def drip(connection):
+        connection.sendall(part)
+        while True:
+            connection.sendall(b".")
+            time.sleep(0.05)
+
+    with receiving(drip) as url:
+        answer = post(url, b"{}", {})
+    assert (answer.status, answer.note) == (0, "TimeoutError: no whole answer within 0.3 s")
+
+
+@pytest.mark.parametrize("status", (301, 302, 307, 308))
+def test_redirections_are_not_followed(status):
+    asked = []
+
+    def redirect(connection):
+        asked.append(connection.recv(65536))
+        location = f"http://127.0.0.1:{connection.getsockname()[1]}/elsewhere"
+        connection.sendall(f"HTTP/1.1 {status} x\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode())
+
+    with receiving(redirect) as url:
+        answer = post(url, b"{}", {})
+    assert (answer.status, answer.taken, len(asked)) == (status, False, 1)
+
+
+@pytest.mark.parametrize("said", (b"", b"nonsense\r\n\r\n", b"HTTP/1.1 two OK\r\n\r\n", b"HTTP/1.1 100 x\r\n\r\n"))
+def test_an_answer_that_is_no_http_is_a_failure(said):
+    def answer(connection):
+        connection.recv(65536)
+        connection.sendall(said)
+
+    with receiving(answer) as url:
+        assert not post(url, b"{}", {}).taken
 
 
 def test_an_address_that_does_not_answer_is_a_failure_not_an_error():

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tallystick.errors import StateError, StorageError, TallystickError
 from tallystick.site.ledger import Ledger
-from tallystick.streams.hints import Hints, watch
 from tallystick.streams.plain import as_json, plain
 from tallystick.streams.signing import signed_headers
 from tallystick.streams.stream import Changes, current_state
-from tallystick.streams.webhooks import DISABLED, Attempt, Secrets, Webhook, lease, secret_name, settle, webhooks
+from tallystick.streams.webhooks import DISABLED, Attempt, Secrets, Webhook, lease, secret_name, settle
 from tallystick.version import VERSION
 
 AT_ONCE = 100
@@ -54,7 +55,10 @@ def pause_ms(failures: int) -> int:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Send a delivery. Redirections are not followed: they may lead anywhere. Raises nothing."""
+    """Send a delivery, within ``TIMEOUT_S`` seconds. Raises nothing.
+
+    Redirections are not followed: they may lead anywhere.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
@@ -65,14 +69,57 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         connection = http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("POST", path, body, dict(headers))
-        answer = connection.getresponse()
-        text = answer.read(_ANSWER)
+        with _ended_after(connection, TIMEOUT_S):
+            connection.request("POST", path, body, dict(headers))
+            answer = connection.getresponse()
+            text = answer.read(_ANSWER)
         return Answer(answer.status, "" if 200 <= answer.status < 300 else text.decode(errors="replace")[:500])
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"{type(error).__name__}: {error}"[:500])
     finally:
         connection.close()
+
+
+@contextmanager
+def _ended_after(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Inside: the connection is cut after so long, however slowly the other side goes on sending."""
+
+    def cut() -> None:
+        late.set()
+        if connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    late = threading.Event()
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if late.is_set():
+            raise TimeoutError(f"no whole answer within {seconds:g} s")
+
+
+class Prepared(NamedTuple):
+    """One delivery ready to be posted. ``state`` is the one behind its ``changes``; ``more`` follows."""
+
+    webhook: Webhook
+    delivery: str
+    body: bytes
+    headers: Mapping[str, str]
+    changes: int
+    state: str
+    more: bool
+
+
+class Posted(NamedTuple):
+    """What became of a delivery, and how many milliseconds it took."""
+
+    prepared: Prepared
+    answer: Answer
+    took: int
 
 
 def deliver_next(ledger: Ledger, secrets: Secrets, webhook: Webhook, posting: Posting = post) -> bool:
@@ -81,120 +128,64 @@ def deliver_next(ledger: Ledger, secrets: Secrets, webhook: Webhook, posting: Po
     Another process may be at it: then nothing is done. Never raises what lies in the address or in its state, only
     StorageError.
     """
+    prepared = prepare(ledger, secrets, webhook)
+    return prepared is not None and settled(ledger, posted(prepared, posting))
+
+
+def prepare(ledger: Ledger, secrets: Secrets, webhook: Webhook) -> Prepared | None:
+    """What a webhook is to be told next, taken on for this process alone; None when there is nothing."""
     secret = secrets.find(secret_name(webhook.id))
     try:
         changes = Changes(ledger, webhook.scope, webhook.state, max_changes=AT_ONCE, resync="diff")
     except StorageError:
         raise
     except TallystickError as error:
-        return _restarted(ledger, webhook, error)
+        _restarted(ledger, webhook, error)
+        return None
     told = [plain(change, content=webhook.content) for change in changes]
     if not told or secret is None or not lease(ledger, webhook, ledger.now() + _LEASE_MS):
-        return False
+        return None
     delivery = f"{webhook.id}-{sha256((webhook.state + changes.state).encode()).hexdigest()[:24]}"
     content = {"site": ledger.site, "delivery": delivery, "state": changes.state, "more": changes.has_more}
     body = as_json({**content, "changes": told}).encode()
-    began = time.monotonic()
     headers = signed_headers(secret, delivery, ledger.now() // 1000, body)
-    answer = posting(webhook.url, body, {**headers, "content-type": "application/json", **_AGENT})
-    took = int((time.monotonic() - began) * 1000)
-    attempt = Attempt(webhook.id, ledger.now(), delivery, len(told), answer.status, took, answer.note)
-    return _settled(ledger, webhook, attempt, answer, changes)
+    headers = {**headers, "content-type": "application/json", **_AGENT}
+    return Prepared(webhook, delivery, body, headers, len(told), changes.state, changes.has_more)
 
 
 _AGENT = {"user-agent": f"tallystick/{VERSION}"}
 
 
-def _settled(ledger: Ledger, webhook: Webhook, attempt: Attempt, answer: Answer, changes: Changes) -> bool:
+def posted(prepared: Prepared, posting: Posting = post) -> Posted:
+    """Post a delivery. Uses no ledger: any thread may do it."""
+    began = time.monotonic()
+    answer = posting(prepared.webhook.url, prepared.body, prepared.headers)
+    return Posted(prepared, answer, int((time.monotonic() - began) * 1000))
+
+
+def settled(ledger: Ledger, done: Posted) -> bool:
+    """Note what became of a delivery. True when more is to be delivered at once."""
+    prepared, answer, took = done
+    webhook = prepared.webhook
+    note = Attempt(webhook.id, ledger.now(), prepared.delivery, prepared.changes, answer.status, took, answer.note)
     if answer.taken:
-        settle(ledger, attempt, webhook.id, changes.state, 0, 0)
-        return changes.has_more
+        settle(ledger, note, webhook.id, prepared.state, 0, 0)
+        return prepared.more
     failures = webhook.failures + 1
     due = DISABLED if answer.status == _GONE else ledger.now() + pause_ms(failures)
-    settle(ledger, attempt, webhook.id, webhook.state, failures, due)
+    settle(ledger, note, webhook.id, webhook.state, failures, due)
     return False
 
 
-def _restarted(ledger: Ledger, webhook: Webhook, error: TallystickError) -> bool:
+def _restarted(ledger: Ledger, webhook: Webhook, error: TallystickError) -> None:
     """A state that cannot be continued from, even by its difference: say so in the log and go on from now."""
     if not isinstance(error, StateError):  # a resource that is gone
         settle(ledger, _note(ledger, webhook, error), webhook.id, webhook.state, webhook.failures, DISABLED)
-        return False
+        return
     state = current_state(ledger, webhook.scope)
     settle(ledger, _note(ledger, webhook, error), webhook.id, state, webhook.failures, webhook.due)
-    return False
 
 
 def _note(ledger: Ledger, webhook: Webhook, error: TallystickError) -> Attempt:
     _log.warning("webhook %d: %s", webhook.id, error)
     return Attempt(webhook.id, ledger.now(), "", 0, 0, 0, str(error)[:500])
-
-
-def deliver_due(ledger: Ledger, secrets: Secrets, closing: threading.Event) -> bool:
-    """Deliver once to every webhook that is due. True when there is more to do at once."""
-    again = False
-    for item in webhooks(ledger):
-        if item.due <= ledger.now() and not closing.is_set():
-            again |= deliver_next(ledger, secrets, item)
-    return again
-
-
-class WebhookRunner:
-    """A thread that delivers to all webhooks of a site; several processes may run one each."""
-
-    def __init__(self, opening: Callable[[], Ledger], secrets: Callable[[Ledger], Secrets]) -> None:
-        """``opening`` opens the site for the thread alone."""
-        self._opening, self._secrets = opening, secrets
-        self._closing = threading.Event()
-        self._hints: Hints | None = None
-        self._thread = threading.Thread(target=self._run, name="tally-webhooks", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def once(self) -> None:
-        """Deliver what is due, in this thread."""
-        ledger = self._opening()
-        try:
-            while deliver_due(ledger, self._secrets(ledger), self._closing):
-                pass
-        finally:
-            ledger.engine.close()
-
-    def close(self) -> None:
-        """End; a delivery under way ends first. Idempotent."""
-        self._closing.set()
-        if self._hints is not None:
-            self._hints.wake()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                ledger = self._opening()
-                try:
-                    self._serve(ledger)
-                finally:
-                    if self._hints is not None:
-                        self._hints.close()
-                        self._hints = None
-                    ledger.engine.close()
-            except Exception:
-                _log.exception("delivering to webhooks is interrupted")
-                self._closing.wait(_IDLE_S)
-
-    def _serve(self, ledger: Ledger) -> None:
-        secrets = self._secrets(ledger)
-        while not self._closing.is_set():
-            ledger.engine.check_in_place()
-            known = [item for item in webhooks(ledger) if item.enabled]
-            if not known:
-                self._closing.wait(_IDLE_S)
-                continue
-            if self._hints is None:
-                self._hints = watch(ledger.engine)
-            if not deliver_due(ledger, secrets, self._closing):
-                next_due = min(item.due for item in known) - ledger.now()
-                self._hints.wait(min(max(next_due / 1000, 0.05), _IDLE_S) if next_due > 0 else _IDLE_S)

@@ -11,7 +11,7 @@ from tallystick.protocols.native.pool import Pool
 from tallystick.site.ledger import Ledger
 from tallystick.streams.carriers import Carrier, carrier
 from tallystick.streams.telling import HintTelling
-from tallystick.streams.webhook_delivery import WebhookRunner
+from tallystick.streams.webhook_runner import WebhookRunner
 
 
 def webhook_runner(opening: Callable[[], Ledger]) -> WebhookRunner:
