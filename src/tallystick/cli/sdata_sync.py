@@ -23,6 +23,8 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
     from tallystick.cli.credentials import password
     from tallystick.jobs.sdata import Wish, agree
 
+    if given["through"]:
+        return _through(a, b, given)
     for name in RECORDS:
         if given[name]:
             option = "--map" if name == "mapping" else "--" + name.replace("_", "-")
@@ -45,6 +47,41 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
     return 1 if any(report.refused for report in reports) else 0
 
 
+def _through(a: str, b: str, given: dict[str, Any]) -> int:
+    """Two ends without a language in common, by way of a database that speaks both; the worst exit code.
+
+    The database is a site like others and stays: what it knows makes the next run a small one.
+    """
+    from tallystick.cli.sync import command
+
+    if is_sdata(a) == is_sdata(b) or given["dry_run"]:
+        raise UsageError(
+            "--through stands between one SData provider and an end that is none",
+            hint="leave --through out, and --dry-run too",
+        )
+    between = given["through"]
+    options = {**given, "through": None}
+    plain = {**options, **{name: type(given[name])() for name in (*RECORDS, "create") if given[name]}}
+    codes = []
+    for one, other, direction in _legs(a, b, between, given["direction"]):
+        chosen = plain if is_sdata(one, other) else {**options, "results_to": ()}
+        assert command.callback is not None
+        codes.append(command.callback(a=one, b=other, **{**chosen, "direction": direction}) or 0)
+    return max(codes)
+
+
+def _legs(a: str, b: str, between: str, direction: str) -> list[tuple[str, str, str]]:
+    """The runs that bring two ends into agreement through a third: first, second and direction of each."""
+    first, second = (a, between), (between, b)
+    if direction == "push":
+        return [(*first, "push"), (*second, "push")]
+    if direction == "pull":
+        return [(*second, "pull"), (*first, "pull")]
+    if is_sdata(a):
+        return [(*first, "both"), (*second, "both"), (*first, "pull")]
+    return [(*second, "both"), (*first, "both"), (*second, "push")]
+
+
 def _end(text: str) -> Any:
     """A provider's URL, or what opens a database of this machine."""
     if text.startswith(PREFIX):
@@ -52,7 +89,7 @@ def _end(text: str) -> Any:
     if text.startswith(("http://", "https://", "files+dir:", "eden+")):
         raise UsageError(
             f"{text} and an SData provider have no language in common",
-            hint="put a database of this machine between them, or serve that site with --sdata",
+            hint="name a database that may stand between them with --through, or serve that site with --sdata",
         )
     from tallystick.api import open as open_site
 

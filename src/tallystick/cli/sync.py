@@ -49,6 +49,7 @@ from tallystick.errors import UsageError
 @click.option("--run-name", default="", help="Name of the run in the log.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served end ('-' is stdin).")
 @click.option("--results-to", multiple=True, metavar="URL", help="SData: a dataset that gets all results, too.")
+@click.option("--through", metavar="DATABASE", help="SData: a database between a provider and a site, Eden or bundles.")
 @click.option("--trust", multiple=True, metavar="FINGERPRINT", help="Take bundles of the site with this fingerprint.")
 @click.option("--create", is_flag=True, help="Eden: create missing tables as the peer describes them.")
 @tree_options
@@ -59,7 +60,8 @@ def command(a: str, b: str, **given: Any) -> int:
     A and B are SQLite files, postgresql:// databases, or served sites (http://, https://); one of them may be a
     directory that other sites visit, too (files+dir:PATH), or a Sahana Eden site (eden+https://). Tables are tracked
     on first use. Or both are directories, whose files are synchronized. THIS in policies is A, in both directions.
-    SData providers (sdata+http://, sdata+https://) are synchronized with each other or with a database.
+    SData providers (sdata+http://, sdata+https://) are synchronized with each other or with a database, and through one
+    with every other end.
 
     \b
     Examples:
@@ -71,6 +73,7 @@ def command(a: str, b: str, **given: Any) -> int:
       tallystick sync files+dir:/media/stick clinic.db
       tallystick sync sdata+https://erp.example.org/sdata/erp/crm/- sdata+https://shop.example.org/sdata/shop/crm/-
       tallystick sync sdata+https://anna@erp.example.org/sdata/erp/crm/-/accounts clinic.db
+      tallystick sync sdata+https://anna@erp.example.org/sdata/erp/crm/- https://hub.example.org/ --through crm.db
       tallystick sync eden+https://user@relief.example.org/eden field.db --only org_organisation --create
     """
     if is_sdata(a, b):
@@ -78,6 +81,8 @@ def command(a: str, b: str, **given: Any) -> int:
         return synchronize_sdata(a, b, given)
     if given["results_to"]:
         raise UsageError("--results-to is for SData providers", hint="name one of them, as sdata+https://...")
+    if given["through"]:
+        raise UsageError("--through is for SData providers", hint="these ends can be synchronized directly")
     if is_eden(a) or is_eden(b):
         refuse(TREES_ONLY, "Eden sites")
         from tallystick.cli.eden_sync import synchronize as synchronize_eden

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import tallystick
 from tallystick.cli.main import group
+from tallystick.errors import UsageError
 
 PEOPLE = (
     "INSERT INTO sales_person VALUES (1, 'Sam')",
@@ -100,13 +101,16 @@ def test_tables_of_a_database_that_are_called_alike_are_used(serving, tmp_path):
     assert served.sql("SELECT name, credit_limit FROM account WHERE name='Own'")[0][0] == "Own"
 
 
-def test_linked_records_become_one_and_nothing_is_linked_unasked(serving):
+def test_linked_records_become_one_and_nothing_is_linked_unasked(serving, monkeypatch):
     mine = "INSERT INTO customer VALUES ('A', 'ann@x.org', 'Ann'), ('B', 'bob@x.org', 'Bob')"
     theirs = "INSERT INTO customer VALUES ('1', 'ANN@x.org', 'Anne'), ('2', 'eve@x.org', 'Eve')"
     one, other = serving("one", mine, schema=CUSTOMERS), serving("other", theirs, schema=CUSTOMERS)
     ends = (url(one, "customers"), url(other, "customers"))
-    refused = run("link", *ends, "--on", "email", ask="n\n")
-    assert "Link these 1?" in refused.output
+    with pytest.raises(UsageError, match="no terminal"):
+        run("link", *ends, "--on", "email", ask="y\n")
+    with monkeypatch.context() as terminal:
+        terminal.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+        assert "Link these 1?" in run("link", *ends, "--on", "email", ask="n\n").output
     assert one.sql("SELECT count(*) FROM tally_sdata_link") == [(0,)]
     assert json.loads(run("link", *ends, "--on", "email", "--yes", "--json").output) == {"linked": 1, "ambiguous": []}
     links = [served.sql("SELECT uuid FROM tally_sdata_link WHERE main=1") for served in (one, other)]
@@ -130,3 +134,28 @@ def test_what_cannot_be_is_said_at_once(arguments, said):
 
     with pytest.raises(TallystickError, match=said):
         group.main([*arguments], standalone_mode=False)
+
+
+@pytest.mark.parametrize("provider_first", (True, False))
+def test_a_provider_and_a_served_site_agree_through_a_database(serving, tmp_path, provider_first):
+    one, hub = serving("one", *PEOPLE), serving("hub", schema=())
+    ends = [url(one), f"{hub.root}/"] if provider_first else [f"{hub.root}/", url(one)]
+    between = tmp_path / "between.db"
+    run("sync", *ends, "--through", between, "--only", "accounts", "--only", "salesPersons")
+    assert hub.sql("SELECT name FROM accounts ORDER BY 1") == [("Acme",), ("Bolt",)]
+    hub.sql("UPDATE accounts SET name='from the hub' WHERE name='Bolt'")
+    one.sql("UPDATE account SET name='from the provider' WHERE name='Acme'")
+    run("sync", *ends, "--through", between, "--conflict", "this")
+    names = [("from the hub",), ("from the provider",)]
+    assert one.sql("SELECT name FROM account ORDER BY 1") == hub.sql("SELECT name FROM accounts ORDER BY 1") == names
+    one.sql("DELETE FROM account WHERE name='from the hub'")
+    direction = "push" if provider_first else "pull"
+    run("sync", *ends, "--through", between, "--direction", direction, "--allow-deletes", "all")
+    assert hub.sql("SELECT name FROM accounts ORDER BY 1") == names[1:]
+
+
+@pytest.mark.parametrize("ends", ((NOBODY, NOBODY), ("a.db", "b.db")))
+def test_a_database_stands_only_between_a_provider_and_another_end(ends, tmp_path):
+    result = CliRunner().invoke(group, ["sync", *ends, "--through", str(tmp_path / "between.db")])
+    assert isinstance(result.exception, UsageError)
+    assert not (tmp_path / "between.db").exists()
