@@ -17,7 +17,8 @@ from tallystick.contexts.entries import FILE, FileEntry, packed_parts
 from tallystick.contexts.http.client import RemoteHost
 from tallystick.contexts.local import LocalHost
 from tallystick.trees.directory import DirectoryEnd
-from tallystick.trees.pair import Options, Pair
+from tallystick.trees.options import Options
+from tallystick.trees.pair import Pair
 from tallystick.trees.reading import digest_of
 from tallystick.trees.state import State
 from tallystick.web.server import running

@@ -13,6 +13,7 @@ from tallystick.contexts.problems import VersionMoved
 from tallystick.trees.merging import Reconcile
 from tallystick.trees.plan import Half
 from tallystick.trees.problems import RootChanged
+from tallystick.trees.state import NotedSide
 
 from .conftest import file_of, mounted, shown, tree
 
@@ -272,3 +273,55 @@ def test_what_cannot_be_read_back_whole_is_never_put_in_place(mount, host, conte
 
     assert list(report.failed) == ["wrong"]
     assert shown(one.root) == {"right": b"right"}
+
+
+class Fetching:
+    """A host that counts the bytes of bundles that come from it."""
+
+    def __init__(self, host):
+        self._host = host
+        self.bytes = 0
+
+    def __getattr__(self, name):
+        return getattr(self._host, name)
+
+    def fetch(self, identifier, hashes):
+        for bundle in self._host.fetch(identifier, hashes):
+            self.bytes += len(bundle)
+            yield bundle
+
+
+def test_copies_of_what_is_here_already_are_not_fetched(hosting, name, context, tmp_path):
+    one, two = (mounted(tmp_path, hosting, which, name) for which in ("one", "two"))
+    content, large = os.urandom(20_000), os.urandom(3_000_000)
+    (one.root / "a").write_bytes(content)
+    (one.root / "large").write_bytes(large)
+    one.run()
+    two.run()
+    (one.root / "d").mkdir()
+    (one.root / "d" / "copy").write_bytes(content)
+    (one.root / "copy of large").write_bytes(large)
+    (one.root / "new").write_bytes(b"new" * 10)
+    os.utime(one.root / "d" / "copy", ns=(5, 1_600_000_000_123_456_789))
+    one.run()
+
+    counted = []
+    fetching = mounted(tmp_path, lambda: counted.append(Fetching(hosting())) or counted[-1], "two", name)
+    fetching.run()
+    assert shown(two.root) == shown(one.root)
+    assert (two.root / "d" / "copy").stat().st_mtime_ns == 1_600_000_000_123_456_789
+    assert counted[0].bytes < 1000
+
+
+def test_a_copy_of_what_is_not_here_any_more_is_fetched(hosting, name, context, tmp_path, monkeypatch):
+    one, two = (mounted(tmp_path, hosting, which, name) for which in ("one", "two"))
+    content = os.urandom(20_000)
+    (one.root / "a").write_bytes(content)
+    one.run()
+    two.run()
+    (one.root / "copy").write_bytes(content)
+    one.run()
+    (two.root / "elsewhere").write_bytes(b"something else")
+    monkeypatch.setattr(NotedSide, "holders", lambda self, digests: dict.fromkeys(digests, "elsewhere"))
+    two.run()
+    assert (two.root / "copy").read_bytes() == content

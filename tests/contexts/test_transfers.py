@@ -10,7 +10,8 @@ from tallystick.content.chunking import Chunk, hash_of
 from tallystick.contexts.end import ContextEnd
 from tallystick.errors import PeerUnreachable
 from tallystick.trees.directory import DirectoryEnd
-from tallystick.trees.pair import Options, Pair
+from tallystick.trees.options import Options
+from tallystick.trees.pair import Pair
 from tallystick.trees.state import State
 
 from .conftest import file_of, shown

@@ -10,7 +10,8 @@ from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.files import REAL
 from tallystick.trees.names import POSIX
 from tallystick.trees.nodes import Directory, Kind, Leaf
-from tallystick.trees.pair import Options, Pair
+from tallystick.trees.options import Options
+from tallystick.trees.pair import Pair
 from tallystick.trees.reading import digest_of, link_digest
 from tallystick.trees.state import State
 

@@ -10,9 +10,9 @@ import click
 
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import leaves
-from tallystick.trees.pair import Report
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.progress import Progress
+from tallystick.trees.report import Report
 
 WORDS = {Verb.PUT: "write", Verb.MAKE: "make", Verb.GRAFT: "copy", Verb.PERMIT: "permit", Verb.REMOVE: "remove"}
 MAX_WARNINGS = 20

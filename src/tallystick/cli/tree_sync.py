@@ -16,7 +16,7 @@ from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_
 from tallystick.errors import StorageError
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, Wishes, open_directories
-from tallystick.trees.pair import Report
+from tallystick.trees.report import Report
 
 RETRY_SECONDS = 2.0
 

@@ -18,10 +18,11 @@ from tallystick.trees.contents import Given, Wanted
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import NO_DIGEST, WIDTH, Entry, Listing, Mark
 from tallystick.trees.nodes import Directory, Kind, Leaf, joined
-from tallystick.trees.placing import Orders, Outcome, Step, steps_of
+from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import SourceChanged, TargetChanged
 from tallystick.trees.reading import link_digest
+from tallystick.trees.steps import Step, steps_of
 from tallystick.trees.unchanged import JOURNALS
 
 ENTRIES_AT_ONCE = 5000

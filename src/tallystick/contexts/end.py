@@ -22,7 +22,7 @@ from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.mount import Mount
 from tallystick.trees.names import POSIX, Volume
 from tallystick.trees.nodes import joined
-from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.scan import IGNORE_FILE, Noted, Scan

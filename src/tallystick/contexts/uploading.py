@@ -27,7 +27,7 @@ from tallystick.trees.contents import Contents
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Listing
-from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
 
 WINDOW_BYTES = 8 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tallystick.errors import StorageError
 from tallystick.trees.contents import NO_XATTRS, Given, Sink, Wanted
@@ -13,7 +13,8 @@ from tallystick.trees.listing import Entry, Listing, Mark, settled_stats, stats_
 from tallystick.trees.mount import Mount, is_swap
 from tallystick.trees.names import POSIX, Volume
 from tallystick.trees.nodes import PERMISSIONS, joined
-from tallystick.trees.placing import Orders, Outcome, place
+from tallystick.trees.outcome import Orders, Outcome
+from tallystick.trees.placing import place
 from tallystick.trees.plan import Action
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.processes import in_processes
@@ -198,7 +199,11 @@ class DirectoryEnd:
 
     def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
         """Stage, publish, remove."""
-        return place(self.mount, self.listing, self, other, actions, orders)
+        return place(self.mount, self.listing, self._holders, self, other, actions, orders)
+
+    def _holders(self, digests: Collection[bytes]) -> Mapping[bytes, str]:
+        """Paths that were noted to hold content of these digests."""
+        return self._noted.holders(digests) if self._noted is not None else {}
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
         """Remove what an interrupted run staged; what may be somebody's work and is nowhere else gets a name."""

@@ -15,7 +15,7 @@ from tallystick.trees.contents import Contents
 from tallystick.trees.listing import Listing
 from tallystick.trees.mount import Mount
 from tallystick.trees.names import Volume
-from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
 from tallystick.trees.scan import Noted, Scan
 from tallystick.trees.scope import Scope

@@ -1,10 +1,14 @@
-"""Giving a file that was renamed on the other side its new name here, in one step and with no content moved."""
+"""Giving a file that was renamed on the other side its new name here, with no content moved.
+
+In one step where that can be, else as a second name that is staged with others while the old one is still there.
+"""
 
 from __future__ import annotations
 
-from tallystick.trees.listing import Entry, same_file, settled_stats, stats_of
+from tallystick.trees.files import Handle, opened
+from tallystick.trees.listing import DISTRUST, Entry, same_file, settled_stats, stats_of
 from tallystick.trees.mount import Mount
-from tallystick.trees.nodes import PERMISSIONS, Leaf
+from tallystick.trees.nodes import PERMISSIONS, Kind, Leaf
 from tallystick.trees.problems import TargetChanged
 
 
@@ -35,3 +39,34 @@ def move(mount: Mount, noted: Entry, old: str, new: str, now_ns: int) -> Entry:
         files.rename_new(name, to, old_name, at)
         raise TargetChanged(f"[TargetChanged] {old!r} was changed meanwhile")
     return noted._replace(name=name, stats=settled_stats(found, now_ns, ours=True))
+
+
+def link(mount: Mount, noted: Entry, old: str, directory: str, name: str, leaf: Leaf, now_ns: int) -> tuple[int, ...]:
+    """Give the file at ``old`` a second name in a directory, with the time and permissions of the leaf.
+
+    Returns the numbers to note of it. Raises TargetChanged when the file is not the one that was noted, OSError as the
+    system does; the second name may stand then.
+    """
+    files = mount.files
+    at, old_name = mount.split(old)
+    if not same_file(noted.stats, stats_of(files.status(old_name, at))):
+        raise TargetChanged(f"{old!r} was changed meanwhile")
+    target = mount.directory(directory)
+    files.link(old_name, at, name, target)
+    found = stats_of(files.status(name, target))
+    if not same_file(noted.stats, found, renamed=True):
+        raise TargetChanged(f"{old!r} was changed meanwhile")
+    if leaf.kind is Kind.FILE and (found[3], found[0] & PERMISSIONS) != (leaf.mtime_ns, leaf.permissions):
+        _dress(mount, name, target, leaf)
+        # Our own time would hide an edit of this very moment: it is read once more.
+        return (*stats_of(files.status(name, target))[:4], DISTRUST)
+    return settled_stats(found, now_ns, ours=True)
+
+
+def _dress(mount: Mount, name: str, at: Handle, leaf: Leaf) -> None:
+    with opened(mount.files, mount.files.open_read(name, at)) as handle:
+        found = mount.files.status_of(handle)
+        if found.st_mtime_ns != leaf.mtime_ns:
+            mount.files.set_time(handle, leaf.mtime_ns)
+        if found.st_mode & 0o777 != leaf.permissions:
+            mount.files.permit(handle, leaf.permissions)

@@ -21,9 +21,11 @@ from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.guards import Limits
 from tallystick.trees.merging import Reconcile, Side
-from tallystick.trees.pair import Options, Pair, Report
+from tallystick.trees.options import Options
+from tallystick.trees.pair import Pair
 from tallystick.trees.plan import Half
 from tallystick.trees.progress import Progress
+from tallystick.trees.report import Report
 from tallystick.trees.scope import Everything, Scope
 from tallystick.trees.state import State
 

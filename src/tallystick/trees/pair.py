@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
-from tallystick.trees.guards import Facts, Limits, guarded
+from tallystick.trees.guards import Facts, guarded
 from tallystick.trees.history import History, purge
 from tallystick.trees.listing import Entry, Listing
-from tallystick.trees.merging import Conflict, Reconcile, Side
+from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
 from tallystick.trees.names import portability
 from tallystick.trees.nodes import (
@@ -31,89 +29,24 @@ from tallystick.trees.nodes import (
     Directory,
     Leaf,
     Node,
-    children_of,
     find,
     joined,
     known_equal,
-    same,
 )
-from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.options import Options
+from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Half, Plan, moves, plan, possible_moves, undetermined
 from tallystick.trees.problems import NoSpace, RootChanged
 from tallystick.trees.processes import in_processes
-from tallystick.trees.progress import Progress
+from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan
-from tallystick.trees.scope import Both, Everything, Scope
+from tallystick.trees.scope import Both, Scope
 from tallystick.trees.settling import settle
 from tallystick.trees.state import FEW, MANY, BaseRow, Changes, NotedSide, State, is_damage
 from tallystick.trees.unchanged import NOTHING
+from tallystick.trees.unsettled import disagreeing
 
 MAX_RULE_ROUNDS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What one run is asked for.
-
-    ``pull`` turns one-way modes round: the remote tree is the source. ``durable`` makes what was written survive a
-    power cut before the base moves; without it a power cut makes the next run start with an empty base. ``history``
-    is the directory that takes what loses its name and stands nowhere else; without one it is lost.
-    """
-
-    mode: Reconcile = Reconcile.SAFE
-    half: Half = Half.WHOLE
-    pull: bool = False
-    scope: Scope = field(default_factory=Everything)
-    patterns: Sequence[str] = ()
-    ignore_files: bool = True
-    limits: Limits = field(default_factory=Limits)
-    confirm_deletions: bool = False
-    first_download_done: bool = True
-    accept_root: bool = False
-    durable: bool = True
-    dry_run: bool = False
-    progress: Progress | None = None
-    history: Path | None = None
-
-
-@dataclass(slots=True)
-class Report:
-    """What a run did, or (``dry_run``) would do. Paths are relative to the roots."""
-
-    plan: Plan
-    dry_run: bool
-    files: int = 0
-    bytes: int = 0
-    failed: dict[str, StorageError] = field(default_factory=dict)
-    warnings: list[tuple[str, str, str]] = field(default_factory=list)
-    rescued: list[str] = field(default_factory=list)
-    kept: dict[str, Path] = field(default_factory=dict)
-    entries: int = 0
-
-    @property
-    def actions(self) -> list[Action]:
-        """Everything that was planned and not held back."""
-        return self.plan.actions
-
-    @property
-    def conflicts(self) -> list[Conflict]:
-        """Paths that both sides had changed."""
-        return self.plan.conflicts
-
-    @property
-    def held(self) -> list[tuple[Action, str]]:
-        """Deletions that a guard holds back, with its reason."""
-        return self.plan.held
-
-    @property
-    def blocked(self) -> list[str]:
-        """Directories that stay because they hold something out of scope or unreadable."""
-        return self.plan.blocked
-
-    @property
-    def succeeded(self) -> bool:
-        """True when nothing is left to do, nothing was held back and nothing could not be read."""
-        return not (self.failed or self.held or self.plan.unknown)
 
 
 class Pair:
@@ -520,7 +453,7 @@ class _Run:
         unsettled = {trouble.rpartition("/")[0] for trouble in troubles}
         unsettled |= {path for path in self.dirty if any(_is_below(path, trouble) for trouble in troubles)}
         if found.half is not Half.WHOLE:
-            unsettled |= set(_disagreeing("", after, found.local, found.remote, self.grafted))
+            unsettled |= set(disagreeing("", after, found.local, found.remote, self.grafted))
         before = self.state.unsettled()
         self.changes.unsettled = unsettled - before
         self.changes.settled = before - unsettled
@@ -541,30 +474,3 @@ class _Run:
 
 def _is_below(path: str, above: str) -> bool:
     return path == above or path.startswith(f"{above}/")
-
-
-def _disagreeing(path: str, after: Node, local: Node, remote: Node, grafted: Collection[str]) -> Iterator[str]:
-    """Directories of the base whose entries are not, or were not before the run, equal in all three trees.
-
-    Not only those that changed: a run that writes one side leaves differences in directories that it passed through.
-    """
-    if not isinstance(after, Directory) or path in grafted or known_equal(after, local, remote):
-        return
-    if not _agree(after, local, remote):
-        yield path
-    olds, heres, theres = after.children, children_of(local), children_of(remote)
-    for name, old in olds.items():
-        yield from _disagreeing(joined(path, name), old, heres.get(name), theres.get(name), grafted)
-
-
-def _agree(*nodes: Node) -> bool:
-    """True when all are directories with equal leaves and directories of the same names."""
-    sides = [node.children for node in nodes if isinstance(node, Directory)]
-    if len(sides) < len(nodes) or any(side.keys() != sides[0].keys() for side in sides):
-        return False
-    return all(
-        same(sides[0][name], side[name])
-        or (isinstance(sides[0][name], Directory) and isinstance(side[name], Directory))
-        for side in sides[1:]
-        for name in side
-    )

@@ -8,93 +8,36 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tallystick.errors import StorageError
-from tallystick.trees.assembling import Lazy
-from tallystick.trees.bulk import Copied, Wish, copy_directories
+from tallystick.trees.bulk import Wish, copy_directories
 from tallystick.trees.contents import Contents, Wanted
 from tallystick.trees.copying import Copy, Job, Staged, stage, storage_error
 from tallystick.trees.files import Handle
+from tallystick.trees.holding import WORTH_BYTES, Held
 from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
-from tallystick.trees.merging import Origin
 from tallystick.trees.mount import Mount
-from tallystick.trees.moving import can_move, move
-from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node, joined
+from tallystick.trees.moving import can_move, link, move
+from tallystick.trees.nodes import Directory, Kind, Leaf, joined
+from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
-from tallystick.trees.progress import Progress
+from tallystick.trees.staging import Batch
+from tallystick.trees.steps import Step, batches, size_of, steps_of
 
 if TYPE_CHECKING:
     from tallystick.trees.ends import TreeEnd
 
-BATCH_FILES = 20_000
-BATCH_BYTES = 256 << 20
 SPARE_BYTES = 16 << 20
 """What must remain free after everything has been written."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of the actions of one side.
-
-    ``entries`` are the new entries of the side's listings by directory, ``made`` the directories that are new,
-    ``gone`` the paths that are not there any more, ``taken`` the leaves that were placed, ``given`` what the source
-    should note, ``failed`` why a path was left as it was. ``bulk`` are directories that were carried over as
-    listed, ``grafted`` all that came with a whole subtree.
-    """
-
-    entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
-    made: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
-    taken: dict[str, Leaf] = field(default_factory=dict)
-    given: dict[str, Entry] = field(default_factory=dict)
-    failed: dict[str, StorageError] = field(default_factory=dict)
-    bulk: dict[str, Copied] = field(default_factory=dict)
-    grafted: set[str] = field(default_factory=set)
-    bytes: int = 0
-
-    @property
-    def files(self) -> int:
-        """How many leaves were placed."""
-        return len(self.taken) + sum(copied.files for copied in self.bulk.values())
-
-    def note(self, path: str, entry: Entry) -> None:
-        """Remember the entry that stands at a path now."""
-        self.entries.setdefault(path.rpartition("/")[0], {})[entry.name] = entry
-
-
-class Step(NamedTuple):
-    """One leaf (or, without one, one directory) to be placed for an action."""
-
-    path: str
-    leaf: Leaf | None
-    source: str
-    action: Action
-    permissions: int | None = None
-    listing: Listing | None = None
-    """All that is to be carried over into a directory, when it goes as it is listed."""
-
-
-@dataclass(slots=True)
-class Orders:
-    """How to carry out: ``moves`` maps new paths to old ones on this side, ``relocated`` paths of the other side to
-    where their content stands by now; ``keep`` puts what will be lost into history; ``progress`` counts.
-    """
-
-    clock: Callable[[], int]
-    durable: bool = True
-    moves: Mapping[str, str] = field(default_factory=dict)
-    relocated: Mapping[str, str] = field(default_factory=dict)
-    keep: Callable[[str], None] | None = None
-    progress: Progress | None = None
 
 
 def place(
     mount: Mount,
     listing_of: Callable[[str], Listing | None],
+    holders_of: Callable[[Collection[bytes]], Mapping[bytes, str]],
     own: TreeEnd,
     other: TreeEnd,
     actions: Sequence[Action],
@@ -102,12 +45,15 @@ def place(
 ) -> Outcome:
     """Carry out the actions of one side, in their order; what cannot be done is in ``failed``, the rest is done.
 
-    ``listing_of`` gives what the scan noted of a directory of this side; ``own`` and ``other`` are the two trees as
+    ``listing_of`` gives what the scan noted of a directory of this side, ``holders_of`` where content of these
+    digests was noted; ``own`` and ``other`` are the two trees as
     sources of content. Raises NoSpace before anything is written when the volume is too small.
     """
     placer = _Placer(mount, listing_of, own, other, orders)
     placer.check_space(actions)
-    for batch in _batches(placer.steps(actions)):
+    if other.mount is None:
+        placer.find_held(actions, holders_of)
+    for batch in batches(placer.steps(actions)):
         placer.build(batch)
     for action in actions:
         if action.verb is Verb.PERMIT:
@@ -118,67 +64,6 @@ def place(
     if orders.durable and actions:
         mount.files.sync_volume(mount.handle)
     return placer.outcome
-
-
-def steps_of(action: Action, moved_into: Collection[str], whole: bool = True) -> Iterator[Step]:
-    """The steps of an action; directories that renamed files move into are taken apart, so that these can be linked.
-
-    Without ``whole`` every directory is taken apart: its listing is none of a directory on this machine.
-    """
-    if action.verb is Verb.MAKE:
-        yield Step(action.path, None, "", action)
-    elif action.verb is Verb.PUT:
-        assert isinstance(action.node, Leaf)
-        assert action.origin is not None
-        yield Step(action.path, action.node, action.origin.path, action)
-    elif action.verb is Verb.GRAFT:
-        assert action.origin is not None
-        yield from _subtree(action.path, action.node, action.origin, action, moved_into, whole)
-
-
-def _subtree(
-    path: str, node: Node, origin: Origin, action: Action, moved_into: Collection[str], whole: bool
-) -> Iterator[Step]:
-    if isinstance(node, Leaf):
-        yield Step(path, node, origin.path, action)
-    elif isinstance(node, Directory):
-        listing = None
-        if whole and path not in moved_into and isinstance(node, Lazy) and node.bulk is not None:
-            listing = node.bulk()
-        yield Step(path, None, origin.path, action, node.permissions, listing)
-        inner = node.children.items() if listing is None else _directories(node, listing)
-        for name, child in inner:
-            source = Origin(origin.side, joined(origin.path, name))
-            yield from _subtree(joined(path, name), child, source, action, moved_into, whole)
-
-
-def _directories(node: Directory, listing: Listing) -> Iterator[tuple[str, Node]]:
-    """The directories in one that is carried over as it is listed."""
-    assert isinstance(node, Lazy)
-    for name in listing.subdirectories():
-        entry = listing.find(name)
-        if entry is not None and node.inner is not None:
-            yield name, node.inner(entry)
-
-
-def _batches(steps: Iterator[Step]) -> Iterator[list[Step]]:
-    batch: list[Step] = []
-    files = size = 0
-    for step in steps:
-        batch.append(step)
-        files += 1 if step.listing is None else len(step.listing)
-        size += _size(step)
-        if files >= BATCH_FILES or size >= BATCH_BYTES:
-            yield batch
-            batch, files, size = [], 0, 0
-    if batch:
-        yield batch
-
-
-def _size(step: Step) -> int:
-    if step.listing is not None:
-        return step.listing.size
-    return step.leaf.size if step.leaf is not None else 0
 
 
 class _Placer:
@@ -201,6 +86,7 @@ class _Placer:
         self.linked: dict[str, Sequence[int]] = {}
         self.successors: dict[str, str] = {}
         self.moved_away: set[str] = set()
+        self.held = Held(own, {})
 
     def check_space(self, actions: Sequence[Action]) -> None:
         """Raise NoSpace unless everything fits (G7); also remember which conflict copies are on their way."""
@@ -208,13 +94,26 @@ class _Placer:
         for step in self.steps(actions):
             if step.path not in self.orders.moves:
                 files += step.leaf is not None if step.listing is None else step.listing.leaves
-                needed += _size(step)
+                needed += size_of(step)
         if self.orders.progress is not None:
             self.orders.progress.expect(files, needed)
         self.expected_copies = {action.path for action in actions if action.verb is Verb.PUT}
         free = self.files.free_space(self.mount.handle)
         if needed and needed + SPARE_BYTES > free:
             raise NoSpace(f"[NoSpace] {self.mount.root} has {free} bytes left and {needed} are to be written")
+
+    def find_held(
+        self, actions: Sequence[Action], holders_of: Callable[[Collection[bytes]], Mapping[bytes, str]]
+    ) -> None:
+        """Find out what is to come from far away although it is here already: copies, and what was moved and edited."""
+        digests = {
+            step.leaf.digest
+            for step in self.steps(actions)
+            if step.leaf is not None and step.leaf.digest and step.leaf.kind is Kind.FILE
+            if step.leaf.size >= WORTH_BYTES and step.path not in self.orders.moves
+        }
+        if digests:
+            self.held = Held(self.own, holders_of(digests))
 
     def steps(self, actions: Sequence[Action]) -> Iterator[Step]:
         """Everything that is to be placed, parents first."""
@@ -226,7 +125,7 @@ class _Placer:
 
     def build(self, steps: Sequence[Step]) -> None:
         """Stage one batch, make it durable, give the names."""
-        batch = _Batch()
+        batch = Batch()
         for step in self._with_databases_read(steps):
             if not self._moved(batch, step):
                 self._stage_step(batch, step)
@@ -256,7 +155,7 @@ class _Placer:
             for step in steps
         ]
 
-    def _stage_step(self, batch: _Batch, step: Step) -> None:
+    def _stage_step(self, batch: Batch, step: Step) -> None:
         parent, _, name = step.path.rpartition("/")
         if self._has_failed_above(step.path):
             self.outcome.failed[step.path] = SourceChanged(f"{step.path!r}: its directory could not be made")
@@ -268,9 +167,11 @@ class _Placer:
             origin = step.action.origin
             source = self.own if origin is not None and origin.side is step.action.side else self.other
             path = step.source if source is self.own else self.orders.relocated.get(step.source, step.source)
-            batch.job(source, where).append(Copy(step.path, Wanted(path, step.leaf), temporary))
+            wanted = Wanted(path, step.leaf)
+            held = source is self.other and self.held.has(wanted)
+            batch.job(self.held if held else source, where).append(Copy(step.path, wanted, temporary))
 
-    def _make(self, batch: _Batch, step: Step, where: str, name: str) -> None:
+    def _make(self, batch: Batch, step: Step, where: str, name: str) -> None:
         at = self.mount.directory(where)
         self.files.make_directory(name, at)
         batch.directories[step.path] = joined(where, name)
@@ -280,7 +181,7 @@ class _Placer:
             found = self.files.status(name, at)
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats_of(found), Mark.DIRECTORY, NO_DIGEST)
 
-    def _moved(self, batch: _Batch, step: Step) -> bool:
+    def _moved(self, batch: Batch, step: Step) -> bool:
         """True when a renamed file could simply be renamed; else it is staged like any other."""
         old, parent = self.orders.moves.get(step.path), step.path.rpartition("/")[0]
         if old is None or step.leaf is None or parent in batch.directories:
@@ -299,36 +200,21 @@ class _Placer:
         self.outcome.gone.add(old)
         self.moved_away.add(old)
 
-    def _linked(self, batch: _Batch, step: Step, where: str, name: str) -> bool:
+    def _linked(self, batch: Batch, step: Step, where: str, name: str) -> bool:
         """True when a renamed file got its new name as a link; else its content has to be copied."""
         if self._attempt(step.path, partial(self._link, batch, step, where, name), quietly=True):
             return True
         self._attempt(step.path, partial(self._discard, where, name), quietly=True)
         return False
 
-    def _link(self, batch: _Batch, step: Step, where: str, name: str) -> None:
+    def _link(self, batch: Batch, step: Step, where: str, name: str) -> None:
         """A renamed file: the same content gets its new name without being read (the old name goes later)."""
         assert step.leaf is not None
         old = self.orders.moves[step.path]
         noted = self._noted(old)
-        at, old_name = self.mount.split(old)
         if noted is None or noted.digest != step.leaf.digest:
             raise SourceChanged(f"{old!r} is not what it was")
-        if not same_file(noted.stats, stats_of(self.files.status(old_name, at))):
-            raise TargetChanged(f"{old!r} was changed meanwhile")
-        target = self.mount.directory(where)
-        self.files.link(old_name, at, name, target)
-        found = stats_of(self.files.status(name, target))
-        if not same_file(noted.stats, found, renamed=True):
-            raise TargetChanged(f"{old!r} was changed meanwhile")
-        stats = settled_stats(found, self.orders.clock(), ours=True)
-        if step.leaf.kind is Kind.FILE and (found[3], found[0] & PERMISSIONS) != (
-            step.leaf.mtime_ns,
-            step.leaf.permissions,
-        ):
-            self._dress(name, target, step.leaf)
-            # Our own time would hide an edit of this very moment: it is read once more.
-            stats = (*stats_of(self.files.status(name, target))[:4], DISTRUST)
+        stats = link(self.mount, noted, old, where, name, step.leaf, self.orders.clock())
         mark = Mark.LINK if step.leaf.kind is Kind.LINK else Mark.FILE
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats, mark, noted.digest)
         batch.leaves[step.path] = step.leaf
@@ -336,25 +222,21 @@ class _Placer:
         self.linked[old] = (*stats[:4], DISTRUST)
         self.successors[old] = step.path
 
-    def _dress(self, name: str, at: Handle, leaf: Leaf) -> None:
-        """Give a linked file the time and permissions of the leaf."""
-        handle = self.files.open_read(name, at)
-        try:
-            found = self.files.status_of(handle)
-            if found.st_mtime_ns != leaf.mtime_ns:
-                self.files.set_time(handle, leaf.mtime_ns)
-            if found.st_mode & 0o777 != leaf.permissions:
-                self.files.permit(handle, leaf.permissions)
-        finally:
-            self.files.close(handle)
+    def _copied(self, batch: Batch) -> Iterator[Staged]:
+        for source, jobs in list(batch.jobs.values()):
+            for staged in self._stage(source, jobs):
+                if source is not self.held or staged.problem is None or isinstance(staged.problem, NoSpace):
+                    yield staged
+                    continue
+                for where, copies in jobs.items():
+                    again = [copy for copy in copies if copy.target == staged.target]
+                    yield from self._stage(self.other, {where: again}) if again else ()
 
-    def _copied(self, batch: _Batch) -> Iterator[Staged]:
-        for source, jobs in batch.jobs.values():
-            yield from stage(
-                self.mount, source, [Job(*job) for job in jobs.items()], self.orders.clock, self.orders.progress
-            )
+    def _stage(self, source: Contents, jobs: Mapping[str, Sequence[Copy]]) -> list[Staged]:
+        listed = [Job(*job) for job in jobs.items()]
+        return stage(self.mount, source, listed, self.orders.clock, self.orders.progress)
 
-    def _copy_bulk(self, batch: _Batch) -> None:
+    def _copy_bulk(self, batch: Batch) -> None:
         """Fill the staged directories that are carried over as they are listed."""
         wishes = [
             Wish(path, step.source, step.listing, batch.directories[path])
@@ -370,7 +252,7 @@ class _Placer:
             for name, problem in copied.failed:
                 self.outcome.failed[joined(copied.path, name)] = problem
 
-    def _note_staged(self, batch: _Batch, staged: Staged) -> None:
+    def _note_staged(self, batch: Batch, staged: Staged) -> None:
         if staged.given is None or staged.entry is None:
             self.outcome.failed[staged.target] = staged.problem or SourceChanged(f"{staged.target!r} was not staged")
             return
@@ -386,7 +268,7 @@ class _Placer:
         if given.entry is not None:
             self.outcome.given[step.source] = given.entry
 
-    def _fail_torn_databases(self, batch: _Batch) -> None:
+    def _fail_torn_databases(self, batch: Batch) -> None:
         """A database is placed with all its files or not at all (U8)."""
         groups: dict[tuple[str, str], list[str]] = {}
         for path, step in batch.steps.items():
@@ -404,7 +286,7 @@ class _Placer:
 
     # Giving names ---------------------------------------------------------------------------------
 
-    def _publish(self, batch: _Batch, step: Step, temporary: str) -> None:
+    def _publish(self, batch: Batch, step: Step, temporary: str) -> None:
         if step.path in self.outcome.failed:
             return
         self._check_aside(step.action)
@@ -446,7 +328,7 @@ class _Placer:
         if aside is not None and aside in self.expected_copies and aside not in self.outcome.taken:
             raise SourceChanged(f"[SourceChanged] {action.path!r} was left: its conflict copy could not be made")
 
-    def _note_published(self, batch: _Batch, step: Step, at: int, name: str) -> None:
+    def _note_published(self, batch: Batch, step: Step, at: int, name: str) -> None:
         if step.leaf is not None:
             batch.entries[step.path] = self._as_published(batch.entries[step.path], at, name)
         inner = batch.inside[step.path]
@@ -478,7 +360,7 @@ class _Placer:
             return staged._replace(stats=(*staged.stats[:4], DISTRUST))
         return staged._replace(stats=settled_stats(found, self.orders.clock(), ours=True))
 
-    def _discard_rest(self, batch: _Batch) -> None:
+    def _discard_rest(self, batch: Batch) -> None:
         """Remove what was staged and got no name; everything inside it has failed with it."""
         for step, temporary in batch.published:
             if temporary in batch.done:
@@ -607,40 +489,3 @@ def _named(path: str, problem: OSError) -> StorageError:
     if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         return TargetChanged(f"[TargetChanged] {path!r}: {problem.strerror}")
     return storage_error(path, problem)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What is staged: steps by path, where their directories stand for now, and which names are to be given.
-
-    ``inside`` lists, for every step that gets its name by a rename, all steps that appear with it.
-    """
-
-    steps: dict[str, Step] = field(default_factory=dict)
-    directories: dict[str, str] = field(default_factory=dict)
-    published: list[tuple[Step, str]] = field(default_factory=list)
-    inside: dict[str, list[str]] = field(default_factory=dict)
-    roots: dict[str, str] = field(default_factory=dict)
-    entries: dict[str, Entry] = field(default_factory=dict)
-    leaves: dict[str, Leaf] = field(default_factory=dict)
-    bulk: dict[str, Copied] = field(default_factory=dict)
-    done: set[str] = field(default_factory=set)
-    jobs: dict[int, tuple[Contents, dict[str, list[Copy]]]] = field(default_factory=dict)
-
-    def add(self, step: Step, parent: str, name: str, temporary: Callable[[], str]) -> tuple[str, str]:
-        """The directory to stage a step in, and its name there: temporary unless its directory is staged too."""
-        self.steps[step.path] = step
-        root = self.roots.get(parent) if parent in self.directories else None
-        if root is None:
-            root = step.path
-            name = temporary()
-            self.published.append((step, name))
-            self.inside[root] = []
-        self.inside[root].append(step.path)
-        if step.leaf is None:
-            self.roots[step.path] = root
-        return self.directories.get(parent, parent), name
-
-    def job(self, source: Contents, directory: str) -> list[Copy]:
-        """The copies of one source into one directory."""
-        return self.jobs.setdefault(id(source), (source, {}))[1].setdefault(directory, [])

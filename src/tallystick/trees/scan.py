@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import stat
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,9 @@ class Noted(Protocol):
 
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory; None when it was never listed."""
+
+    def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
+        """For those of the digests that were noted somewhere, a path that held such content then."""
 
     def token(self) -> str:
         """The token of the end when this was noted; "" when everything has to be looked at."""

@@ -20,9 +20,18 @@ from typing import IO, NamedTuple
 from urllib.parse import quote
 
 from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
-from tallystick.trees.listing import DIGEST_BYTES, VALUE_BYTES, WIDTH, Listing, Mark, packed_names, unpacked_names
+from tallystick.trees.listing import (
+    DIGEST_BYTES,
+    VALUE_BYTES,
+    VALUES,
+    WIDTH,
+    Listing,
+    Mark,
+    packed_names,
+    unpacked_names,
+)
 from tallystick.trees.merging import Side
-from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
+from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node, joined
 
 FORMAT = 1
 PAGE_BYTES = 32_768
@@ -336,6 +345,19 @@ class NotedSide:
         """All that was noted of a directory."""
         row = self._rows.get(path) if self._rows is not None else self._row(path)
         return None if row is None else Listing.from_row(*row)
+
+    def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
+        """For those of the digests that were noted for a file, its path; one look at everything that was noted."""
+        wanted = {bytes((Mark.FILE,)) + digest for digest in digests}
+        found: dict[bytes, str] = {}
+        rows = self._state.connection.execute("SELECT path, names, content FROM listing WHERE side = ?", (self._side,))
+        for path, names, content in rows:
+            values = [value for (value,) in VALUES.iter_unpack(content)]
+            if not wanted.isdisjoint(values):
+                for name, value in zip(unpacked_names(names), values, strict=True):
+                    if value in wanted:
+                        found.setdefault(value[1:], joined(os.fsdecode(path), name))
+        return found
 
     def _row(self, path: str) -> tuple[bytes, bytes, bytes] | None:
         """One row; when many were asked for, the others are read along with it."""

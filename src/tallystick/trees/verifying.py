@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tallystick.errors import StorageError
@@ -28,6 +28,10 @@ class NothingNoted:
     def listing(self, path: str) -> Listing | None:
         """Nothing."""
         return None
+
+    def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
+        """Nothing."""
+        return {}
 
     def token(self) -> str:
         """Nothing."""

@@ -32,8 +32,8 @@ from tallystick.contexts.sessions.working import HALVES, Worker, wait_for
 from tallystick.errors import TallystickError, UsageError
 from tallystick.trees.guards import Limits
 from tallystick.trees.merging import Reconcile, Side
-from tallystick.trees.pair import Report
 from tallystick.trees.plan import Action
+from tallystick.trees.report import Report
 
 MODES = {"upload": (UPLOAD,), "download": (DOWNLOAD,), "both": (DOWNLOAD, UPLOAD)}
 RECONCILE = {"safe": Reconcile.SAFE, "newer": Reconcile.NEWER, "mirror": Reconcile.MIRROR}

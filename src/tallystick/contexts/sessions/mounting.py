@@ -31,10 +31,12 @@ from tallystick.trees.guards import Limits
 from tallystick.trees.listing import Entry, Listing, Mark
 from tallystick.trees.merging import Reconcile, Side
 from tallystick.trees.nodes import Directory, Node
-from tallystick.trees.pair import Options, Pair, Report
-from tallystick.trees.placing import Orders, Outcome
+from tallystick.trees.options import Options
+from tallystick.trees.outcome import Orders, Outcome
+from tallystick.trees.pair import Pair
 from tallystick.trees.plan import Action, Half
 from tallystick.trees.progress import Progress
+from tallystick.trees.report import Report
 from tallystick.trees.scope import Both, Scope
 from tallystick.trees.state import BaseRow, Changes, State
 

@@ -12,9 +12,9 @@ from tallystick.contexts.sessions.mounting import Mounted, Wishes
 from tallystick.contexts.sessions.problems import message_of
 from tallystick.contexts.sessions.tasks import DOWNLOAD, FAILED, RUNNING, SUCCESS, UPLOAD, ContextStatusData, Task
 from tallystick.errors import TallystickError
-from tallystick.trees.pair import Report
 from tallystick.trees.plan import Half
 from tallystick.trees.progress import Progress
+from tallystick.trees.report import Report
 
 T = TypeVar("T")
 HALVES = {UPLOAD: Half.UPLOAD, DOWNLOAD: Half.DOWNLOAD}
