@@ -227,10 +227,28 @@ def test_fields_of_a_row_older_than_tracking_keep_the_common_dot():
 
 
 def test_the_birth_does_not_depend_on_the_road():
-    mine = Record(created_record("b", 1, b"x", 1).versions, Seen({"b": 1}), "b", 0)
-    theirs = Record(created_record("a", 1, b"y", 1).versions, Seen({"a": 1}), "a", 2)
+    mine = Record(created_record("b", 1, b"x", 1).versions, Seen({"b": 1}), 0)
+    theirs = Record(created_record("a", 1, b"y", 1).versions, Seen({"a": 1}), 2)
     assert (join(mine, theirs).born, join(mine, theirs).copies) == ("a", 2)
     assert join(theirs, mine).born == "a"
+
+
+def test_the_birth_is_told_by_the_versions_that_are_left():
+    mine, theirs = created_record("b", 1, b"x", 1), created_record("a", 1, b"y", 1)
+    both = join(mine, theirs)
+    assert both.born == "a"
+    assert edit(both, ("c", 1), 2, b"z", superseded=mine.versions).versions[-1].born == "b"
+    assert edit(both, ("c", 1), 2, b"z").born == "a"
+    gone = edit(theirs, ("d", 1), 2, b"")
+    assert join(both, gone).born == "a"
+    assert {version.born or version.origin for version in join(both, gone).versions} == {"a", "b"}
+
+
+def test_a_copys_claim_to_the_birth_counts_only_while_there_is_no_edit():
+    copies = join(genesis_record("b", 1, b"g", 0), genesis_record("a", 1, b"g", 0))
+    assert copies.born == "a"
+    assert join(copies, created_record("c", 1, b"x", 1)).born == "c"
+    assert join(genesis_record("b", 1, b"g", 0), created_record("c", 1, b"x", 1)).born == "c"
 
 
 def test_a_superseded_copy_no_longer_claims_the_birth():

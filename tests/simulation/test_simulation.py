@@ -84,14 +84,10 @@ def test_a_seed_that_breaks_a_law_can_be_traced(capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("broken: ")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a record keeps one birth for all its versions: a copy's claim outlives its version where another stays",
-)
 def test_master_shows_the_same_where_copies_older_than_tracking_met_a_record_made_later():
     """A and C had the row before tracking and agreed with nothing sent; B made one under its key; C edited its own.
 
-    A goes on counting the row as born at A, because B's version stands beside it; C, which never heard of that claim,
-    counts it as born at B. What everybody knows is the same, what MASTER shows is not.
+    A's claim to be where the row was born ends with its version, also where B's stands beside it: C, which never heard
+    of that claim, shows the same.
     """
     assert one_history(53962, Counter()) == ""

@@ -103,6 +103,8 @@ def test_rows_that_come_to_share_a_key_are_named_and_stay_as_they_are(sqlite_wor
     for _ in range(2):
         sync(a, b)
         assert a.rows(f"SELECT note FROM {table} ORDER BY note") == [("first",), ("second",)]
+        kinds = sorted(item.kind for item in Site(a.replica).parked())
+        assert kinds == ["parked", "unnamed"]
     a.execute(apart)
     settle(a, b)
     assert sync(a, b).parked == 0

@@ -57,6 +57,8 @@ class VersionForm(msgspec.Struct, array_like=True):
     fields: dict[str, tuple[str, int]]
     rest: tuple[str, int] | None
     content: dict[str, Any] | None
+    born: str = ""
+    """Where the record was born as this version states it; "" is the birth that the record's form states."""
 
 
 class RecordForm(msgspec.Struct, array_like=True):
@@ -121,11 +123,13 @@ def version_form(version: Version) -> VersionForm:
         dict(version.fields),
         version.rest,
         None if version.content is None else dict(version.content),
+        version.born or version.origin,
     )
 
 
-def version_of(form: VersionForm) -> Version:
-    """The version a form stands for."""
+def version_of(form: VersionForm, born: str = "") -> Version:
+    """The version a form stands for. ``born`` is the birth of its record, for forms that state none themselves."""
+    born = form.born or born
     return Version(
         form.origin,
         form.tick,
@@ -138,6 +142,7 @@ def version_of(form: VersionForm) -> Version:
         form.fields,
         form.rest,
         form.content,
+        "" if born == form.origin else born,
     )
 
 
@@ -164,14 +169,14 @@ def _shown_form(record: Record, version: Version) -> int | VersionForm:
 def decode_record(raw: bytes) -> tuple[Record, tuple[Version, ...]]:
     """A whole record and its shown versions. Raises msgspec.MsgspecError for malformed bytes."""
     form = _record.decode(raw)
-    versions = tuple([version_of(item) for item in form.versions])
-    record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.born, form.copies)
-    return record, tuple([_shown_of(versions, item) for item in form.shown])
+    versions = tuple([version_of(item, form.born) for item in form.versions])
+    record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.copies)
+    return record, tuple([_shown_of(versions, item, form.born) for item in form.shown])
 
 
-def _shown_of(versions: tuple[Version, ...], item: int | VersionForm) -> Version:
+def _shown_of(versions: tuple[Version, ...], item: int | VersionForm, born: str) -> Version:
     if not isinstance(item, int):
-        return version_of(item)
+        return version_of(item, born)
     if not 0 <= item < len(versions):
         raise msgspec.ValidationError(f"a record of {len(versions)} versions has none at position {item}")
     return versions[item]
@@ -196,8 +201,9 @@ def simple_record(dot: Dot, stamp: int, digest: bytes, flags: int, extra: Extra,
         extra.fields,
         extra.rest or dot,
         content,
+        "" if extra.born == dot[0] else extra.born,
     )
-    return Record((version,), seen, extra.born or dot[0], extra.copies)
+    return Record((version,), seen, extra.copies)
 
 
 def _own_dots(dot: Dot, genesis_row: bool) -> frozenset[Dot]:
@@ -221,7 +227,7 @@ def extra_of(record: Record, flags: int, aside: dict[str, Any] | None = None) ->
         genesis=None if version.genesis == own else sorted(version.genesis),
         fields=dict(version.fields),
         rest=None if version.rest in (None, version.dot) else version.rest,
-        born="" if record.born in ("", version.origin) else record.born,
+        born=version.born,
         copies=record.copies,
         priority=version.priority,
         aside=aside or {},

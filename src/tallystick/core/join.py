@@ -15,11 +15,11 @@ from tallystick.core.versions import (
     NOTHING_SEEN,
     Content,
     Dot,
-    Origin,
     Record,
     Seen,
     Version,
     akin,
+    birth,
     covered,
     precedence,
     same,
@@ -37,10 +37,10 @@ def join(one: Record, other: Record) -> Record:
     if one == other:
         return one
     kept, added = _kept(one, other), _kept(other, one)
-    born, copies = _birth(one if kept else None, other if added else None)
+    copies = _copies(one if kept else None, other if added else None)
     for version in added:
         _add(kept, version)
-    return Record(ordered(kept), one.seen.merged(other.seen), born, copies)
+    return Record(ordered(kept), one.seen.merged(other.seen), copies)
 
 
 def joined_pair(one: Record, other: Record) -> tuple[Record, Version, Version] | None:
@@ -65,8 +65,8 @@ def joined_pair(one: Record, other: Record) -> tuple[Record, Version, Version] |
         return None
     if not (_plain_edit(mine) and _plain_edit(theirs)) or mine.hash == theirs.hash or one.seen.covers_dot(theirs.dot):
         return None
-    born, copies = _birth(one, other)
-    return Record(ordered((mine, theirs)), one.seen.merged(other.seen), born, copies), mine, theirs
+    record = Record(ordered((mine, theirs)), one.seen.merged(other.seen), _copies(one, other))
+    return record, mine, theirs
 
 
 def _plain_edit(version: Version) -> bool:
@@ -95,13 +95,10 @@ def _add(versions: list[Version], version: Version) -> None:
     versions.append(version)
 
 
-def _birth(*survivors: Record | None) -> tuple[Origin, int]:
-    """The birth that everybody agrees on: of the states that something is left of, the smallest origin.
-
-    A copy of a row older than tracking claims to be its birthplace; once its version is superseded, so is its claim.
-    """
+def _copies(*survivors: Record | None) -> int:
+    """The hops from the birthplace, of those states that something is left of."""
     births = [(record.born, record.copies) for record in survivors if record is not None and record.born]
-    return min(births, default=("", 0))
+    return min(births, default=("", 0))[1]
 
 
 def edit(
@@ -128,10 +125,11 @@ def edit(
         made = Version(
             dot[0], dot[1], digest, stamp, frozenset((dot,)), past=seen, priority=priority, rest=dot, content=content
         )
-        return Record((made,), seen, born=dot[0])
+        return Record((made,), seen)
     base = record.versions if superseded is None else _with_twins(record, superseded)
     past = _past_of(base, shown_past, dot)
     fields, rest = _field_dots(base, dot, changed, digest)
+    born = birth(base) or record.born
     made = Version(
         dot[0],
         dot[1],
@@ -143,9 +141,10 @@ def edit(
         fields=fields,
         rest=rest,
         content=content,
+        born="" if born == dot[0] else born,
     )
     others = [version for version in record.versions if version not in base]
-    return Record(ordered((*others, made)), record.seen.merged(past), record.born, record.copies)
+    return Record(ordered((*others, made)), record.seen.merged(past), record.copies)
 
 
 def _with_twins(record: Record, superseded: Collection[Version]) -> tuple[Version, ...]:

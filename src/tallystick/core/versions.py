@@ -9,7 +9,7 @@ looks at the record. So the set depends on nothing but ``seen``, in whatever ord
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -67,7 +67,8 @@ class Version(Struct, frozen=True):
     ``origin`` and ``tick`` name the change that issued it, and ``dots`` holds that name; for a row that existed before
     tracking ``dots`` is empty, ``genesis`` holds its genesis names, and every copy has an origin and tick of its own.
     ``past`` is what its maker had seen. ``fields`` holds the dots of fields that were edited after the rest of the
-    record, whose dot is ``rest`` (GENESIS_DOT for what is older than tracking).
+    record, whose dot is ``rest`` (GENESIS_DOT for what is older than tracking). ``born`` is the origin where the record
+    was created that this is a version of, as its maker knew it; empty where that is ``origin``.
     """
 
     origin: Origin
@@ -81,6 +82,7 @@ class Version(Struct, frozen=True):
     fields: Mapping[str, Dot] = {}
     rest: Dot | None = None
     content: Content | None = None
+    born: Origin = ""
 
     @property
     def deleted(self) -> bool:
@@ -101,13 +103,17 @@ class Version(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """All that is known of one record: its versions and what they have seen.
 
-    ``born`` is the origin where the record was created, ``copies`` how many hops its content came from there.
+    ``copies`` is how many hops its content came from where it was born.
     """
 
     versions: tuple[Version, ...]
     seen: Seen
-    born: Origin = ""
     copies: int = 0
+
+    @property
+    def born(self) -> Origin:
+        """The origin where the record was created, the same for all who hold the same versions."""
+        return birth(self.versions)
 
     @property
     def live(self) -> bool:
@@ -119,6 +125,16 @@ class Record(Struct, frozen=True):
         """True when there are siblings that differ: twins do not contest each other."""
         versions = self.versions
         return len(versions) > 1 and any(version.hash != versions[0].hash for version in versions)
+
+
+def birth(versions: Collection[Version]) -> Origin:
+    """Where the record of these versions was born: the smallest origin that one of them states, "" for none.
+
+    What copies of a row older than tracking state counts only where there is nothing else: each claims to be the
+    first, and whoever agreed with nothing sent has never heard of the others.
+    """
+    edits = [version for version in versions if version.dots]
+    return min((version.born or version.origin for version in edits or versions), default="")
 
 
 def covered(version: Version, seen: Seen) -> bool:
@@ -200,7 +216,7 @@ def genesis_record(origin: Origin, tick: int, digest: bytes, stamp: int, content
     version = Version(
         origin, tick, digest, stamp, genesis=frozenset((digest,)), past=seen, rest=(origin, tick), content=content
     )
-    return Record((version,), seen, born=origin)
+    return Record((version,), seen)
 
 
 def created_record(origin: Origin, tick: int, digest: bytes, stamp: int, content: Content | None = None) -> Record:
@@ -208,4 +224,4 @@ def created_record(origin: Origin, tick: int, digest: bytes, stamp: int, content
     dot = (origin, tick)
     seen = Seen({origin: tick})
     version = Version(origin, tick, digest, stamp, dots=frozenset((dot,)), past=seen, rest=dot, content=content)
-    return Record((version,), seen, born=origin)
+    return Record((version,), seen)

@@ -13,6 +13,8 @@ PARKED = "parked"
 DECLINED = "declined"
 UNNAMED = "unnamed"
 """The kind of rows of this site that no key names: they cannot be sent, and nothing is written over them."""
+_ROW = "\\!"
+"""What tells the note of an unnamed row from that of a parked record whose key it would have."""
 LEFT = "left scope"
 """The reason noted for records that were removed here because they left a filter."""
 
@@ -48,19 +50,19 @@ def decline(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
 
 def leave_out(ledger: Ledger, tracked: Tracked, key: str, reason: str) -> None:
     """Note that a row of this site has no key of its own, and why."""
-    _note(ledger, tracked, key, UNNAMED, reason)
+    _note(ledger, tracked, _ROW + key, UNNAMED, reason)
 
 
 def take_in(ledger: Ledger, tracked: Tracked, key: str) -> None:
     """The row has a key of its own now, or is gone."""
     sql = "DELETE FROM tally_parked WHERE resource=? AND key=? AND kind=?"
-    ledger.engine.execute(sql, (tracked.number, key, UNNAMED))
+    ledger.engine.execute(sql, (tracked.number, _ROW + key, UNNAMED))
 
 
 def left_out(ledger: Ledger, tracked: Tracked) -> frozenset[str]:
     """What would be the keys of rows that have none of their own."""
     sql = "SELECT key FROM tally_parked WHERE resource=? AND kind=?"
-    return frozenset(row[0] for row in ledger.engine.query(sql, (tracked.number, UNNAMED)))
+    return frozenset(row[0].removeprefix(_ROW) for row in ledger.engine.query(sql, (tracked.number, UNNAMED)))
 
 
 def _note(ledger: Ledger, tracked: Tracked, key: str, kind: str, reason: str) -> None:
@@ -89,7 +91,7 @@ def waiting(ledger: Ledger, kind: str | None = PARKED, tracked: Tracked | None =
         sql += " AND resource=?"
         parameters.append(tracked.number)
     rows = ledger.engine.query(sql + " ORDER BY since, resource, key", parameters)
-    return [Waiting(names.get(row[0], "?"), *row[1:]) for row in rows]
+    return [Waiting(names.get(row[0], "?"), row[1].removeprefix(_ROW), *row[2:]) for row in rows]
 
 
 def described(ledger: Ledger, kind: str | None = PARKED) -> list[Waiting]:

@@ -1,0 +1,84 @@
+"""Whatever two applications do to odd tables, with synchronizations in between: what must hold afterwards holds."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+
+import pytest
+from random_edits import NAMED, SHARED_KEYS, TOKEN, Editor, odd_schema
+
+from tallystick.core.policies import Resolution
+from tallystick.sync.verification import verify
+from tallystick.testing.contract import by, settle, sync
+
+POLICIES = (*[Resolution.NEWER] * 3, Resolution.MERGE, Resolution.MASTER, Resolution.THIS, Resolution.KEEP_BOTH)
+ENFORCED = ("ON", "ON", "ON", "OFF")
+ROUNDS = 5
+
+
+class History:
+    """Two sites of one random schema, and what happened to them."""
+
+    def __init__(self, seed, workshop):
+        self.chance = random.Random(seed)
+        self.enforced = self.chance.choice(ENFORCED)
+        self.wanted = {"policies": by(self.chance.choice(POLICIES)), "allowed": -1, "identity": "same"}
+        schema, numbers = odd_schema(self.chance), count(1)
+        self.ends = [workshop.end(name, *schema, f"PRAGMA foreign_keys={self.enforced}") for name in "ab"]
+        self.editors = [Editor(self.chance, end.connection, numbers) for end in self.ends]
+
+    def happen(self):
+        if self.chance.random() < 0.5:
+            sync(*self.ends, **self.wanted)
+        for _ in range(ROUNDS):
+            for editor in self.editors:
+                for _ in range(self.chance.randint(0, 5)):
+                    editor.edit()
+            if self.chance.random() < 0.6:
+                sync(*self.ends, **self.wanted)
+        settle(*self.ends, **self.wanted)
+
+    def lost(self):
+        """What was written, not overwritten by anybody, and is nowhere."""
+        kept = set().union(*(editor.shown() for editor in self.editors))
+        for end in self.ends:
+            for where in ("whole FROM tally_sibling", "version FROM tally_conflict", "extra FROM tally_record"):
+                kept.update(token for (raw,) in end.rows(f"SELECT {where}") for token in TOKEN.findall(raw or b""))
+        written = set().union(*(editor.written for editor in self.editors))
+        return written - kept - set().union(*(editor.overwritten for editor in self.editors))
+
+    def shared_keys(self, resources):
+        """How many keys several rows of one end have; a table that had such rows from the beginning is left out."""
+        shared = [keys for keys in SHARED_KEYS if keys.split()[0] in resources]
+        found = [end.rows(f"SELECT 1 FROM {keys} HAVING count(*)>1") for end in self.ends for keys in shared]
+        return sum(map(len, found))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_two_applications_do_is_agreed_on_and_nothing_is_lost(sqlite_workshop, seed):
+    history = History(seed, sqlite_workshop)
+    history.happen()
+    a, b = history.ends
+    done = sync(a, b, **history.wanted)
+    assert done.records == 0
+    verdict = verify(a.replica, b.replica, deep=True)
+    assert not any(item.knowledge for item in verdict.differences), verdict
+    assert done.parked or not verdict.differences, verdict
+    problems = [problem for found in verdict.corrupt.values() for listed in found.values() for _, problem in listed]
+    assert problems == ["unnamed"] * history.shared_keys(verdict.resources), verdict
+    for end in history.ends:
+        assert history.enforced == "OFF" or end.rows("PRAGMA foreign_key_check") == []
+        assert end.rows("SELECT * FROM tally_mark") == []
+    assert history.lost() == set()
+
+
+def test_random_edits_come_through_to_every_table(sqlite_workshop):
+    chance = random.Random(1)
+    end = sqlite_workshop.end("a", *odd_schema(chance))
+    editor = Editor(chance, end.connection, count(1))
+    for _ in range(400):
+        editor.edit()
+    assert len(editor.written) > 100
+    assert len(editor.overwritten) > 50
+    assert [table for table in NAMED if not end.rows(f"SELECT 1 FROM {table}")] == []
