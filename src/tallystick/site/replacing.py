@@ -19,6 +19,7 @@ from tallystick.site.entering import column_values, refers_to_itself
 from tallystick.site.holding import terms_of
 from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
+from tallystick.site.unnamed import unnamed
 
 
 class Replaced(NamedTuple):
@@ -57,11 +58,11 @@ def replace(
     """Write rows that replace ours (``replaces``), of a page that ``suits``. ``entries`` hold ours by key, each shown
     by a row; ``origins`` are the site's numbers of the page's origins.
 
-    Rows whose parents are missing are left, and all of them where the database refuses one, or they may refer to each
-    other: the ordinary way finds out which.
+    Rows whose parents are missing are left, and all of them where the database refuses one, changes others by itself,
+    or has two rows of one key, or where they may refer to each other: the ordinary way finds out which.
     """
     definition = tracked.definition
-    if refers_to_itself(tracked):
+    if refers_to_itself(tracked) or definition.updates_elsewhere:
         return Replaced(0, rows)
     values, orphans = column_values(ledger, tracked, list(zip(*rows, strict=True)), ())
     left = [rows[index] for index in sorted(orphans)]
@@ -72,6 +73,8 @@ def replace(
         return Replaced(0, left)
     olds = [entries[row[KEY]] for row in rows]
     addresses = [address_of(definition, entry.key, entry.local) for entry in olds]
+    if unnamed(tracked, addresses):
+        return Replaced(0, [*left, *rows])
     written: Sequence[Sequence[Any]] = list(zip(*values, strict=True)) if values else [()] * len(rows)
     try:
         with ledger.engine.capture_off():
