@@ -77,6 +77,10 @@ class ContextEnd:
         """The version of the manifest that the listings describe."""
         return self._token
 
+    def learn(self, known: str, may_write: bool) -> str:
+        """Nothing: a context keeps every name apart."""
+        return ""
+
     def identity(self) -> str:
         """The context's identifier and the prefix; asking again asks the host."""
         self._info = None

@@ -126,9 +126,21 @@ class Forest:
                 invisible = invisible or hidden[name] != SHARED
             else:
                 children[entry.name] = self._child(side, path, entry)
+        if not source.volume.permissions:
+            self._take_permissions(path, children)
         group_databases(children)
         shown = {name: child for name, child in children.items() if child is not None}
         return Directory(shown, invisible, permissions=None, unchanged=unchanged)
+
+    def _take_permissions(self, path: str, children: dict[str, Node]) -> None:
+        """Permissions that a volume cannot hold are those of the base: nobody has changed them (M5)."""
+        row = self.base(path)
+        olds = row.children() if row is not None else {}
+        for name, child in children.items():
+            old = olds.get(name)
+            if isinstance(child, Leaf):
+                permissions = old.permissions if isinstance(old, Leaf) else Leaf(child.kind, None).permissions
+                children[name] = child._replace(permissions=permissions)
 
     def _child(self, side: Side, path: str, entry: Entry) -> Node:
         inner = joined(path, entry.name)

@@ -16,6 +16,7 @@ from tallystick.trees.nodes import PERMISSIONS, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.placing import place
 from tallystick.trees.plan import Action
+from tallystick.trees.probing import described, probe, remembered
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.processes import in_processes
 from tallystick.trees.reading import link_digest, read_group, read_stable
@@ -30,10 +31,16 @@ class DirectoryEnd:
     """A directory: scanned by handle, written by staging and renaming."""
 
     def __init__(
-        self, root: str, clock: Callable[[], int], files: Files = REAL, volume: Volume = POSIX, token: str = "tree"
+        self,
+        root: str,
+        clock: Callable[[], int],
+        files: Files = REAL,
+        volume: Volume | None = None,
+        token: str = "tree",
     ) -> None:
         self._mount = Mount(root, files, token)
-        self.volume = volume
+        self._is_given = volume is not None
+        self.volume = volume or POSIX
         self.clock = clock
         self.found = Scan()
         self._noted: Noted | None = None
@@ -63,6 +70,16 @@ class DirectoryEnd:
     def token(self) -> str:
         """Nothing: a directory is scanned."""
         return ""
+
+    def learn(self, known: str, may_write: bool) -> str:
+        """Ask the root by a temporary file, once; a volume that was given is believed."""
+        if self._is_given:
+            return ""
+        if not known and may_write:
+            found = probe(self.mount.files, self.mount.handle, self.mount.temporary())
+            known = "" if found is None else described(found)
+        self.volume = remembered(known)
+        return known
 
     def identity(self) -> str:
         """Volume and inode of the root."""

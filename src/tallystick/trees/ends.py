@@ -54,6 +54,12 @@ class TreeEnd(Contents, Protocol):
     def token(self) -> str:
         """What its listings stand for by now, so that the next refresh may ask for what is newer; "" when scanned."""
 
+    def learn(self, known: str, may_write: bool) -> str:
+        """Find out what names the volume can hold, from what is remembered of it or by asking it, which writes.
+
+        Gives what to remember; "" when there is nothing to.
+        """
+
     def identity(self) -> str:
         """What tells this tree from another one that stands in its place by now. Raises RootMissing (G3)."""
 

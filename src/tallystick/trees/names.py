@@ -35,8 +35,6 @@ class Volume:
     """The names that Windows refuses are refused."""
     permissions: bool = True
     """Permission bits are stored."""
-    links: bool = True
-    """Symbolic links are stored."""
 
     @property
     def exact(self) -> bool:

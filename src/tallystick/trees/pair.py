@@ -142,6 +142,15 @@ class _Run:
                 self.afresh = True
             if known != found:
                 self.changes.meta[name] = found
+            self._learn_volume(side, end, anew=known != found)
+
+    def _learn_volume(self, side: Side, end: TreeEnd, anew: bool) -> None:
+        """What the volume of a root can hold is found out once (M4)."""
+        name = f"volume:{self.stored[side].value}"
+        known = "" if anew else self.state.meta(name) or ""
+        found = end.learn(known, may_write=not self.options.dry_run)
+        if found != known:
+            self.changes.meta[name] = found
 
     def _refresh(self) -> None:
         """Scan both trees under the rules that both trees hold by now."""
@@ -285,7 +294,7 @@ class _Run:
         old = directory.children[name]
         assert isinstance(old, Leaf)
         entry = Entry(name, tuple(value.stats), value.mark, value.digest)
-        permissions = entry.stats[0] & PERMISSIONS
+        permissions = entry.permissions if self.ends[side].volume.permissions else old.permissions
         directory.children[name] = old._replace(
             digest=value.digest, size=entry.size, mtime_ns=entry.mtime_ns, permissions=permissions
         )
@@ -429,10 +438,22 @@ class _Run:
     def _remember_grafted(self, path: str) -> None:
         """The base of a directory that came with a whole subtree is what arrived."""
         arrived = self.ends[self.grafted[path]].listing(path) or Listing()
-        self.changes.base[path] = BaseRow.listed(arrived)
+        self.changes.base[path] = BaseRow.listed(self._as_sent(self.grafted[path], path, arrived))
         for name in arrived.subdirectories():
             if joined(path, name) in self.grafted:
                 self._remember_grafted(joined(path, name))
+
+    def _as_sent(self, side: Side, path: str, arrived: Listing) -> Listing:
+        """What arrived, with the permissions that were sent where the volume forgets them (M5)."""
+        sent = None if self.ends[side].volume.permissions else self.ends[side.other].listing(path)
+        if sent is None:
+            return arrived
+        entries = []
+        for entry in arrived:
+            found = sent.find(entry.name) or entry
+            mode = entry.mode & ~PERMISSIONS | found.permissions
+            entries.append(entry._replace(stats=(mode, *entry.stats[1:])))
+        return Listing.of(entries)
 
     def _hidden_base(self, path: str, forest: Forest) -> dict[str, Node]:
         """Base entries of names that could not be shown this time: they stay, unless they left the scope (K6)."""

@@ -1,0 +1,126 @@
+"""What a volume makes of names and permissions is found out, remembered, and respected (spec contexts M3-M5)."""
+
+import errno
+import os
+import stat
+import unicodedata
+from itertools import product
+
+import pytest
+from disk import future, grow, shown
+
+from tallystick.trees.directory import DirectoryEnd
+from tallystick.trees.files import REAL, Files
+from tallystick.trees.names import POSIX, Volume
+from tallystick.trees.options import Options
+from tallystick.trees.pair import Pair
+from tallystick.trees.probing import described, probe, remembered
+from tallystick.trees.state import State
+
+EVERY = [Volume(*marks) for marks in product((True, False), repeat=4)]
+
+
+class Merging(Files):
+    """A real directory that behaves like another volume: names are merged, refused, permissions forgotten."""
+
+    def __init__(self, volume):
+        self.volume = volume
+
+    def _folded(self, name):
+        name = name if self.volume.keeps_form else unicodedata.normalize("NFC", name)
+        return name if self.volume.keeps_case else name.casefold()
+
+    def _there(self, name, at):
+        """The name under which an entry stands, if one does."""
+        return next((found for found in os.listdir(at) if self._folded(found) == self._folded(name)), name)
+
+    def status(self, name, at):
+        return super().status(self._there(name, at), at)
+
+    def create(self, name, at, permissions):
+        if self.volume.windows_names and ":" in name:
+            raise OSError(errno.EINVAL, "no such names here")
+        if self._there(name, at) in os.listdir(at):
+            raise FileExistsError(errno.EEXIST, "it stands there", name)
+        return super().create(name, at, 0o644 if not self.volume.permissions else permissions)
+
+    def permit(self, handle, permissions):
+        if self.volume.permissions:
+            super().permit(handle, permissions)
+
+
+@pytest.mark.parametrize("volume", EVERY, ids=described)
+def test_a_volume_is_recognized_and_nothing_stays_behind(volume, tmp_path):
+    with os.scandir(tmp_path):
+        at = os.open(tmp_path, os.O_RDONLY)
+    assert probe(Merging(volume), at, ".tally-new-x-1") == volume
+    assert os.listdir(at) == []
+    os.close(at)
+
+
+@pytest.mark.parametrize("volume", EVERY, ids=described)
+def test_what_is_remembered_is_what_was_found(volume):
+    assert remembered(described(volume)) == volume
+
+
+def test_what_is_no_description_is_a_posix_volume():
+    assert remembered("") == remembered("11111") == POSIX
+
+
+def test_where_nothing_can_be_written_nothing_is_told(tmp_path):
+    class Full(Files):
+        def create(self, name, at, permissions):
+            raise OSError(errno.EROFS, "read-only")
+
+    at = os.open(tmp_path, os.O_RDONLY)
+    assert probe(Full(), at, ".tally-new-x-1") is None
+    os.close(at)
+
+
+class Counting(Merging):
+    probes = 0
+
+    def create(self, name, at, permissions):
+        self.probes += name.endswith("\u00e9-A")
+        return super().create(name, at, permissions)
+
+
+def run(tmp_path, files, **options):
+    ends = [DirectoryEnd(str(tmp_path / name), future, found) for name, found in (("local", REAL), ("remote", files))]
+    pair = Pair(*ends, State(tmp_path / "state" / "pair.db"), future)
+    try:
+        return pair.run(Options(durable=False, **options))
+    finally:
+        pair.close()
+
+
+def test_a_root_is_asked_once_and_never_by_a_dry_run(tmp_path):
+    grow(tmp_path, {"local": {"x": "1"}, "remote": {}})
+    files = Counting(POSIX)
+    run(tmp_path, files, dry_run=True)
+    assert files.probes == 0
+    run(tmp_path, files)
+    run(tmp_path, files)
+    assert files.probes == 1
+
+
+def test_twins_are_reported_and_never_overwritten_where_the_volume_merges_them(tmp_path):
+    grow(tmp_path, {"local": {"Read": "upper", "read": "lower", "x": "1"}, "remote": {}})
+
+    report = run(tmp_path, Merging(Volume(keeps_case=False)))
+
+    assert shown(tmp_path / "remote") == {"Read": "upper", "x": "1"}
+    assert [(code, path) for code, path, _ in report.warnings if code == "name_clash"] == [("name_clash", "read")]
+    assert shown(tmp_path / "local") == {"Read": "upper", "read": "lower", "x": "1"}
+
+
+def test_permissions_that_a_volume_forgets_are_not_taken_away_elsewhere(tmp_path):
+    grow(tmp_path, {"local": {"run": "1!", "x": "1"}, "remote": {}})
+    files = Merging(Volume(permissions=False))
+    run(tmp_path, files)
+    (tmp_path / "remote" / "run").write_text("2")
+    run(tmp_path, files)
+
+    assert (tmp_path / "local" / "run").read_text() == "2"
+    assert stat.S_IMODE((tmp_path / "local" / "run").stat().st_mode) & 0o111
+    assert run(tmp_path, files).actions == []
