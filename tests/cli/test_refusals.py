@@ -165,6 +165,21 @@ def test_the_log_tells_refusals_of_the_peer_from_those_of_this_site(run, clinic)
     assert told == {"far": ("error", "remote"), "near": ("error", "local")}
 
 
+def test_the_log_of_a_task_tells_refusals_of_the_peer_too(run, clinic):
+    run("peers", "add", "clinic.db", "hub", "http://127.0.0.1:9/")
+    run("tasks", "add", "clinic.db", "all", "--peer", "hub")
+    assert run("tasks", "run", "clinic.db", "all").code == 3
+    told = run("log", "clinic.db", "--json").json
+    assert {(one["outcome"], one["where"]) for one in told if one["outcome"] != "success"} == {("error", "remote")}
+
+
+@pytest.mark.parametrize("name", ("", ":memory:"))
+def test_a_database_that_would_not_last_is_no_end(run, clinic, tmp_path, name):
+    done = run("sync", "clinic.db", name)
+    assert (done.code, "is no database that lasts" in done.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["clinic.db"]
+
+
 def test_a_run_that_failed_has_a_name_in_the_log(run, clinic):
     run("track", "clinic.db")
     run("sync", "clinic.db", "http://127.0.0.1:9/")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan: Plan) -> Report:
     """``agree``, noted in the run log of every local end when something moved, waits or went wrong."""
     plan = replace(plan, run=plan.run or os.urandom(8).hex())
+    began = time.monotonic()
     try:
         report = _agreed(a, b, plan)
     except TallystickError as error:
-        _log(a, b, plan.run, runs.ERROR, {"error": str(error), "remote": isinstance(error, PeerError | AccessError)})
+        found = {"error": str(error), "remote": isinstance(error, PeerError | AccessError)}
+        with suppress(TallystickError):  # an end that is full or gone must not hide why
+            _log(a, b, plan.run, runs.ERROR, found, began)
         raise
     if report.records or report.held or report.tracked or report.refused:
         outcome = runs.WARNING if report.waiting or report.held or report.refused else runs.SUCCESS
@@ -35,7 +40,8 @@ def logged_agree(a: Replica | BundleExchange, b: Replica | BundleExchange, plan:
             for side, found in (("pushed", report.pushed), ("pulled", report.pulled))
         }
         told = {name: found for name in ("notes", "refused") if (found := getattr(report, name))}
-        _log(a, b, report.run, outcome, {**tallies, "records": report.records, "held": report.held, **told})
+        noted = {**tallies, "records": report.records, "held": report.held, **told}
+        _log(a, b, report.run, outcome, noted, began)
     return report
 
 
@@ -55,12 +61,18 @@ def _counts(tally: Tally) -> dict[str, int]:
 
 
 def _log(
-    a: Replica | BundleExchange, b: Replica | BundleExchange, run: str, outcome: str, report: Mapping[str, Any]
+    a: Replica | BundleExchange,
+    b: Replica | BundleExchange,
+    run: str,
+    outcome: str,
+    report: Mapping[str, Any],
+    began: float,
 ) -> None:
+    ago = round((time.monotonic() - began) * 1000)
     for mine, other in ((a, b), (b, a)):
         if isinstance(mine, LocalReplica):
             with mine.ledger.write():
-                runs.finish(mine.ledger, runs.begin(mine.ledger, run, other.name, "sync"), outcome, report)
+                runs.finish(mine.ledger, runs.begin(mine.ledger, run, other.name, "sync", ago), outcome, report)
 
 
 def as_plain(report: Report) -> dict[str, Any]:

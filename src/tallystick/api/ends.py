@@ -144,6 +144,8 @@ def engine_of(text: str, create: bool = False) -> Engine:
             f"{scheme}:// is no end that tallystick knows",
             hint="use a path, sqlite:///path, postgresql://..., http://... or https://...",
         )
+    if text in ("", ":memory:"):
+        raise ConfigurationError(f"{text!r} is no database that lasts", hint="name a file")
     if Path(text).is_dir():
         raise ConfigurationError(f"{text} is a directory, not a database", hint="name a database file")
     return SQLiteEngine(text, create=create)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tallystick.errors import TallystickError
+from tallystick.errors import AccessError, PeerError, TallystickError
 from tallystick.jobs.adapter import Adapter, OnConflict
 from tallystick.jobs.bundles import signing_key
 from tallystick.jobs.credentials import Credentials
@@ -75,6 +75,7 @@ class Execution:
     _lost: threading.Event = field(default_factory=threading.Event)
     _done: threading.Event = field(default_factory=threading.Event)
     _results: list[Result] = field(default_factory=list)
+    _remote: bool = False
     _messages: list[str] = field(default_factory=list)
 
     def run(self) -> Run | None:
@@ -107,6 +108,7 @@ class Execution:
         def log(entry: LogEntry) -> None:
             self._check()
             self._results.append(entry.result)
+            self._remote |= entry.remote and entry.result in (Result.ERROR, Result.FATAL)
             if entry.message:
                 self._messages.append(entry.message)
             LogTable(site.ledger).append(entry, self.name, task.name)
@@ -129,10 +131,9 @@ class Execution:
         except (Stopped, LeaseLost):
             raise
         except TallystickError as error:
+            remote, message = isinstance(error, PeerError | AccessError), str(error)
             log(
-                LogEntry(
-                    registry.now(), peer.name, task.resource, "none", "none", "run", Result.FATAL, False, str(error)
-                )
+                LogEntry(registry.now(), peer.name, task.resource, "none", "none", "run", Result.FATAL, remote, message)
             )
 
     def _check(self) -> None:
@@ -149,7 +150,7 @@ class Execution:
         message = "; ".join(self._messages) or None
         full = is_full_due(task.full_every, registry.progress(task.name).full, started)
         run = Run(self.name, started, task.name, result, registry.now(), message, full)
-        entry = LogEntry(run.ended, task.peer, task.resource, "run", "none", "run", result, False, message)
+        entry = LogEntry(run.ended, task.peer, task.resource, "run", "none", "run", result, self._remote, message)
         try:
             with site.ledger.engine.write():
                 table.check(self.lease)

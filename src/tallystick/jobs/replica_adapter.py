@@ -16,7 +16,7 @@ import msgspec
 
 from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Method, Policy, Resolution
-from tallystick.errors import GuardStopped, PeerError, PeerUnreachable, TallystickError, UsageError
+from tallystick.errors import AccessError, GuardStopped, PeerError, PeerUnreachable, TallystickError, UsageError
 from tallystick.jobs.adapter import Answer, OnConflict, Outcome
 from tallystick.jobs.answering import Asked, changes_of, take
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
@@ -66,6 +66,8 @@ class ReplicaAdapter:
         self._log("register", None, action, Result.SUCCESS, False, f"the peer is {self.peer.identifier}")
         return True
 
+    refused: bool = False
+    """Whether it was the peer that said no at the last login."""
     unreachable: str | None = None
     """Why the peer did not answer at the last login."""
 
@@ -74,13 +76,14 @@ class ReplicaAdapter:
 
         A peer that does not answer now is no error of the login: pull and push say so, as what may work later.
         """
-        self.unreachable = None
+        self.unreachable, self.refused = None, False
         try:
             found = self._identified()
         except PeerUnreachable as error:
             self.unreachable = str(error)
             return None
         except TallystickError as error:
+            self.refused = isinstance(error, PeerError | AccessError)
             return str(error)
         if self.peer.identifier not in (None, found):
             return f"{self.peer.url} is the site {found}, not {self.peer.identifier}: register the peer again"
@@ -115,7 +118,7 @@ class ReplicaAdapter:
         except (Stopped, LeaseLost):
             raise
         except TallystickError as error:
-            remote = isinstance(error, PeerError)
+            remote = isinstance(error, PeerError | AccessError)
             self._log(direction, task.resource, "synchronize", _result(error), remote, str(error))
             return str(error), None
         newest = self.site.newest_change()

@@ -60,8 +60,8 @@ def run_peer(
     direction skips the rest of its task only.
     """
 
-    def fatal(action: str, message: str) -> list[Finished[TaskOf]]:
-        log(LogEntry(clock(), name, None, "login", "outgoing", action, Result.FATAL, False, message))
+    def fatal(action: str, message: str, remote: bool = False) -> list[Finished[TaskOf]]:
+        log(LogEntry(clock(), name, None, "login", "outgoing", action, Result.FATAL, remote, message))
         return []
 
     if not address:
@@ -72,7 +72,7 @@ def run_peer(
         return fatal("refresh", problem)
     problem = adapter.login()
     if problem is not None:
-        return fatal("login", problem)
+        return fatal("login", problem, getattr(adapter, "refused", False))
     return [_run_task(adapter, task, latest, onconflict) for task in tasks()]
 
 

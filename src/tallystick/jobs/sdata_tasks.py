@@ -11,7 +11,7 @@ import msgspec
 
 from tallystick.core.clock import milliseconds_of
 from tallystick.core.policies import DEFAULT_POLICY
-from tallystick.errors import PeerError, PeerUnreachable, TallystickError, UsageError
+from tallystick.errors import AccessError, PeerError, PeerUnreachable, TallystickError, UsageError
 from tallystick.jobs import sdata
 from tallystick.jobs.adapter import Answer, OnConflict, Outcome
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
@@ -52,18 +52,21 @@ class SDataPeerAdapter:
         self._log("register", None, Result.SUCCESS, f"the peer is {dataset}")
         return True
 
+    refused: bool = False
+    """Whether it was the peer that said no at the last login."""
     unreachable: str | None = None
     """Why the peer did not answer at the last login."""
 
     def login(self) -> str | None:
         """Sees whether the peer knows the user. One that does not answer now says so at the pull and push."""
-        self.unreachable = None
+        self.unreachable, self.refused = None, False
         try:
             self._offered()
         except PeerUnreachable as error:
             self.unreachable = str(error)
             return None
         except TallystickError as error:
+            self.refused = isinstance(error, PeerError | AccessError)
             return str(error)
         return None
 

@@ -27,9 +27,9 @@ class Run(NamedTuple):
     report: dict[str, Any]
 
 
-def begin(ledger: Ledger, name: str, peer: str, action: str) -> int:
-    """Note that a run has begun; returns its number. Call inside ``ledger.write()``."""
-    now = ledger.now()
+def begin(ledger: Ledger, name: str, peer: str, action: str, ago: int = 0) -> int:
+    """Note that a run has begun, ``ago`` milliseconds ago; returns its number. Call inside ``ledger.write()``."""
+    now = ledger.now() - ago
     stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     number = int(ledger.engine.query("SELECT coalesce(max(id), 0)+1 FROM tally_run")[0][0])
     ledger.engine.execute(
