@@ -146,7 +146,18 @@ def _with_names(ledger: Ledger, tracked: Tracked, marks: Sequence[Mark], touched
     at = {item.address for item in touched}
     alone = [address for address in suspects if address not in at and address not in left_out]
     again = [Touched(None, address, ledger.now(), None) for address in alone]
+    for item in touched:
+        if item.address in left_out and _moved(tracked, item):
+            item.address = None  # its row went where no key names it: under its own key there is none
     return [*(item for item in touched if item.address not in left_out), *again]
+
+
+def _moved(tracked: Tracked, item: Touched) -> bool:
+    """True for a record whose row is no longer where the ledger has it."""
+    entry = item.entry
+    if entry is None or entry.local is None:
+        return False
+    return address_of(tracked.definition, entry.key, entry.local) != item.address
 
 
 def _keys_before(tracked: Tracked, touched: Sequence[Touched]) -> dict[Value, str]:
