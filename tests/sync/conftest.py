@@ -12,8 +12,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from items import ITEM
+
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.sync.local import LocalReplica
+from tallystick.testing.contract import sync
 
 
 class SQLiteEnd:
@@ -73,3 +76,11 @@ def sqlite_workshop(tmp_path: Path) -> Iterator[SQLiteWorkshop]:
     workshop = SQLiteWorkshop(tmp_path)
     yield workshop
     workshop.close()
+
+
+@pytest.fixture
+def items(sqlite_workshop):
+    a = sqlite_workshop.end("a", ITEM, "INSERT INTO item VALUES (1, 'x', 'one'), (2, 'y', 'two')")
+    b = sqlite_workshop.end("b")
+    sync(a, b)
+    return a, b
