@@ -6,7 +6,7 @@ is added when it appears and subtracted when it changes, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -71,13 +71,16 @@ def dot_names(origins: Sequence[str], ticks: Sequence[int]) -> list[bytes]:
     return [heads[origin] + b"%d" % tick for origin, tick in zip(origins, ticks, strict=True)]
 
 
-def canonical_names(versions: Iterable[tuple[Iterable[bytes], Iterable[tuple[str, int]]]]) -> bytes:
+def canonical_names(versions: Iterable[tuple[Collection[bytes], Collection[tuple[str, int]]]]) -> bytes:
     """The canonical name of a record: for each version its genesis names, then its edit dots, all sorted.
 
     Takes (genesis names, edit dots) per version.
     """
     parts = []
     for genesis, dots in versions:
+        if not genesis and len(dots) == 1:
+            parts.extend([dot_name(origin, tick) for origin, tick in dots])
+            continue
         names = [*sorted(genesis), *sorted(dot_name(origin, tick) for origin, tick in dots)]
         parts.append(b"\1".join(names))
     return b"\2".join(sorted(parts))

@@ -6,6 +6,7 @@ is what a row adds where it is not, ``RecordForm`` holds whole records: siblings
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -73,10 +74,25 @@ class RecordForm(msgspec.Struct, array_like=True):
     shown: list[int | VersionForm] = []
 
 
+class Outline(msgspec.Struct, array_like=True):
+    """A ``RecordForm`` whose versions are not read."""
+
+    versions: msgspec.Raw
+    seen: dict[str, int]
+    seen_genesis: msgspec.Raw
+    born: str
+    copies: int
+
+    def wire(self) -> bytes:
+        """The record as it travels: without what this site's row shows."""
+        return _encoder.encode([self.versions, self.seen, self.seen_genesis, self.born, self.copies, []])
+
+
 _encoder = msgspec.msgpack.Encoder()
 _extra = msgspec.msgpack.Decoder(Extra)
 _naming = msgspec.msgpack.Decoder(Naming)
 _record = msgspec.msgpack.Decoder(RecordForm)
+_outline = msgspec.msgpack.Decoder(Outline)
 
 GENESIS = 2
 """Flag: the version's genesis name is its own hash."""
@@ -117,14 +133,18 @@ def version_form(version: Version) -> VersionForm:
         version.stamp,
         sorted(version.dots) if len(version.dots) > 1 else list(version.dots),
         sorted(version.genesis),
-        dict(version.past.vector),
+        _plain(version.past.vector),
         sorted(version.past.genesis),
         version.priority,
-        dict(version.fields),
+        _plain(version.fields),
         version.rest,
-        None if version.content is None else dict(version.content),
+        None if version.content is None else _plain(version.content),
         version.born or version.origin,
     )
+
+
+def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return mapping if type(mapping) is dict else dict(mapping)
 
 
 def version_of(form: VersionForm, born: str = "") -> Version:
@@ -172,6 +192,11 @@ def decode_record(raw: bytes) -> tuple[Record, tuple[Version, ...]]:
     versions = tuple([version_of(item, form.born) for item in form.versions])
     record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.copies)
     return record, tuple([_shown_of(versions, item, form.born) for item in form.shown])
+
+
+def decode_outline(raw: bytes) -> Outline:
+    """A whole record without its versions. Raises msgspec.MsgspecError for malformed bytes."""
+    return _outline.decode(raw)
 
 
 def _shown_of(versions: tuple[Version, ...], item: int | VersionForm, born: str) -> Version:

@@ -18,7 +18,7 @@ from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, FieldPolicy, P
 from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Record, Vector, Version
 from tallystick.errors import PeerProtocolError
-from tallystick.site import conflicts, parking
+from tallystick.site import conflicts, deletions, parking
 from tallystick.site.engines.engine import Entry
 from tallystick.site.entering import enter, suits
 from tallystick.site.holding import (
@@ -145,6 +145,7 @@ class _Step:
             self.ledger.count(self.tracked, terms_of(self.ledger, self.put), terms_of(self.ledger, self.replaced))
         save_wholes(self.ledger, self.tracked, self.wholes)
         conflicts.log_many(self.ledger, self.tracked, "lost here", self.lost, self.applying.run)
+        deletions.note_lost(self.ledger, self.tracked.wire, self.applying.run, len(self.lost))
         conflicts.log_many(self.ledger, self.tracked, "lost on arrival", self.outdone, self.applying.run)
         self.ledger.observe(self.last_stamp)
 

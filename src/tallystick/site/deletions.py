@@ -12,6 +12,8 @@ LOST = 20
 SHARE = 0.30
 
 _Log = dict[str, list[tuple[int, int]]]
+_Lost = dict[str, tuple[int, dict[str, int]]]
+"""By run: when it last lost any, and how many by wire name."""
 
 
 def _load(ledger: Ledger) -> _Log:
@@ -39,15 +41,29 @@ def overrules(lost: int, records: int, allowed: int) -> bool:
     return lost > max(LOST, allowed) and lost > SHARE * records
 
 
+def note_lost(ledger: Ledger, wire: str, run: str, count: int) -> None:
+    """Note local edits that lost a conflict in a run. The conflict log tells as much, but only by being read whole."""
+    if count:
+        runs = _load_lost(ledger)
+        lost = runs.get(run, (0, {}))[1]
+        lost[wire] = lost.get(wire, 0) + count
+        runs[run] = (ledger.now(), lost)
+        ledger.put_meta("lost", msgspec.json.encode(runs).decode())
+
+
+def _load_lost(ledger: Ledger) -> _Lost:
+    text = ledger.meta("lost")
+    runs = msgspec.json.decode(text, type=_Lost) if text else {}
+    since = ledger.now() - WINDOW_MS
+    return {run: noted for run, noted in runs.items() if noted[0] >= since}
+
+
 def check_lost(ledger: Ledger, tracked: Tracked, run: str, allowed: int) -> None:
     """Stop a run that overrules most of what was edited here.
 
     Raises GuardStopped, which undoes the page in flight; resumptions of the run count together.
     """
-    rows = ledger.engine.query(
-        "SELECT count(*) FROM tally_conflict WHERE resource=? AND run=? AND kind='lost here'", (tracked.number, run)
-    )
-    lost = int(rows[0][0])
+    lost = _load_lost(ledger).get(run, (0, {}))[1].get(tracked.wire, 0)
     if overrules(lost, tracked.fingerprint.count, allowed):
         raise GuardStopped(
             f"{lost} of {tracked.fingerprint.count} records of {tracked.wire!r} edited here would lose a conflict",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from tallystick.core.changes import is_news
 from tallystick.core.decide import Held
 from tallystick.core.fingerprints import (
     EMPTY,
@@ -19,6 +21,7 @@ from tallystick.core.forms import (
     NO_EXTRA,
     Extra,
     decode_extra,
+    decode_outline,
     decode_record,
     encode_extra,
     encode_record,
@@ -28,7 +31,7 @@ from tallystick.core.forms import (
     simple_record,
 )
 from tallystick.core.values import Value, content_hash
-from tallystick.core.versions import GENESIS_DOT, Record, Seen, Version, merge_vectors, vector_of
+from tallystick.core.versions import GENESIS_DOT, Record, Seen, Vector, Version, merge_vectors, vector_covers, vector_of
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Definition
@@ -56,15 +59,45 @@ def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[s
     return found
 
 
+class Stored:
+    """A record kept whole, as it is stored: it is taken apart only where somebody asks for more than what it has
+    seen."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw, self._outline = raw, decode_outline(raw)
+
+    @cached_property
+    def record(self) -> Record:
+        """The record."""
+        return decode_record(self._raw)[0]
+
+    def is_news(self, digest: Vector) -> bool:
+        """See ``core.changes.is_news``."""
+        return not vector_covers(digest, self._outline.seen) or is_news(self.record, digest)
+
+    def wire(self) -> bytes:
+        """The record as it travels."""
+        return self._outline.wire()
+
+
+def load_stored(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Stored]:
+    """The records among ``keys`` that are kept whole, as they are stored."""
+    if not keys:
+        return {}
+    sql = f"SELECT key, whole FROM tally_sibling WHERE resource={tracked.number} AND key IN (*)"
+    return {key: Stored(bytes(raw)) for key, raw in ledger.engine.query_in(sql, (), keys)}
+
+
 def save_wholes(ledger: Ledger, tracked: Tracked, wholes: Mapping[str, Whole | None]) -> None:
     """Keep records whole by key, or (None) no longer."""
     if not wholes:
         return
+    over = [(tracked.number, key) for key, whole in wholes.items() if whole is None]
+    if over:
+        ledger.engine.executemany("DELETE FROM tally_sibling WHERE resource=? AND key=?", over)
     ledger.engine.executemany(
-        "DELETE FROM tally_sibling WHERE resource=? AND key=?", [(tracked.number, key) for key in wholes]
-    )
-    ledger.engine.executemany(
-        "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?)",
+        "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (resource, key) DO UPDATE SET whole=excluded.whole, undecided=excluded.undecided",
         [
             (tracked.number, key, encode_record(whole.record, whole.shown), int(whole.undecided))
             for key, whole in wholes.items()

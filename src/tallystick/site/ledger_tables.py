@@ -7,7 +7,9 @@ _DANGLING = (
     "CREATE TABLE tally_dangling (parent {int} NOT NULL, integer {int} NOT NULL, child {int} NOT NULL, "
     "PRIMARY KEY (parent, integer, child))"
 )
-MIGRATIONS = {1: (_DANGLING,)}
+_UNDECIDED = "CREATE INDEX tally_sibling_undecided ON tally_sibling (resource) WHERE undecided=1"
+"""Siblings of conflicts that a policy decided stay until the next edit: they are not to be read to be counted out."""
+MIGRATIONS = {1: (_DANGLING, _UNDECIDED)}
 """Portable DDL that leads from a format to the next one."""
 
 TABLES = (
@@ -27,6 +29,7 @@ TABLES = (
     "PRIMARY KEY (resource, key))",
     "CREATE TABLE tally_sibling (resource {int} NOT NULL, key {text} NOT NULL, whole {blob} NOT NULL, "
     "undecided {int} NOT NULL DEFAULT 0, PRIMARY KEY (resource, key))",
+    _UNDECIDED,
     "CREATE TABLE tally_parked (resource {int} NOT NULL, key {text} NOT NULL, kind {text} NOT NULL, "
     "reason {text} NOT NULL, since {int} NOT NULL, attempts {int} NOT NULL DEFAULT 0, PRIMARY KEY (resource, key))",
     "CREATE TABLE tally_conflict (id {int} PRIMARY KEY, resource {int} NOT NULL, key {text} NOT NULL, "

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tallystick.core.changes import is_news
-from tallystick.core.forms import decode_extra, encode_record, seen_of
+from tallystick.core.forms import decode_extra, seen_of
 from tallystick.core.pages import FieldForm, Row
 from tallystick.core.values import Value
 from tallystick.core.versions import Vector, vector_covers
 from tallystick.site import parking
 from tallystick.site.engines.engine import Entry
 from tallystick.site.filtering import Matches
-from tallystick.site.holding import Whole, content_of_row, load_wholes
+from tallystick.site.holding import Stored, content_of_row, load_stored
 from tallystick.site.identity import local_of, natural_key
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
@@ -110,10 +109,10 @@ class Reader:
         self._known = not made and self.keys is None
         return made, found[-1][0].seq if found else position, len(found) == limit
 
-    def _wholes(self, found: Sequence[tuple[Entry, object]]) -> dict[str, Whole]:
-        return load_wholes(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
+    def _wholes(self, found: Sequence[tuple[Entry, object]]) -> dict[str, Stored]:
+        return load_stored(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
 
-    def heads(self, position: int, until: int) -> list[tuple[Entry, Whole | None]]:
+    def heads(self, position: int, until: int) -> list[tuple[Entry, Stored | None]]:
         """Entries that ``batch`` would send, without their rows: for announcing."""
         rows = self.matches is not None
         found = self.tracked.rows.after(position, until, 1 << 31, self._skip, self.dead, rows)
@@ -134,7 +133,7 @@ class Reader:
     def _rows(
         self,
         found: Sequence[tuple[Entry, tuple[Value, ...] | None]],
-        wholes: Mapping[str, Whole],
+        wholes: Mapping[str, Stored],
         origins: dict[int, int],
         pending: frozenset[str],
     ) -> list[Row]:
@@ -152,7 +151,7 @@ class Reader:
         entry: Entry,
         values: tuple[Value, ...] | None,
         index: int,
-        whole: Whole | None,
+        whole: Stored | None,
         pending: frozenset[str],
         managed: Mapping[str, Any],
     ) -> Row | None:
@@ -165,7 +164,7 @@ class Reader:
             return None
         head = (entry.key, entry.local, index, entry.tick, entry.stamp)
         if whole is not None:
-            return (*head, WHOLE, encode_record(whole.record)) if self._in_scope_whole(entry.key, whole) else None
+            return (*head, WHOLE, whole.wire()) if self._in_scope_whole(entry.key, whole) else None
         if entry.flags & DELETED:
             return (*head, DELETED, entry.extra)
         if values is None and entry.key not in managed:
@@ -178,9 +177,9 @@ class Reader:
             body = (managed[entry.key],)
         return (*head, entry.flags & GENESIS, entry.extra, *body)
 
-    def _news(self, entry: Entry, whole: Whole | None) -> bool:
+    def _news(self, entry: Entry, whole: Stored | None) -> bool:
         if whole is not None:
-            return is_news(whole.record, self.digest)
+            return whole.is_news(self.digest)
         seen = seen_of(entry.extra)
         if not seen:
             return self.digest.get(self.ledger.origin_name(entry.origin), 0) < entry.tick
@@ -194,7 +193,7 @@ class Reader:
         content = content_of_row(self.tracked.definition, values, decode_extra(entry.extra).aside) or {}
         return self.matches({**content, "$key": entry.key})
 
-    def _in_scope_whole(self, key: str, whole: Whole) -> bool:
+    def _in_scope_whole(self, key: str, whole: Stored) -> bool:
         if self.matches is None:
             return True
         return any(
