@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
 
@@ -49,8 +50,7 @@ class Outcome(StrEnum):
 WRITTEN = frozenset({Outcome.CREATED, Outcome.TAKEN, Outcome.REVIVED, Outcome.DELETED, Outcome.MERGED, Outcome.JOINED})
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """One side of a decision: time of change (None: not known), copies away from the origin, whether deleted."""
 
     modified_on: datetime | None
@@ -161,8 +161,7 @@ def _differs(before: Mapping[str, object], name: str, value: object) -> bool:
 # The whole decision ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The outcome; ``conflict`` is True when one was detected, ``stands`` when it blocked the record."""
 
     outcome: Outcome
@@ -170,6 +169,7 @@ class Decision:
     stands: bool = False
 
 
+_CREATED = Decision(Outcome.CREATED)
 NOT_PERMITTED = "Operation not permitted"
 
 
@@ -187,7 +187,7 @@ def decide(
     if method not in policies.strategy:
         return Decision(Outcome.REJECTED)
     if local is None:
-        return Decision(Outcome.CREATED if creates(policies.update.default, incoming) else Outcome.SKIPPED)
+        return _CREATED if creates(policies.update.default, incoming) else Decision(Outcome.SKIPPED)
     if method in (Method.DELETE, Method.MERGE) and (local.deleted or not (survivor_known or method is Method.DELETE)):
         return Decision(Outcome.SKIPPED)
     if is_conflict(method, policies.last_sync, local.modified_on, incoming.modified_on):

@@ -208,7 +208,7 @@ def _with_fields(item: Item, decision: Decision, policies: Policies) -> Decision
     item.values = deciding.taken_fields(policies.update, side, item.incoming_side, before, item.values)
     if item.values or item.rename or decision.outcome is Outcome.REVIVED:
         return decision
-    return replace(decision, outcome=Outcome.KEPT)
+    return decision._replace(outcome=Outcome.KEPT)
 
 
 # Writing ---------------------------------------------------------------------------------------------------
@@ -323,6 +323,13 @@ def _ordered(items: Sequence[Item]) -> Iterator[Item]:
     """Parents and referenced records before those that need them; in a cycle, in the order of the document."""
     done: set[int] = set()
     for first in items:
+        if id(first) in done:
+            continue
+        before = first.needs if first.parent is None else [first.parent, *first.needs]
+        if all(id(one) in done for one in before):  # as nearly always
+            done.add(id(first))
+            yield first
+            continue
         waiting = [(first, False)]
         while waiting:
             item, ready = waiting.pop()

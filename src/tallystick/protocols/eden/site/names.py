@@ -38,9 +38,13 @@ class Names:
     definition: Definition
     _mark: int = field(init=False)
     _prefix: str = field(init=False)
+    _begin: str = field(init=False)
+    """How a UUID begins that carries an integer of ours."""
 
     def __post_init__(self) -> None:
         self._mark = int.from_bytes(sha256(f"{self.site}\0{self.definition.wire}".encode()).digest()[:8], "big") >> 4
+        mark = f"{self._mark >> 12:012x}"
+        self._begin = f"{mark[:8]}-{mark[8:]}-8{self._mark & 0xFFF:03x}-"
         self._prefix = f"{_OURS}{quote(self.definition.wire, safe='')}:"
 
     @property
@@ -65,7 +69,7 @@ class Names:
 
     def keys(self, identifier: str) -> tuple[str, ...]:
         """The keys under which a record of this identifier may be here, the likeliest first."""
-        if identifier[:9] == _URN and _UUID.fullmatch(identifier, 9) and identifier[23] != "8":
+        if identifier[:9] == _URN and not identifier.startswith(self._begin, 9) and _UUID.fullmatch(identifier, 9):
             bare = identifier[9:]
             return (bare,) if self.definition.identity is Identity.MAPPED else (bare, identifier)
         if identifier.startswith(self._prefix):
@@ -79,12 +83,9 @@ class Names:
         return (bare,) if self.definition.identity is Identity.MAPPED else (bare, identifier)
 
     def _integer_in(self, bare: str) -> int | None:
-        if bare[14] != "8":
+        if not bare.startswith(self._begin) or not self.keys_are_free:
             return None
-        value = UUID(bare).int
-        mark = (value >> 80) << 12 | (value >> 64) & 0xFFF
-        ours = (value >> 76) & 0xF == 8 and mark == self._mark and self.keys_are_free
-        return value & _LOW if ours else None
+        return UUID(bare).int & _LOW
 
     def new_key(self, identifier: str) -> str:
         """The key of a new record; "" when its fields make it."""

@@ -86,7 +86,8 @@ class Remarks:
                 f"DELETE FROM tally_eden_record WHERE resource={number} AND key=?", [(key,) for key in known]
             )
         now = self._ledger.now() // 1000
-        remarks = [one if _ahead(one, now) == one.ahead else one._replace(ahead=_ahead(one, now)) for one in remarks]
+        told = [(one, _ahead(one, now)) for one in remarks]
+        remarks = [one if ahead == one.ahead else one._replace(ahead=ahead) for one, ahead in told]
         marks = ", ".join("?" * len(Remark._fields))
         engine.executemany(f"INSERT INTO tally_eden_record(resource, {_COLUMNS}) VALUES ({number}, {marks})", remarks)
         if any(one.alias is not None for one in remarks):

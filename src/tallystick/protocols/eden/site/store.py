@@ -71,6 +71,8 @@ class SiteStore:
         self.catalog = Catalog(self.ledger)
         self.remarks = Remarks(self.ledger)
         self.reader = Records(self.ledger, self.catalog, self.remarks, self._since())
+        self._head = -1
+        """The seq up to which records were last looked at."""
         self.peers = Peers(self.ledger, secrets or NoSecrets(), log)
 
     def _since(self) -> int:
@@ -98,7 +100,8 @@ class SiteStore:
         """The highest sequence number, after what the application changed was noticed."""
         with self.ledger.write():
             self._stamp()
-            return self.ledger.seq
+            self._head = self.ledger.seq
+            return self._head
 
     def _stamp(self) -> None:
         """Notice what the application changed, its tables included. Call inside ``ledger.write()``."""
@@ -170,7 +173,8 @@ class SiteStore:
         if rest or batch.lost:
             with self.ledger.write():
                 self._stamp()
-                writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch)
+                unchanged = self.ledger.seq == self._head
+                writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch, unchanged=unchanged)
                 writes = [batch.writes[index] for index in rest]
                 found.update(zip(rest, writing.run(writes), strict=True))
                 if batch.allowed >= 0:

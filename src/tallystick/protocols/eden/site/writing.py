@@ -27,6 +27,7 @@ from tallystick.site.schema import Identity
 
 MOVED = "The record was changed here while it was imported; it is taken with the next synchronization"
 
+_UUID_LENGTH = 36
 _REMOVALS = (Outcome.DELETED, Outcome.MERGED)
 
 
@@ -46,14 +47,27 @@ class Step:
 
 
 class Writing:
-    """Writes one batch. Call inside ``ledger.write()``, after stamping."""
+    """Writes one batch. Call inside ``ledger.write()``, after stamping.
 
-    def __init__(self, ledger: Ledger, catalog: Catalog, remarks: Remarks, records: Records, batch: Batch) -> None:
+    ``unchanged``: nothing was written at this site since the batch was decided.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        catalog: Catalog,
+        remarks: Remarks,
+        records: Records,
+        batch: Batch,
+        *,
+        unchanged: bool = False,
+    ) -> None:
         self._ledger = ledger
         self._catalog = catalog
         self._remarks = remarks
         self._records = records
         self._batch = batch
+        self._unchanged = unchanged
         self._made: dict[Target, str] = {}
         self._live: dict[Target, str] = {}
         self._settled: dict[Target, str] = {}
@@ -81,7 +95,8 @@ class Writing:
         """Find what is here now; what is not as it was when it was decided on is left to the next time."""
         for group in self._by_table(steps):
             bound = group[0].bound
-            entries = self._records.entries(bound, [one.write.uuid for one in group])
+            asked = [one.write for one in group if one.write.seen is not None or not self._unchanged]
+            entries = self._records.entries(bound, [one.uuid for one in asked])  # what was not here is not here now
             new = {uuid: bound.names.new_key(uuid) for one in group if (uuid := _final(one.write)) not in entries}
             taken = self._taken(bound, new)
             for step in group:
@@ -279,8 +294,10 @@ class Writing:
 
     @staticmethod
     def _alias(step: Step) -> str | None:
-        uuid = step.write.new_uuid or step.write.uuid
-        return None if step.bound.names.identifier(step.key) == uuid else uuid
+        uuid, key = step.write.new_uuid or step.write.uuid, step.key
+        if len(key) == _UUID_LENGTH and uuid.endswith(key) and uuid == f"urn:uuid:{key}":
+            return None  # as it nearly always is
+        return None if step.bound.names.identifier(key) == uuid else uuid
 
     # References that wait
 
