@@ -1,6 +1,8 @@
 """An Eden store with one table, and an adapter on it; sites on both engines whose clock the test moves."""
 
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -14,6 +16,8 @@ from tallystick.protocols.eden.store import Identity, Repository
 from tallystick.site.engines.postgresql import PostgreSQLEngine
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.site.ledger import Ledger
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 

@@ -5,9 +5,12 @@ Active sides call ``register``, ``login``, ``pull`` and ``push``; passive sides 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, Protocol, TypedDict, TypeVar
+
+from tallystick.jobs.log import Result
 
 
 class Answer(TypedDict):
@@ -27,6 +30,12 @@ TaskOf = TypeVar("TaskOf", contravariant=True)
 OnConflict = Callable[[Any], None]
 Outcome = tuple[str | None, datetime | None]
 """``(error, mtime)``: error None or a message; mtime the newest time of change transferred, None if nothing was."""
+
+
+def refusal(result: Result, message: str) -> Answer:
+    """The answer to what cannot be answered: an error of the peer, which is told why."""
+    response = json.dumps({"status": "failed", "message": message}).encode()
+    return Answer(status=result.value, remote=True, message=message, response=response)
 
 
 class Adapter(Protocol[TaskOf]):

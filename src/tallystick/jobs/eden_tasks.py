@@ -12,14 +12,13 @@ from tallystick.core.filter_text import parse
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.errors import FilterError, UsageError
 from tallystick.jobs.adapter import Answer, OnConflict, Outcome
-from tallystick.jobs.eden import EdenAdapter
+from tallystick.jobs.eden import EdenAdapter, eden_store
 from tallystick.jobs.eden_repositories import Terms, repository_of, task_of
 from tallystick.jobs.log import LogEntry
 from tallystick.jobs.schedule import is_full_due
 from tallystick.jobs.tasks import EVERYTHING, Peer, Progress, Task
 from tallystick.protocols.eden import store as eden
 from tallystick.protocols.eden.codec.filters import MAIN, Filter, parse_filter
-from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.sync.guards import Guard
 from tallystick.sync.local import LocalReplica
 
@@ -39,7 +38,8 @@ class EdenPeerAdapter:
     adapter: EdenAdapter = field(init=False)
 
     def __post_init__(self) -> None:
-        store = SiteStore(self.site, log=lambda entry: self.log(replace(entry, repository=self.peer.name)))
+        store = eden_store(self.site, keep_secrets=False)
+        store.peers.log = lambda entry: self.log(replace(entry, repository=self.peer.name))
         self.adapter = EdenAdapter(repository_of(store, self.peer, self.password), store)
 
     # Active ----------------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tallystick.errors import GuardStopped, PeerError, TallystickError
 from tallystick.protocols.eden.store import LogEntry, Mode, Result
 
-__all__ = ["LogEntry", "Mode", "Result", "format_entry", "worst"]
+__all__ = ["LogEntry", "Mode", "Result", "format_entry", "result_of", "worst"]
 
 _ORDER = (Result.SUCCESS, Result.WARNING, Result.ERROR, Result.FATAL)
 
@@ -27,3 +28,8 @@ def format_entry(entry: LogEntry) -> str:
     ]
     first, *more = (entry.message or "").split("\n")
     return "\n".join(["  ".join([*parts, first]).rstrip(), *(f"    {line}" for line in more)])
+
+
+def result_of(error: TallystickError) -> Result:
+    """An error that may be gone by itself, or at the peer, is an ERROR; one that needs somebody is FATAL."""
+    return Result.ERROR if error.transient or isinstance(error, PeerError | GuardStopped) else Result.FATAL

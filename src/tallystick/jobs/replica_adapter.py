@@ -16,13 +16,13 @@ import msgspec
 
 from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Method, Policy, Resolution
-from tallystick.errors import AccessError, GuardStopped, PeerError, PeerUnreachable, TallystickError, UsageError
-from tallystick.jobs.adapter import Answer, OnConflict, Outcome
+from tallystick.errors import AccessError, PeerError, PeerUnreachable, TallystickError, UsageError
+from tallystick.jobs.adapter import Answer, OnConflict, Outcome, refusal
 from tallystick.jobs.answering import Asked, changes_of, take
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
 from tallystick.jobs.languages import Language
 from tallystick.jobs.leases import LeaseLost
-from tallystick.jobs.log import LogEntry, Result
+from tallystick.jobs.log import LogEntry, Result, result_of
 from tallystick.jobs.tasks import EVERYTHING, Peer, Task
 from tallystick.protocols.bundle.exchange import NEITHER, BundleExchange
 from tallystick.sync.agreement import Report
@@ -60,7 +60,7 @@ class ReplicaAdapter:
         try:
             self.peer = replace(self.peer, identifier=self._identified(), last_connected=self.clock())
         except TallystickError as error:
-            self._log("register", None, action, _result(error), isinstance(error, PeerError), str(error))
+            self._log("register", None, action, result_of(error), isinstance(error, PeerError), str(error))
             return False
         self.save(self.peer)
         self._log("register", None, action, Result.SUCCESS, False, f"the peer is {self.peer.identifier}")
@@ -119,7 +119,7 @@ class ReplicaAdapter:
             raise
         except TallystickError as error:
             remote = isinstance(error, PeerError | AccessError)
-            self._log(direction, task.resource, "synchronize", _result(error), remote, str(error))
+            self._log(direction, task.resource, "synchronize", result_of(error), remote, str(error))
             return str(error), None
         newest = self.site.newest_change()
         problem = "; ".join([*report.refused, *_held(report)])
@@ -158,7 +158,7 @@ class ReplicaAdapter:
             document = changes_of(self.site, asked, self.peer.identifier or "")
             response = self.language.write(document, readable=pretty_print)
         except TallystickError as error:
-            return _refusal(Result.ERROR, str(error))
+            return refusal(Result.ERROR, str(error))
         self._log("pull", resource, "send", Result.SUCCESS, False, f"{document.records} records", "incoming")
         return Answer(status=Result.SUCCESS.value, remote=False, message=None, response=response)
 
@@ -179,7 +179,7 @@ class ReplicaAdapter:
         anything of them is applied.
         """
         if not self.peer.identifier:
-            return _refusal(Result.FATAL, UNREGISTERED)
+            return refusal(Result.FATAL, UNREGISTERED)
         try:
             policy = _policy(strategy, update_policy, conflict_policy)
             documents = [self.language.read(one) for one in source]
@@ -187,8 +187,8 @@ class ReplicaAdapter:
             wanted = "" if mixed else resource
             tallies = take(self.site, documents, wanted, sender, policy, self.run, onconflict)
         except TallystickError as error:
-            self._log("push", resource, "receive", _result(error), True, str(error), "incoming")
-            return _refusal(_result(error), str(error))
+            self._log("push", resource, "receive", result_of(error), True, str(error), "incoming")
+            return refusal(result_of(error), str(error))
         waiting = sum(tally.parked + tally.undecided for tally in tallies.values())
         result = Result.WARNING if waiting else Result.SUCCESS
         message = f"{waiting} records wait: parked, or in conflict" if waiting else None
@@ -244,11 +244,6 @@ def _field_policy(words: str | Mapping[str, str]) -> FieldPolicy:
     return FieldPolicy(Resolution(words.get("__default__", Resolution.THIS).lower()), fields)
 
 
-def _result(error: TallystickError) -> Result:
-    """An error that may be gone by itself, or one that needs somebody."""
-    return Result.ERROR if error.transient or isinstance(error, PeerError | GuardStopped) else Result.FATAL
-
-
 def _held(report: Report) -> list[str]:
     return [f"the guard held back {count} deletions of {where}" for where, count in sorted(report.held.items())]
 
@@ -265,8 +260,3 @@ def _told(report: Report, direction: str) -> str:
 
 def _reply(tallies: Mapping[str, Tally]) -> bytes:
     return msgspec.json.encode({"status": "success", "resources": tallies})
-
-
-def _refusal(result: Result, message: str) -> Answer:
-    response = msgspec.json.encode({"status": "failed", "message": message})
-    return Answer(status=result.value, remote=True, message=message, response=response)

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import IO
 
-import msgspec
-
 from tallystick.core.clock import milliseconds_of
 from tallystick.core.policies import DEFAULT_POLICY
 from tallystick.errors import AccessError, PeerError, PeerUnreachable, TallystickError, UsageError
 from tallystick.jobs import sdata
-from tallystick.jobs.adapter import Answer, OnConflict, Outcome
+from tallystick.jobs.adapter import Answer, OnConflict, Outcome, refusal
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
 from tallystick.jobs.leases import LeaseLost
-from tallystick.jobs.log import LogEntry, Result
+from tallystick.jobs.log import LogEntry, Result, result_of
 from tallystick.jobs.tasks import EVERYTHING, Peer, Task
 from tallystick.protocols.sdata.engine import PassReport, dataset_contract
 from tallystick.sync.local import LocalReplica
@@ -45,7 +43,7 @@ class SDataPeerAdapter:
         try:
             dataset = self._offered()
         except TallystickError as error:
-            self._log("register", None, _result(error), str(error), isinstance(error, PeerError))
+            self._log("register", None, result_of(error), str(error), isinstance(error, PeerError))
             return False
         self.peer = replace(self.peer, identifier=dataset, last_connected=self.clock())
         self.save(self.peer)
@@ -102,7 +100,7 @@ class SDataPeerAdapter:
         except (Stopped, LeaseLost):
             raise
         except TallystickError as error:
-            self._log(direction, task.resource, _result(error), str(error), isinstance(error, PeerError))
+            self._log(direction, task.resource, result_of(error), str(error), isinstance(error, PeerError))
             return str(error), None
         refused = sum(report.refused for report in reports)
         entries = sum(report.entries for report in reports)
@@ -155,7 +153,7 @@ class SDataPeerAdapter:
         pretty_print: bool = False,
     ) -> Answer:
         """Refuses: an SData pull is a job with several requests, which the provider answers."""
-        return _refused()
+        return refusal(Result.FATAL, SERVED)
 
     def receive(
         self,
@@ -169,17 +167,8 @@ class SDataPeerAdapter:
         mixed: bool = False,
     ) -> Answer:
         """Refuses: an SData push is a job with several requests, which the provider answers."""
-        return _refused()
+        return refusal(Result.FATAL, SERVED)
 
     def _log(self, mode: str, resource: str | None, result: Result, message: str | None, remote: bool = False) -> None:
         action = "request registration" if mode == "register" else "synchronize"
         self.log(LogEntry(self.clock(), self.peer.name, resource, mode, "outgoing", action, result, remote, message))
-
-
-def _result(error: TallystickError) -> Result:
-    return Result.ERROR if error.transient or isinstance(error, PeerError) else Result.FATAL
-
-
-def _refused() -> Answer:
-    response = msgspec.json.encode({"status": "failed", "message": SERVED})
-    return Answer(status=Result.FATAL.value, remote=True, message=SERVED, response=response)

@@ -88,11 +88,17 @@ class Names:
         return UUID(bare).int & _LOW
 
     def new_key(self, identifier: str) -> str:
-        """The key of a new record; "" when its fields make it."""
+        """The key of a new record; "" when its fields make it and its identifier does not tell it."""
         if not self.keys_are_free:
-            return ""
+            return self.keys(identifier)[0] if self._is_text and identifier.startswith(self._prefix) else ""
         first, *others = self.keys(identifier)
         return others[0] if others and not self._holds_uuids() else first
+
+    @property
+    def _is_text(self) -> bool:
+        """True when the primary key is one text, which any identifier of the resource tells."""
+        keys = self.definition.key_fields
+        return self.definition.identity is Identity.NATURAL and [one.logical for one in keys] == [Logical.TEXT]
 
     def _holds_uuids(self) -> bool:
         """True when the uuid column has that type, and not Eden's text with a prefix."""

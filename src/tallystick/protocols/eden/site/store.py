@@ -92,8 +92,12 @@ class SiteStore:
     # Records
 
     def table(self, name: str) -> Table | None:
-        """The table of that name."""
+        """The table of that name; tables that were tracked meanwhile are looked for where it is not known."""
         bound = self.catalog.bound(name)
+        if bound is None:
+            self.ledger.load()
+            self.catalog.follow()
+            bound = self.catalog.bound(name)
         return None if bound is None else bound.table
 
     def head(self) -> int:
