@@ -411,6 +411,7 @@ def test_a_schema_of_the_application_with_our_name_is_left_alone(postgresql_appl
     engine = postgresql_application.engine()
     with pytest.raises(ConfigurationError, match="tally"):
         Ledger.create(engine)
+    engine = postgresql_application.engine()
     with engine.write():
         engine.drop_ledger()
     assert postgresql_application.rows("SELECT count(*) FROM tally.stick") == [(0,)]
