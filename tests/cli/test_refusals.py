@@ -73,6 +73,21 @@ def test_a_peer_that_cannot_be_reached_leaves_the_first_database_as_it_was(run, 
     assert everything(clinic, "clinic.db") == before
 
 
+def test_an_eden_site_that_cannot_be_reached_leaves_nothing_either(run, clinic, tmp_path):
+    before = everything(clinic, "clinic.db")
+    assert run("sync", "eden+http://127.0.0.1:9/eden", "new.db", "--only", "t", "--create").code == 3
+    assert run("sync", "eden+http://127.0.0.1:9/eden", "clinic.db", "--only", "patients").code == 3
+    assert everything(clinic, "clinic.db") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["clinic.db"]
+
+
+def test_users_that_were_added_stay_when_a_later_command_is_refused(run, clinic, tmp_path):
+    (tmp_path / "password").write_text("longsecret\n")
+    run("users", "add", "clinic.db", "anna", "--password-file", "password")
+    assert run("sync", "clinic.db", "new.db", "--only", "nope").code == 2
+    assert run("users", "list", "clinic.db", "--json").json == [{"name": "anna", "role": "sync"}]
+
+
 def test_one_database_is_not_synchronized_with_itself(run, clinic):
     before = everything(clinic, "clinic.db")
     done = run("sync", "clinic.db", "sqlite:///clinic.db")

@@ -7,6 +7,7 @@ their counters, origins, seqs, stamps, digests. It never looks at what an applic
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,6 +75,7 @@ class Ledger:
         self.now = now
         self.created = False
         """True when there was no ledger before this opening."""
+        self._made: list[str] = []
         self._origins: dict[str, int] = {}
         self._origin_names: dict[int, str] = {}
         self._by_wire: dict[str, Tracked] = {}
@@ -194,6 +196,7 @@ class Ledger:
                 return self.require(room, steps)
         for statements in steps[found:]:
             self.engine.create_tables(statements)
+            self._made += re.findall(r"CREATE TABLE (\w+)", " ".join(statements))
         self.put_meta(name, str(len(steps)))
 
     def note_dangling(self, there: bool) -> None:
@@ -203,12 +206,11 @@ class Ledger:
             self.dangling = there
 
     def is_bare(self) -> bool:
-        """True when nobody has put anything in it: no resource, no user, no tables of a room."""
-        kept = (
-            "SELECT 1 FROM tally_resource UNION ALL SELECT 1 FROM tally_user "
-            "UNION ALL SELECT 1 FROM tally_meta WHERE substr(name, 1, 7)='format.'"
+        """True when nothing was put in a ledger made by this opening, but what logs say of that."""
+        rooms = [name for name in self._made if not name.endswith("_log")]
+        return not any(
+            self.engine.query(f"SELECT 1 FROM {name} LIMIT 1") for name in ("tally_resource", "tally_user", *rooms)
         )
-        return not self.engine.query(kept)
 
     # Transactions
 

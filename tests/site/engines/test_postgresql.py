@@ -17,6 +17,7 @@ from tallystick.site.engines.engine import Rejected
 from tallystick.site.engines.postgresql import PostgreSQLEngine
 from tallystick.site.ledger import Ledger
 from tallystick.site.stamping import stamp
+from tallystick.sync.local import LocalReplica
 
 ITEM = "CREATE TABLE item (id BIGINT PRIMARY KEY, tag TEXT, n INT)"
 THREE = "INSERT INTO item VALUES (1, 'one', 0), (2, 'two', 0), (3, 'three', 0)"
@@ -416,6 +417,18 @@ def test_a_schema_of_the_application_with_our_name_is_left_alone(postgresql_appl
         engine.drop_ledger()
     assert postgresql_application.rows("SELECT count(*) FROM tally.stick") == [(0,)]
     engine.close()
+
+
+def test_a_ledger_made_for_nothing_is_removed_and_one_that_holds_something_stays(postgresql_application):
+    postgresql_application.execute("CREATE TABLE stick (id INT PRIMARY KEY)")
+    schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'tally'"
+    LocalReplica.open(postgresql_application.engine(), "here").abandon()
+    assert postgresql_application.rows(schemas) == [(0,)]
+    replica = LocalReplica.open(postgresql_application.engine(), "here")
+    with replica.ledger.write():
+        track(replica.ledger, ["stick"])
+    replica.abandon()
+    assert postgresql_application.rows(schemas) == [(1,)]
 
 
 def test_a_lost_connection_is_a_named_error_and_opened_again(postgresql_site):
