@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tallystick.core.changes import Rank, parents_first
-from tallystick.core.fingerprints import EMPTY
 from tallystick.core.values import composite_key
 from tallystick.errors import SchemaError
-from tallystick.site.capture import enter_rows
+from tallystick.site.capture import derived_keys
 from tallystick.site.engines.engine import Entry
+from tallystick.site.holding import aside_of, row_hash, terms_of
 from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.schema import Identity
 
 
 def natural_values(ledger: Ledger, tracked: Tracked, columns: Sequence[str]) -> dict[str, str]:
-    """For every live record its values of ``columns`` as text, to its key. Values that are not unique are left out."""
-    positions = [_position(tracked, column) for column in columns]
+    """For every live record its values of ``columns`` as text, to its key. Values that are not unique are left out.
+
+    Among the columns may be the integer primary key of a mapped resource.
+    """
+    keyed = tracked.definition.mapped and tracked.definition.key_fields[0].wire
+    positions = [None if column == keyed else _position(tracked, column) for column in columns]
     found: dict[str, str] = {}
     twice: set[str] = set()
     for entry, values in tracked.rows.after(0, 1 << 62, 1 << 31, (), False):
         if values is not None:
-            text = composite_key([values[position] for position in positions])
+            text = composite_key([entry.local if at is None else values[at] for at in positions])
             if text in found:
                 twice.add(text)
             found[text] = entry.key
@@ -48,9 +52,8 @@ def rekey(ledger: Ledger, tracked: Tracked, keys: Mapping[str, str]) -> None:
                 f"{item.wire!r} has already agreed with another site, so its records keep their keys",
                 hint="settle --identity at the first synchronization, or untrack and track the table again",
             )
-    named = {item.wire: _named(item, keys if item is tracked else {}) for item in affected}
     for item in affected:
-        _enter_again(ledger, item, named[item.wire])
+        _rename(ledger, item, keys if item is tracked else {})
 
 
 def _affected(ledger: Ledger, tracked: Tracked) -> list[Tracked]:
@@ -65,19 +68,37 @@ def _affected(ledger: Ledger, tracked: Tracked) -> list[Tracked]:
     return [ledger.resource(wire) for wire in order if wire in wires]
 
 
-def _named(tracked: Tracked, keys: Mapping[str, str]) -> dict[str, str]:
-    if tracked.definition.identity is not Identity.MAPPED:
-        return {}
-    entries: list[Entry] = [entry for entry, _ in tracked.rows.after(0, 1 << 62, 1 << 31, (), False)]
-    return {
-        str(address_of(tracked.definition, entry.key, entry.local)[0]): keys.get(entry.key, entry.key)
-        for entry in entries
-        if not entry.flags & DELETED
-    }
+def _rename(ledger: Ledger, tracked: Tracked, keys: Mapping[str, str]) -> None:
+    """Give records their new keys, and then their new content hashes: rows may refer to each other.
+
+    Dots stay: nobody knows them yet. So do tombstones, and rows that were edited since they were entered.
+    """
+    _replace(ledger, tracked, [(entry, entry._replace(key=keys[entry.key])) for entry in _live(tracked, keys)])
+    changed = []
+    entries = tracked.rows.after(0, 1 << 62, 1 << 31, (), False)
+    rows = [(entry, values) for entry, values in entries if values is not None]
+    for (entry, values), key in zip(rows, _keys_now(ledger, tracked, [entry for entry, _ in rows]), strict=True):
+        digest = row_hash(tracked.definition, key, values, aside_of(entry))
+        if (key, digest) != (entry.key, entry.hash):
+            changed.append((entry, entry._replace(key=key, hash=digest)))
+    _replace(ledger, tracked, changed)
 
 
-def _enter_again(ledger: Ledger, tracked: Tracked, named: Mapping[str, str]) -> None:
-    tracked.rows.forget_all()
-    tracked.fingerprint = EMPTY
-    own = {tracked.wire: named} if tracked.wire in tracked.definition.parents else {}
-    enter_rows(ledger, tracked, tracked.rows.scan(), own, named)
+def _live(tracked: Tracked, keys: Mapping[str, str]) -> list[Entry]:
+    return [entry for entry in tracked.rows.by_keys(list(keys)).values() if not entry.flags & DELETED]
+
+
+def _keys_now(ledger: Ledger, tracked: Tracked, entries: Sequence[Entry]) -> list[str]:
+    """The keys of records, made anew where they are made of those of others."""
+    if tracked.definition.identity is not Identity.DERIVED:
+        return [entry.key for entry in entries]
+    return derived_keys(ledger, tracked, [address_of(tracked.definition, entry.key, entry.local) for entry in entries])
+
+
+def _replace(ledger: Ledger, tracked: Tracked, changes: Sequence[tuple[Entry, Entry]]) -> None:
+    if changes:
+        seqs = ledger.next_seqs(tracked, len(changes))
+        made = [entry._replace(seq=seq) for (_, entry), seq in zip(changes, seqs, strict=True)]
+        tracked.rows.put(made, [entry.seq for entry, _ in changes])
+        removed = terms_of(ledger, ((entry, None) for entry, _ in changes))
+        ledger.count(tracked, terms_of(ledger, ((entry, None) for entry in made)), removed)

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tallystick.core.pages import Tally
-from tallystick.core.ranges import Difference
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
 from tallystick.core.versions import vector_covers
 from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
 from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
+from tallystick.sync.adopting import adopt
+from tallystick.sync.comparing import differences
 from tallystick.sync.guards import Guard
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
@@ -34,7 +35,7 @@ from tallystick.sync.scoping import (
 from tallystick.sync.transfer import Transfer, transfer
 from tallystick.sync.uncollected import uncollected
 
-__all__ = ["Plan", "Report", "agree", "differences", "preview"]
+__all__ = ["Plan", "Report", "agree", "preview"]
 
 DOUBTS_ALLOWED = 20
 DOUBTS_SHARE = 0.05
@@ -101,7 +102,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     mine, theirs = _meet(a, b, sites, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
-    if not mine.state and not theirs.state and _settle(a, b, scope, plan):
+    if not mine.state and not theirs.state and (adopt(a, b, scope) | _settle(a, b, scope, plan)):
         mine, theirs = _meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
     heard: Known | None = None
     for direction in (PULL, PUSH):
@@ -331,21 +332,6 @@ def _differing(source: Replica, target: Replica, wire: str, count: int, plan: Pl
     lacking, _, both = differences(source, target, wire)
     _doubt(source, target, wire, both, count, plan)
     return sorted({*lacking, *both})
-
-
-def differences(a: Replica, b: Replica, wire: str) -> Difference:
-    """Keys that only ``a`` holds, only ``b`` holds, and that both hold differently."""
-    stated = a.ranges(wire, []).ranges
-    found = Difference([], [], [])
-    asked, other, turned = b, a, True
-    while stated:
-        answered = asked.ranges(wire, stated)
-        found.mine.extend(answered.theirs if turned else answered.mine)
-        found.theirs.extend(answered.mine if turned else answered.theirs)
-        found.both.extend(answered.both)
-        stated = answered.ranges
-        asked, other, turned = other, asked, not turned
-    return Difference(*(sorted(set(keys)) for keys in found))
 
 
 def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: int, plan: Plan) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tallystick.sync.agreement import Plan, Report, agree, differences
+from tallystick.sync.agreement import Plan, Report, agree
+from tallystick.sync.comparing import differences
 from tallystick.sync.replica import Meeting, Print, Replica, Scope
 
 

@@ -7,7 +7,7 @@ import pytest
 from tallystick.core.policies import Resolution
 from tallystick.errors import IdentityDoubt
 from tallystick.sync.verification import verify
-from tallystick.testing.contract.ends import NUMBERED, PEOPLE, Agreeing, End, Workshop, by, people, settle, sync
+from tallystick.testing.contract.ends import NUMBERED, PEOPLE, Agreeing, End, Workshop, by, people, settle, sync, wanted
 
 
 class FirstContactContract(Agreeing):
@@ -117,3 +117,38 @@ class FirstContactContract(Agreeing):
         b = workshop.end("b")
         sync(a, b, only=("book",))
         assert b.rows("SELECT name, title FROM book JOIN author ON author.id=author_id") == [("Ann", "T")]
+
+    def test_a_plain_copy_of_rows_made_since_tracking_began_holds_the_same_records(self, workshop: Workshop) -> None:
+        a = workshop.end("a", *NUMBERED, "INSERT INTO author VALUES (1, 'old')")
+        b = workshop.end("b", *NUMBERED)
+        sync(a, b)
+        a.execute("INSERT INTO author VALUES (2, 'new'), (3, 'newer')", "INSERT INTO book VALUES (1, 2, 'by new')")
+        settle(a, b)
+        c = workshop.end(
+            "c",
+            *NUMBERED,
+            "INSERT INTO author VALUES (1, 'old'), (2, 'new'), (3, 'newer'), (4, 'own')",
+            "INSERT INTO book VALUES (1, 2, 'by new'), (2, 4, 'by own')",
+        )
+        c.replica.prepare(wanted("author", "book"))
+        c.execute("DELETE FROM author WHERE id=3", "UPDATE author SET name='old, edited' WHERE id=1")
+        assert sync(a, c).total().conflicts == 0
+        settle(a, b, c)
+        for end in (a, b, c):
+            assert end.rows("SELECT name FROM author ORDER BY id") == [("old, edited",), ("new",), ("newer",), ("own",)]
+            named = "SELECT title, name FROM book JOIN author ON author.id=author_id ORDER BY title"
+            assert end.rows(named) == [("by new", "new"), ("by own", "own")]
+        assert verify(a.replica, c.replica, deep=True).agree
+
+    def test_rows_that_refer_to_each_other_are_known_again_in_a_plain_copy(self, workshop: Workshop) -> None:
+        schema = "CREATE TABLE staff (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES staff (id), name TEXT)"
+        rows = "INSERT INTO staff VALUES (1, NULL, 'top'), (2, 1, 'middle'), (3, 2, 'below')"
+        a, b = workshop.end("a", schema), workshop.end("b", schema)
+        sync(a, b)
+        a.execute(rows)
+        sync(a, b)
+        c = workshop.end("c", schema, rows)
+        assert sync(a, c).total().created == 0
+        settle(a, b, c)
+        assert [len(end.rows("SELECT id FROM staff")) for end in (a, b, c)] == [3, 3, 3]
+        assert verify(a.replica, c.replica, deep=True).agree
