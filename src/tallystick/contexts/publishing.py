@@ -5,8 +5,9 @@ Everything that came from outside is checked against what the site knows: nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,10 @@ from tallystick.site import managed
 
 ANY = "*"
 """Expects no version: the changes apply to whatever is current."""
+
+SLICE = 10_000
+"""Entries that are checked and written at once."""
+T = TypeVar("T")
 
 _pages = msgspec.msgpack.Decoder(list[Change])
 
@@ -77,8 +82,9 @@ class _Publication:
         self._check_chunks()
         self._count()
         self._keep_history()
-        records = [(key, self._stored(key, entry)) for key, entry in sorted(self.changed.items())]
-        managed.write(self.shelf.ledger, self.shelf.resource, records)
+        for keys in _slices(sorted(self.changed)):
+            records = [(key, self._stored(key, self.changed[key])) for key in keys]
+            managed.write(self.shelf.ledger, self.shelf.resource, records)
 
     def _stored(self, key: str, entry: FileEntry | None) -> dict[str, object] | None:
         if entry is None:
@@ -123,16 +129,11 @@ class _Publication:
 
     def _check_chunks(self) -> None:
         """Every chunk was sent to this context, and is as long as the entry says."""
-        files = [entry for entry in self.changed.values() if entry is not None and entry.kind == FILE]
-        lengths = self.shelf.lengths(list({name for entry in files for name in entry.hashes}))
-        for key, entry in self.changed.items():
-            if entry is None or entry.kind != FILE:
-                continue
-            for name, length in entry.parts:
-                if name not in lengths:
-                    raise ChunkMissing(name)
-                if lengths[name] != length:
-                    raise EntryRejected(f"[EntryRejected] {key!r}: a chunk has {lengths[name]} bytes, not {length}")
+        files = [(key, entry) for key, entry in self.changed.items() if entry is not None and entry.kind == FILE]
+        for some in _slices(files):
+            lengths = self.shelf.lengths(list({name for _, entry in some for name in entry.hashes}))
+            for key, entry in some:
+                _check_parts(key, entry, lengths)
 
     def _count(self) -> None:
         """Keep the totals of the context within its quotas."""
@@ -165,6 +166,20 @@ class _Publication:
         self.shelf.ledger.engine.executemany(
             "INSERT INTO tally_history(context, version, key, at, content) VALUES (?, ?, ?, ?, ?)", lost
         )
+
+
+def _slices(whole: Sequence[T]) -> Iterator[Sequence[T]]:
+    """A sequence in parts, so that what is made of each does not add up in memory."""
+    for start in range(0, len(whole), SLICE):
+        yield whole[start : start + SLICE]
+
+
+def _check_parts(key: str, entry: FileEntry, lengths: Mapping[bytes, int]) -> None:
+    for name, length in entry.parts:
+        if name not in lengths:
+            raise ChunkMissing(name)
+        if lengths[name] != length:
+            raise EntryRejected(f"[EntryRejected] {key!r}: a chunk has {lengths[name]} bytes, not {length}")
 
 
 def _leaves(entries: Iterable[FileEntry]) -> int:
