@@ -11,7 +11,10 @@ NAME_LIMIT = 255
 
 FIRST_DIGITS = 8
 
-_COPY = re.compile(r"\.conflict-[0-9a-f]{8}")
+CONFLICT = ".conflict-"
+"""What every name of a conflict copy has in it."""
+
+_COPY = re.compile(rf"{re.escape(CONFLICT)}[0-9a-f]{{8}}")
 
 
 def conflict_names(name: str, digest: bytes) -> Iterator[str]:
@@ -29,7 +32,7 @@ def is_conflict_name(name: str) -> bool:
 def conflict_name(name: str, digits: str) -> str:
     """``stem.conflict-<digits><extension>``; a dot file is all stem, and a long stem is shortened to fit."""
     stem, extension = os.path.splitext(name)
-    tail = f".conflict-{digits}{extension}"
+    tail = f"{CONFLICT}{digits}{extension}"
     room = NAME_LIMIT - len(os.fsencode(tail))
     if room < 1:
         return conflict_name(shortened(name, NAME_LIMIT // 2).replace(".", "_"), digits)

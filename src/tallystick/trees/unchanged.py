@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from tallystick.trees.conflict_names import is_conflict_name
+from tallystick.trees.conflict_names import CONFLICT, is_conflict_name
 from tallystick.trees.listing import WIDTH, Listing, Mark, unpacked_names
 from tallystick.trees.nodes import PERMISSIONS
 from tallystick.trees.state import BaseRow
@@ -25,12 +25,19 @@ def unchanged_names(base: BaseRow, local: Listing, remote: Listing) -> frozenset
     """
     if ends_with(local.names, *JOURNALS) or ends_with(remote.names, *JOURNALS):
         return NOTHING
-    known = dict(zip(unpacked_names(base.names), _BASE_PARTS.iter_unpack(base.content), strict=True))
-    return frozenset(
-        name
-        for name, permissions, (mark, digest) in _shown(local) & _shown(remote)
-        if mark in _LEAVES and known.get(name) == (mark, permissions, digest) and not is_conflict_name(name)
-    )
+    common = _shown(local) & _shown(remote) & _known(base)
+    names = (name for name, _, (mark, _) in common if mark in _LEAVES)
+    if any(CONFLICT in name for name in local.names):
+        names = (name for name in names if not is_conflict_name(name))
+    return frozenset(names)
+
+
+def _known(base: BaseRow) -> set[tuple[str, int, tuple[int, bytes]]]:
+    """What the base holds, in the form of ``_shown``."""
+    if not base.content:
+        return set()
+    marks, permissions, digests = zip(*_BASE_PARTS.iter_unpack(base.content), strict=True)
+    return set(zip(unpacked_names(base.names), permissions, zip(marks, digests, strict=True), strict=True))
 
 
 def _shown(listing: Listing) -> set[tuple[str, int, tuple[int, bytes]]]:
