@@ -31,8 +31,7 @@ def checked_page(
         raise MalformedMessage("the sync feed has no digest")
     if not head.mode:
         raise MalformedMessage("the sync feed has no syncMode")
-    mine = endpoint_key(own)
-    incoming = [_incoming(entry, number, head.digest, mine) for number, entry in enumerate(feed.entries, 1)]
+    incoming = _incoming(feed.entries, head.digest, endpoint_key(own))
     page = Page(
         head.digest,
         pass_identity(head.id, head.digest.origin, run_name, run_stamp),
@@ -44,14 +43,18 @@ def checked_page(
     return page, incoming, head.mode == IMMEDIATE
 
 
-def _incoming(entry: Entry, number: int, digest: Digest, mine: str) -> Incoming:
-    if entry.state is None:
-        raise MalformedMessage(f"entry {number} of the sync feed has no sync state")
-    if not entry.uuid:
-        raise MalformedMessage(f"entry {number} of the sync feed has no uuid")
-    if not mine or entry.state.key != mine:
-        check_state(entry.state, digest)
-    return Incoming(entry.uuid, entry.state)
+def _incoming(entries: Sequence[Entry], digest: Digest, mine: str) -> list[Incoming]:
+    made = []
+    for number, entry in enumerate(entries, 1):
+        state, uuid = entry.state, entry.uuid
+        if state is None:
+            raise MalformedMessage(f"entry {number} of the sync feed has no sync state")
+        if not uuid:
+            raise MalformedMessage(f"entry {number} of the sync feed has no uuid")
+        if not mine or state.key != mine:
+            check_state(state, digest)
+        made.append(Incoming(uuid, state))
+    return made
 
 
 def source_page(

@@ -280,8 +280,12 @@ def _write_nested(payload: Payload) -> str:
 
 def _identity_attributes(payload: Payload) -> str:
     attributes = f' sdata:uuid="{escape_attribute(payload.uuid)}"' if payload.uuid else ""
-    for name in ("key", "url", "lookup", "descriptor"):
-        value = getattr(payload, name)
-        if value:
-            attributes += f' sdata:{name}="{escape_attribute(value)}"'
+    if payload.key:
+        attributes += f' sdata:key="{escape_attribute(payload.key)}"'
+    if payload.url:
+        attributes += f' sdata:url="{escape_attribute(payload.url)}"'
+    if payload.lookup:
+        attributes += f' sdata:lookup="{escape_attribute(payload.lookup)}"'
+    if payload.descriptor:
+        attributes += f' sdata:descriptor="{escape_attribute(payload.descriptor)}"'
     return attributes + ' sdata:isDeleted="true"' if payload.deleted else attributes

@@ -213,7 +213,8 @@ _KEPT: Final = "!$&'()*+,;=:@-._~"
 
 def quoted_selector(key: str) -> str:
     """``('key')`` for a URL, quotes doubled, everything a path cannot hold percent-encoded."""
-    return "('" + quote(key.replace("'", "''"), safe=_KEPT) + "')"
+    plain = key.isascii() and key.isalnum()
+    return f"('{key}')" if plain else "('" + quote(key.replace("'", "''"), safe=_KEPT) + "')"
 
 
 def resource_url(endpoint: str, key: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from tallystick.protocols.sdata.site.bodies import packed, unpacked
 from tallystick.protocols.sdata.store import Job, JobState, Outcome
 from tallystick.site.ledger import Ledger
 
@@ -35,7 +36,7 @@ def add(ledger: Ledger, job: Job) -> tuple[Job, bool]:
     ledger.engine.execute(
         "INSERT INTO tally_sdata_job(resource_kind, kind, id, job, request, ended, changed) "
         "VALUES (?, ?, ?, ?, ?, 0, ?)",
-        (*named(job), _encoder.encode(bare), job.request, int(job.changed * 1000)),
+        (*named(job), _encoder.encode(bare), packed(job.request), int(job.changed * 1000)),
     )
     return job, True
 
@@ -84,7 +85,7 @@ def was_dropped(ledger: Ledger, name: _Name) -> bool:
 def open_jobs(ledger: Ledger) -> list[Job]:
     """Jobs that have not ended, with their requests."""
     rows = ledger.engine.query("SELECT job, request FROM tally_sdata_job WHERE ended=0 ORDER BY changed, id")
-    return [msgspec.structs.replace(_jobs.decode(bytes(job)), request=bytes(body)) for job, body in rows]
+    return [msgspec.structs.replace(_jobs.decode(bytes(job)), request=unpacked(bytes(body))) for job, body in rows]
 
 
 def expire(ledger: Ledger, before: float) -> int:

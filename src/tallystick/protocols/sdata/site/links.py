@@ -10,6 +10,7 @@ import re
 import uuid as uuids
 from collections.abc import Iterable, Mapping, Sequence
 
+from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.schema import Identity
 
@@ -43,24 +44,23 @@ class Links:
 
     def keys(self, wanted: Sequence[str]) -> dict[str, str]:
         """The keys that uuids stand for. A uuid that was never heard of is left out, unless a record has it as key."""
-        found = {}
-        if self._some:
-            found = {uuid: key for uuid, key, _ in self._query("uuid IN (*)", wanted)}
-        lacking = [uuid for uuid in wanted if uuid not in found]
-        if lacking:
-            found.update({key: key for key in self._taken(lacking)})
-        return {uuid: key for uuid, key in found.items() if key}
+        return self.found(wanted)[0]
 
-    def _taken(self, keys: Sequence[str]) -> list[str]:
-        """Those that are keys of records and go by them."""
-        rows = self.ledger.engine.query_in(
-            f"SELECT key FROM tally_record WHERE resource={self.tracked.number} AND key IN (*)", (), keys
-        )
-        there = [str(row[0]) for row in rows]
-        if not self._some:
-            return there
-        other = {key for _, key, main in self._query("key IN (*)", there) if main}
-        return [key for key in there if key not in other]
+    def found(self, wanted: Sequence[str]) -> tuple[dict[str, str], dict[str, Entry]]:
+        """The keys that uuids stand for, and the entries of the records among them, by key."""
+        linked: dict[str, str] = {}
+        if self._some:
+            linked = {uuid: key for uuid, key, _ in self._query("uuid IN (*)", wanted)}
+        lacking = [uuid for uuid in wanted if uuid not in linked]
+        keys = {uuid: key for uuid, key in linked.items() if key}
+        entries = self.tracked.rows.by_keys([*dict.fromkeys((*keys.values(), *lacking))])
+        own = [key for key in lacking if key in entries]
+        other = {key for _, key, main in self._query("key IN (*)", own) if main} if self._some else ()
+        for key in own:
+            if key not in other:
+                keys[key] = key
+        named = set(keys.values())
+        return keys, {key: entry for key, entry in entries.items() if key in named}
 
     def _query(self, condition: str, values: Sequence[str]) -> list[tuple[str, str, int]]:
         if not values:
@@ -95,7 +95,7 @@ class Links:
         self.ledger.engine.executemany(
             "INSERT INTO tally_sdata_link(resource, uuid, key, main) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (resource, uuid) DO UPDATE SET key=excluded.key, main=excluded.main",
-            [(number, uuid, key, int(main)) for key, uuid in changed],
+            sorted((number, uuid, key, int(main)) for key, uuid in changed),  # an index grows faster in its order
         )
         self._some = True
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tallystick.protocols.sdata.errors import MalformedMessage
+from tallystick.protocols.sdata.site.bodies import packed, unpacked
 from tallystick.protocols.sdata.site.tables import ROOM
 from tallystick.protocols.sdata.store import Job, ResultReport
 from tallystick.site import runs
@@ -22,9 +23,10 @@ _decoder = msgspec.msgpack.Decoder(ResultReport)
 def add_report(ledger: Ledger, resource_kind: str, report: ResultReport) -> None:
     """Keep a page of results. Inside ``ledger.engine.write()``."""
     number = int(ledger.engine.query("SELECT coalesce(max(id), 0)+1 FROM tally_sdata_result")[0][0])
+    kept = msgspec.structs.replace(report, page=packed(report.page))
     ledger.engine.execute(
         "INSERT INTO tally_sdata_result(id, resource_kind, run_name, run_stamp, report) VALUES (?, ?, ?, ?, ?)",
-        (number, resource_kind, report.run_name, report.run_stamp, _encoder.encode(report)),
+        (number, resource_kind, report.run_name, report.run_stamp, _encoder.encode(kept)),
     )
     ledger.engine.execute("DELETE FROM tally_sdata_result WHERE id<=?", (number - KEPT_PAGES,))
 
@@ -36,7 +38,11 @@ def reports(ledger: Ledger, run_name: str = "") -> list[tuple[str, ResultReport]
         sql += " WHERE run_name=?"
         parameters = (run_name,)  # type: ignore[assignment]
     rows = ledger.engine.query(f"{sql} ORDER BY id", parameters)
-    return [(str(kind), _decoder.decode(bytes(raw))) for kind, raw in rows]
+    return [(str(kind), _unpacked(_decoder.decode(bytes(raw)))) for kind, raw in rows]
+
+
+def _unpacked(report: ResultReport) -> ResultReport:
+    return msgspec.structs.replace(report, page=unpacked(report.page))
 
 
 def results(ledger: Ledger, run_name: str) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ from tallystick.site.engines.engine import Rejected
 from tallystick.site.ledger import Ledger
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
+from tallystick.sync.uncollected import uncollected
 
 PRIORITY: Final = 5
 """The conflict priority of a site that says nothing: neither wish to win nor to lose (spec 5.1)."""
@@ -135,7 +136,7 @@ class SiteStore:
                 return ask(self._place(ledger, kind))
 
     def _write(self, kind: Kind, act: Callable[[Place], _Done]) -> _Done:
-        with self._borrowed() as ledger, self._pool.writing, ledger.write():
+        with uncollected(), self._borrowed() as ledger, self._pool.writing, ledger.write():
             stamp(ledger)
             return act(self._place(ledger, kind))
 
@@ -186,7 +187,7 @@ class SiteStore:
 
     def frozen(self, kind: Kind, job: Job, start: int, count: int) -> FrozenPage:
         """See `SDataStore.frozen`."""
-        with self._borrowed() as ledger, ledger.engine.read():
+        with uncollected(), self._borrowed() as ledger, ledger.engine.read():
             held = jobs.part(ledger, job, jobs.HEAD)
             assert held is not None, "freeze comes before frozen"
             digest, total = _digests.decode(held)
@@ -249,7 +250,7 @@ class SiteStore:
 
     def outcomes(self, kind: Kind, job: Job, start: int, count: int) -> OutcomePage:
         """See `SDataStore.outcomes`."""
-        with self._borrowed() as ledger, ledger.engine.read():
+        with uncollected(), self._borrowed() as ledger, ledger.engine.read():
             held = jobs.part(ledger, job, jobs.HEAD)
             kept = jobs.outcomes(ledger, job)
             assert held is not None, "apply comes before outcomes"
@@ -384,8 +385,7 @@ _TOUCH_SECONDS: Final = 60.0
 
 def _with_resources(place: Place, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Outcomes with what is stored now of their resources."""
-    keys = place.links.keys([one.uuid for one in outcomes if one.uuid])
-    entries = place.tracked.rows.by_keys(sorted(set(keys.values())))
+    keys, entries = place.links.found([one.uuid for one in outcomes if one.uuid])
     found = dict(zip(entries, place.resources(list(entries.values()), full=False), strict=True))
     made: list[Any] = []
     for one in outcomes:

@@ -17,7 +17,7 @@ from tallystick.core.pages import FieldForm, Page, Row
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.core.values import Logical, mapping_hash
 from tallystick.errors import TallystickError, ValueRejected
-from tallystick.protocols.sdata.codec.digests import Digest, SyncState
+from tallystick.protocols.sdata.codec.digests import LARGEST_TICK, Digest, SyncState
 from tallystick.protocols.sdata.codec.entries import Entry as FeedEntry
 from tallystick.protocols.sdata.codec.feeds import Feed
 from tallystick.protocols.sdata.codec.payloads import Payload
@@ -115,9 +115,10 @@ class Taking:
         place = self.place
         uuids = [entry.uuid for entry in self.incoming]
         self.extensions = [told(entry.extension) for entry in self.feed.entries]
-        keys = place.links.keys(uuids)
-        self._find_natural(keys)
-        entries = place.tracked.rows.by_keys(sorted(set(keys.values()))) if place.tracked.seq else {}
+        keys, entries = place.links.found(uuids)
+        made = self._find_natural(keys)
+        if made:
+            entries |= place.tracked.rows.by_keys(made)
         for key, (dot, stamp) in place.dots(entries.values(), place.wholes(entries.values())).items():
             self.states[key] = place.names.state(*dot, stamp)
         by_uuid = {uuid: self.states[key] for uuid, key in keys.items() if key in self.states}
@@ -141,8 +142,11 @@ class Taking:
         live = [entry for entry in entries.values() if entry.hash]
         return contents_of(self.place.ledger, self.place.tracked, live)
 
-    def _find_natural(self, keys: dict[str, str]) -> None:
-        """Records whose key is made of the payload are found by it, and so are copies of rows older than tracking."""
+    def _find_natural(self, keys: dict[str, str]) -> list[str]:
+        """Records whose key is made of the payload are found by it, and so are copies of rows older than tracking.
+
+        Adds them to ``keys``; the keys that were found so.
+        """
         place, made = self.place, {}
         for entry, extension in zip(self.feed.entries, self.extensions, strict=True):
             if entry.uuid in keys or entry.payload is None or entry.deleted:
@@ -156,6 +160,7 @@ class Taking:
                 made = self._copies(made)
             place.links.link({key: uuid for uuid, key in made.items()})
             keys.update(made)
+        return sorted(set(made.values()))
 
     def _natural(self, entry: FeedEntry, found: Told | None) -> str:
         """The key that a payload or its extension names; "" when it names none."""
@@ -306,6 +311,7 @@ class _Rows:
         self.origins: dict[str, int] = {}
         self.vector = self.place.names.vector(taking.page.digest)
         self.extras: dict[str, bytes | None] = {}
+        self.shifts: dict[str, tuple[str, int, bool]] = {}
         self.exact = True
         self.details = [
             (one.wire, int(one.detail.partition(",")[2] or "0") if one.logical is Logical.DECIMAL else None)
@@ -332,7 +338,7 @@ class _Rows:
 
     def _row(self, item: _Incoming, fresh: list[int]) -> Row:
         found = item.told
-        origin, tick = self.place.names.of_endpoint(item.state.endpoint, item.state.tick)
+        origin, tick = self._dot(item.state)
         index = self.origins.setdefault(origin, len(self.origins))
         stamp = standings.stamp_of_state(item.state)
         local = fresh.pop() if fresh and not item.known and not item.deleted else None
@@ -347,6 +353,17 @@ class _Rows:
         self.exact = self.exact and self._fits(content)
         flags = found.flags & GENESIS if found is not None else 0
         return (*head, flags, self._extra(item, found, origin, tick, aside), *map(content.get, self.definition.names))
+
+    def _dot(self, state: SyncState) -> tuple[str, int]:
+        """The dot of a state; most endpoints have one origin behind all of their ticks."""
+        known = self.shifts.get(state.endpoint)
+        if known is None:
+            segments = self.place.names.segments(state.endpoint, 1, LARGEST_TICK)
+            known = self.shifts[state.endpoint] = (segments[0][0], 1 - segments[0][1], len(segments) == 1)
+        origin, shift, alone = known
+        if alone and state.tick > shift:
+            return origin, state.tick - shift
+        return self.place.names.of_endpoint(state.endpoint, state.tick)
 
     def _merged(self, item: _Incoming, content: dict[str, Any]) -> dict[str, Any]:
         """Fields that the payload does not name stay as they are (K 9)."""
