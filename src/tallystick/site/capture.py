@@ -118,8 +118,7 @@ def enter_rows(
     own = ledger.origin_number(ledger.origin)
     refers = any(item.refers_to in pending for item in definition.fields)
     for batch in _batches(rows):
-        if suspects := [address for address, _ in batch if unnamed.suspicious(address)]:
-            left_out = unnamed.note(ledger, tracked, suspects)
+        if left_out := unnamed.note(ledger, tracked, (address for address, _ in batch)):
             batch = [row for row in batch if row[0] not in left_out]
             if not batch:
                 continue

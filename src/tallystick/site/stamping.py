@@ -139,7 +139,7 @@ def _stamp_resource(
 def _with_names(ledger: Ledger, tracked: Tracked, marks: Sequence[Mark], touched: list[Touched]) -> list[Touched]:
     """What marks speak of without rows that no key names, and with those that have one again by themselves."""
     addresses = {address for mark in marks for address in (mark.old, mark.new) if address is not None}
-    suspects = list(filter(unnamed.suspicious, addresses))
+    suspects = unnamed.suspects(addresses)
     if not suspects:
         return touched
     left_out = unnamed.note(ledger, tracked, suspects)

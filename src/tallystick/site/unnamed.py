@@ -5,30 +5,35 @@ A primary key of SQLite may hold NULL, and then two rows may have the same; and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from tallystick.site import parking
 from tallystick.site.engines.engine import Address
 from tallystick.site.identity import natural_key
 from tallystick.site.ledger import Ledger, Tracked
 
+_ODD = frozenset((type(None), bytes))
+
 
 def unnamed(tracked: Tracked, addresses: Iterable[Address]) -> dict[Address, str]:
     """Those of the addresses that no single row has, or that no key can tell, each with the reason."""
-    suspects = [address for address in addresses if suspicious(address)]
-    return tracked.rows.unnamed(suspects) if suspects else {}
+    doubtful = suspects(addresses)
+    return tracked.rows.unnamed(doubtful) if doubtful else {}
 
 
-def suspicious(address: Address) -> bool:
-    """True for an address that may be one of those: it has NULL in it, or bytes, which a text may have been read as."""
-    return any(value is None or type(value) is bytes for value in address)
+def suspects(addresses: Iterable[Address]) -> list[Address]:
+    """Those that may be unnamed: they have NULL in them, or bytes, which a text may have been read as."""
+    listed = list(addresses)
+    if all(_ODD.isdisjoint(map(type, column)) for column in zip(*listed, strict=True)):
+        return []
+    return [address for address in listed if not _ODD.isdisjoint(map(type, address))]
 
 
-def note(ledger: Ledger, tracked: Tracked, addresses: Sequence[Address]) -> Mapping[Address, str]:
+def note(ledger: Ledger, tracked: Tracked, addresses: Iterable[Address]) -> Mapping[Address, str]:
     """Note which of the addresses are unnamed now, and which are no longer. Gives the former with the reason."""
-    suspects = [address for address in addresses if suspicious(address)]
-    found = tracked.rows.unnamed(suspects) if suspects else {}
-    for address in suspects:
+    doubtful = suspects(addresses)
+    found = tracked.rows.unnamed(doubtful) if doubtful else {}
+    for address in doubtful:
         key = natural_key(tracked.definition, address)
         if address in found:
             parking.leave_out(ledger, tracked, key, found[address])
