@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from tallystick.api.agreeing import logged_agree
-from tallystick.api.ends import end, leave
+from tallystick.api.ends import end, leave, replica
 from tallystick.api.resource import Resource
 from tallystick.core.pages import Tally
 from tallystick.core.values import fold
@@ -163,27 +164,32 @@ class Site:
         chosen = plan or Plan()
         chosen.onconflict = onconflict or chosen.onconflict
         opened = isinstance(other, str | os.PathLike)
-        replica = end(other, create=True) if isinstance(other, str | os.PathLike) else other
+        there = end(other, create=True) if isinstance(other, str | os.PathLike) else other
         came_about = False
         try:
-            report = logged_agree(self.replica, replica.replica if isinstance(replica, Site) else replica, chosen)
+            report = logged_agree(self.replica, there.replica if isinstance(there, Site) else there, chosen)
             came_about = True
         finally:
-            if opened and not isinstance(replica, Site):
-                leave(replica, came_about)
+            if opened and not isinstance(there, Site):
+                leave(there, came_about)
         return report
 
-    def verify(self, other: Site | Replica, *, deep: bool = False) -> Verdict:
-        """Whether this site and ``other`` agree, and what differs. ``deep`` recomputes from the data first."""
+    def verify(self, other: Site | Replica | str | os.PathLike[str], *, deep: bool = False) -> Verdict:
+        """Whether this site and ``other`` agree, and what differs. ``deep`` recomputes from the data first.
+
+        Raises ConfigurationError for a database that is not tracked, PeerError.
+        """
         from tallystick.sync.verification import verify
 
-        return verify(self.replica, other.replica if isinstance(other, Site) else other, deep=deep)
+        with _compared(other) as replica:
+            return verify(self.replica, replica, deep=deep)
 
-    def repair(self, other: Site | Replica) -> Report:
-        """Take rows that bypassed capture as edits and synchronize what differs."""
+    def repair(self, other: Site | Replica | str | os.PathLike[str]) -> Report:
+        """Take rows that bypassed capture as edits and synchronize what differs. Raises what ``verify`` raises."""
         from tallystick.sync.verification import repair
 
-        return repair(self.replica, other.replica if isinstance(other, Site) else other)
+        with _compared(other) as replica:
+            return repair(self.replica, replica)
 
     def inspect(self) -> list[Finding]:
         """Rows that are not what the ledger says: corruption, or writes that bypassed capture."""
@@ -423,3 +429,13 @@ class Site:
     def managed(self, resource: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Contents of managed records."""
         return contents(self.ledger, self._tracked(resource), keys)
+
+
+@contextmanager
+def _compared(other: Site | Replica | str | os.PathLike[str]) -> Iterator[Replica]:
+    """The other end of a comparison; one that is opened for it is closed after it."""
+    if isinstance(other, str | os.PathLike):
+        with closing(replica(other)) as opened:
+            yield opened
+    else:
+        yield other.replica if isinstance(other, Site) else other
