@@ -5,14 +5,16 @@ from datetime import timedelta
 import pytest
 
 from tallystick.core.policies import FieldPolicy, Method, Resolution
+from tallystick.protocols.eden.answering import Pull, answer_pull
 from tallystick.protocols.eden.codec.elements import NULLS
 from tallystick.protocols.eden.codec.encoding import Upload
 from tallystick.protocols.eden.codec.xml_reading import read_xml
+from tallystick.protocols.eden.codec.xml_writing import write_xml
 from tallystick.protocols.eden.deciding import PLAIN_IMPORT, Policies
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Options
 from tallystick.protocols.eden.memory import BLOCKED, MemoryStore
-from tallystick.protocols.eden.store import Identity, Stored, Target
+from tallystick.protocols.eden.store import Identity, Repository, Stored, Target
 
 STORES = ("memory", "sqlite", "postgresql")
 
@@ -268,13 +270,35 @@ def test_uploads_are_noted_by_name(here, take):
     assert here.get(A).values["logo"] == Upload("http://peer/x.png", "x.png")
 
 
-@pytest.mark.parametrize("copies", ("x", "-1", "1.5", "²"))
+@pytest.mark.parametrize("copies", ("x", "-1", "1.5", "²", "99999999999999999999"))
 def test_a_copy_count_that_is_none_counts_as_absent(here, take, copies):
     take(org(A, attributes=f'mci="{copies}"'))
     assert here.get(A).copies == 2
 
 
 # Outcomes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ("9999-12-31T23:59:59", "0001-01-01T00:00:00", "1969-12-31T23:59:59"))
+def test_a_time_at_the_end_of_the_calendar_stops_nobody(here, take, moment):
+    """Whoever may push may write any time; those who pull must still be answered."""
+    take(org(A, attributes=f'modified_on="{moment}" created_on="{moment}"'))
+    assert here.get(A) is not None
+    store, table = here.store, here.store.table(ORG)
+    repository = store.save_repository(Repository("PEER", "peer"))
+    for since in (None, here.now - timedelta(days=1), here.now):
+        found = answer_pull(store, Pull(table, repository, since), "http://here", here.now)
+        assert b"".join(write_xml(found.attributes, found.resources))
+
+
+@pytest.mark.parametrize("others", (1, 30))
+def test_a_number_that_no_database_holds_costs_only_its_record(here, take, others):
+    bad = org(A, more='<data field="year" value="99999999999999999999999"/>')
+    good = "".join(org(f"urn:uuid:33333333-0000-4000-8000-{number:012d}", f"Good {number}") for number in range(others))
+    done = take(good + bad)
+    assert len(done.reply.created) == others
+    assert done.reply.rejected_uuids == (A,)
+    assert here.get(A) is None
 
 
 def test_one_bad_record_costs_only_itself(here, take):

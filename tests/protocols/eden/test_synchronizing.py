@@ -546,6 +546,19 @@ def test_filters_travel_and_decide_at_the_peer(here, there):
     assert here.wire.requests[-1][1].endswith("&include_deleted=True&[~]~.name__like=Shelter%2A")
 
 
+def test_no_request_but_get_and_post_is_ever_made(network, here, there):
+    """A DELETE on a sync URL would empty the table of a live site (section 17)."""
+    here.connect(there)
+    there.put(A, "One")
+    here.put(B, "Two")
+    here.sync(there)
+    here.remove(A)
+    there.remove(B)
+    network.pass_time(here, there)
+    here.sync(there)
+    assert {method for method, _, _ in network.wire.requests} == {"GET", "POST"}
+
+
 def test_a_push_has_the_form_that_real_eden_sends(here, there):
     here.put(A, "One")
     here.connect(there)

@@ -14,7 +14,7 @@ from tallystick.errors import PeerProtocolError
 from tallystick.protocols.eden.asking import EdenPeer
 from tallystick.protocols.eden.codec.elements import Document, Resource
 from tallystick.protocols.eden.codec.encoding import given
-from tallystick.protocols.eden.codec.times import SECOND, format_time, parse_time
+from tallystick.protocols.eden.codec.times import format_time, next_second, parse_time
 from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.errors import DocumentTooLarge, TimeFormatError
 from tallystick.protocols.eden.settings import read_task
@@ -52,7 +52,7 @@ def refresh(
             store.remove_task(resource.uuid)
     times = [parse_time(one.modified_on) for one in (*fresh.resources, *gone) if one.modified_on]
     newest = max(times, default=None)
-    last = repository.last_refresh if newest is None else newest + SECOND
+    last = repository.last_refresh if newest is None else next_second(newest)
     return store.save_repository(replace(repository, last_refresh=last))
 
 

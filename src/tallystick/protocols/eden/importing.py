@@ -29,6 +29,8 @@ from tallystick.protocols.eden.store import Batch, EdenStore, Lost, Target, Writ
 
 INVALID = "Validation error"
 REQUIRED = "value(s) required"
+_MOST_DIGITS = 9
+"""Of a master copy index that can be meant: nobody made a copy of a copy a thousand million times."""
 
 
 def import_document(store: EdenStore, table: Table, document: Document, options: Options, now: datetime) -> Imported:
@@ -70,7 +72,7 @@ def _read_meta(job: Job, item: Item) -> None:
             except TimeFormatError as error:
                 job.reject(item, f"{name}: {error.message}", INVALID)
     copies = attributes.get("mci")
-    if copies is not None and copies.isascii() and copies.isdigit():
+    if copies is not None and copies.isascii() and copies.isdigit() and len(copies) <= _MOST_DIGITS:
         item.copies = int(copies)
     replaced_by = item.resource.replaced_by
     item.replaced_by = imported(replaced_by, job.own_domain) if replaced_by else None

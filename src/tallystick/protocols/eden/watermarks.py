@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from tallystick.protocols.eden.codec.times import SECOND, parse_time
+from tallystick.protocols.eden.codec.times import SECOND, next_second, parse_time
 from tallystick.protocols.eden.errors import TimeFormatError
 
 CLOCK_DOUBT = timedelta(days=1)
@@ -72,7 +72,7 @@ def next_push(previous: int, head: int, unsent: Iterable[int] = ()) -> int:
 
 def eden_watermark(newest: datetime | None) -> datetime | None:
     """The ``msince`` that a real Eden will send after an answer whose newest record has this time; None: unchanged."""
-    return None if newest is None else newest.replace(microsecond=0) + SECOND
+    return None if newest is None else next_second(newest)
 
 
 # What a served peer has --------------------------------------------------------------------------------------------

@@ -83,3 +83,9 @@ def parse_clock(text: str) -> time:
         return time.fromisoformat(text.strip()).replace(microsecond=0, tzinfo=None)
     except ValueError:
         raise TimeFormatError(f"Invalid time string: {text}") from None
+
+
+def next_second(moment: datetime) -> datetime:
+    """The second after a moment; the last one of the calendar stays: a peer may write any time."""
+    second = moment.replace(microsecond=0)
+    return second + SECOND if second < datetime.max.replace(microsecond=0, tzinfo=second.tzinfo) else second
