@@ -207,6 +207,60 @@ def test_a_message_that_says_it_is_too_long_is_refused_unread(serving):
     assert b" 413 " in raw(served, head.encode()).split(b"\r\n")[0]
 
 
+def test_a_digest_of_too_many_endpoints_is_refused_and_remembered_nowhere(serving):
+    served = serving("site")
+    listed = b"".join(
+        b"<sync:digestEntry><sync:endpoint>http://e%d</sync:endpoint><sync:tick>5</sync:tick></sync:digestEntry>" % n
+        for n in range(10_002)
+    )
+    digest = served.get("accounts/$syncDigest").body.replace(b"</sync:digest>", listed + b"</sync:digest>")
+    assert served.send("POST", "accounts/$syncSource?trackingID=G", digest).status == 413
+    assert served.sql("SELECT count(*) FROM tally_sdata_origin") == [(0,)]
+
+
+ODD = (
+    ("GET", "accounts?where=" + "%28" * 1500 + "n", 400),
+    ("GET", "accounts?where=" + quote("not " * 400 + "name eq 'x'"), 400),
+    ("GET", "accounts?where=" + quote("name eq 'x"), 400),
+    ("GET", "accounts?where=" + quote("name eq 99999999999999999999999999"), 400),
+    ("GET", "accounts?where=" + quote("substring(name,1,99999999999) eq 'a'"), 400),
+    ("GET", "accounts?where=" + "x" * 20_000, 414),
+    ("GET", "accounts?count=99999999999999999999", 400),
+    ("GET", "accounts?startIndex=-1", 400),
+    ("GET", "accounts?orderBy=name%20sideways", 400),
+    ("GET", "accounts?format=pdf", 400),
+    ("GET", "accounts('%00')", 400),
+    ("GET", "accounts(((", 400),
+    ("GET", "%2e%2e/%2e%2e", 404),
+    ("GET", "accounts/$linked('../..')", 400),
+    ("GET", "accounts/$nothing", 501),
+    ("PUT", "accounts/$syncDigest", 400),
+    ("POST", "accounts/$syncSource", 400),
+    ("POST", "accounts/$syncTarget?trackingID=" + "x" * 300, 400),
+    ("DELETE", "accounts", 405),
+    ("PATCH", "accounts", 405),
+)
+
+
+def test_odd_requests_have_a_status_and_a_diagnosis_and_change_nothing(serving):
+    served = serving("site", "INSERT INTO account (name) VALUES ('here')")
+    before = knowledge(served)
+    for method, asked, status in ODD:
+        answer = served.send(method, asked, b"<x/>" if method in ("PUT", "POST") else b"")
+        assert answer.status == status, (method, asked[:60], answer.body)
+        assert b"<severity>error" in answer.body, asked[:60]
+    assert knowledge(served) == before
+
+
+def test_a_tracking_id_cannot_break_out_of_the_location(serving):
+    served = serving("site")
+    answer = served.send("POST", "accounts/$syncTarget?trackingID=%0D%0ASet-Cookie:%20a=b'%22%3Ci", page(1))
+    assert answer.status == 202
+    assert "set-cookie" not in answer.headers
+    location = answer.headers["location"].removeprefix(f"{served.dataset}/")
+    assert len(read_feed(served.get(location).body).entries) == 1
+
+
 SQL = ("x'; DROP TABLE account; --", 'y" OR 1=1; --', "a b", "select", "é")
 
 

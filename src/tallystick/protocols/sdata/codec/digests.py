@@ -13,9 +13,11 @@ import msgspec
 
 from tallystick.protocols.sdata.codec.names import MISSING_PRIORITY
 from tallystick.protocols.sdata.codec.stamps import NO_STAMP
-from tallystick.protocols.sdata.errors import MalformedMessage
+from tallystick.protocols.sdata.errors import MalformedMessage, MessageTooLarge
 
 LARGEST_TICK = 2**63 - 1
+MOST_ENDPOINTS = 10_000
+"""Endpoints in one digest. Whatever a digest lists is remembered for ever, so somebody has to stop somewhere."""
 
 
 @lru_cache(maxsize=4096)
@@ -72,10 +74,13 @@ class Digest(NamedTuple):
 def digest_of(origin: str, entries: Iterable[DigestEntry]) -> Digest:
     """The digest of ``entries``.
 
-    Raises MalformedMessage for an endpoint listed twice with different ticks: which one holds is not ours to guess.
+    Raises MalformedMessage for an endpoint listed twice with different ticks: which one holds is not ours to guess;
+    MessageTooLarge for more than `MOST_ENDPOINTS`.
     """
     found: dict[str, DigestEntry] = {}
     for entry in entries:
+        if len(found) > MOST_ENDPOINTS:
+            raise MessageTooLarge(f"the digest lists more than {MOST_ENDPOINTS} endpoints")
         key = endpoint_key(entry.endpoint)
         if key in found and found[key].tick != entry.tick:
             raise MalformedMessage(
