@@ -183,6 +183,22 @@ def bare_commit(path: str, count: int) -> dict[str, float]:
     return {"p50_ms": round(statistics.median(taken), 2), "p99_ms": round(taken[int(len(taken) * 0.99)], 2)}
 
 
+def bare_postgresql_commit(url: str, count: int) -> dict[str, float]:
+    """The floor: a durable commit of one row on PostgreSQL. Each change is given its place in the order by one."""
+    import psycopg
+
+    taken = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE floor (id TEXT PRIMARY KEY)")
+        for number in range(count):
+            time.sleep(PAUSE_S)
+            began = time.perf_counter()
+            connection.execute("INSERT INTO floor VALUES (%s)", (f"w{number}",))
+            taken.append((time.perf_counter() - began) * 1000)
+    taken.sort()
+    return {"p50_ms": round(statistics.median(taken), 2), "p99_ms": round(taken[int(len(taken) * 0.99)], 2)}
+
+
 def bare_notify(url: str, count: int) -> dict[str, float]:
     """The floor: LISTEN/NOTIFY without anything of ours."""
     import psycopg
@@ -365,6 +381,7 @@ def measure(chosen: set[str], smoke: bool, server: str) -> dict[str, Any]:
                     made_postgresql(url)
                     found["wake_postgresql"] = wake(url, writes)
                     found["wake_postgresql_floor_bare_notify"] = bare_notify(url, writes)
+                    found["wake_postgresql_floor_bare_commit"] = bare_postgresql_commit(url, writes)
         if "http" in chosen:
             found["wake_sqlite_beside_http"] = wake(made(directory, "beside.db"), writes)
             found["http_sqlite"] = events(made(directory, "http.db"), writes)

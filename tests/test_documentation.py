@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tallystick.cli.main import COMMANDS, group
+import tallystick
+from tallystick.cli.main import COMMANDS, group, main
 
 ROOT = Path(__file__).parent.parent
 NAMES = (
@@ -74,3 +75,29 @@ def test_every_command_that_is_named_exists(page):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+COMMAND = re.compile(r"^ {4,}tallystick ((?:changes|webhooks|import-mail) .*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ("streams.md", "notifications.md"))
+def test_commands_at_a_database_run(name, tmp_path, monkeypatch, capsys):
+    """In the order they are shown; those that follow for ever, or need a machine of their own, are left out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TALLYSTICK_KEY_FILE", str(tmp_path / "key"))
+    connection = sqlite3.connect("clinic.db")
+    connection.execute("CREATE TABLE patients (id TEXT PRIMARY KEY, name TEXT)")
+    connection.commit()
+    connection.close()
+    with tallystick.open("clinic.db") as site:
+        site.track()
+        state = site.state()
+    ran = 0
+    for line in COMMAND.findall((ROOT / "docs" / name).read_text(encoding="utf-8")):
+        if "--follow" in line or line.startswith("changes http"):
+            continue
+        with pytest.raises(SystemExit) as left:
+            main([state if word == "STATE" else word for word in line.split()])
+        assert not left.value.code, capsys.readouterr().err
+        ran += 1
+    assert ran
