@@ -8,7 +8,9 @@ import pytest
 
 from tallystick.streams.carriers import carrier, hint_of, message_of
 from tallystick.streams.hints import ANYTHING, Hint, Signal, Tee, watch
+from tallystick.streams.scopes import StreamScope
 from tallystick.streams.sqlite_hints import SQLiteHints
+from tallystick.streams.stream import stamped_beyond
 from tallystick.streams.waiting import ClockWaiting
 
 
@@ -34,6 +36,21 @@ def test_a_stamping_is_told_with_its_seq(place, hints):
     drained(hints)
     place.site.state()
     assert Hint("person", place.site.resource("person").tracked.seq) in hints.wait(10)
+
+
+def test_what_a_follower_stamps_was_told_by_the_marks_and_is_not_told_again(postgresql_place):
+    place, hints = postgresql_place, watch(postgresql_place.site.ledger.engine)
+    drained(hints)
+    place.put("a")
+    assert Hint("person") in hints.wait(10)
+    ledger = place.site.ledger
+    before = int(ledger.meta("seq"))
+    assert stamped_beyond(ledger, StreamScope(()), before, checked=False).top > before
+    assert hints.wait(0.3) == []
+    place.put("b")
+    place.site.state()
+    assert Hint("person", place.site.resource("person").tracked.seq) in hints.wait(10)
+    hints.close()
 
 
 def test_each_resource_is_told(place, hints):

@@ -1,10 +1,11 @@
 """Hints from PostgreSQL: NOTIFY with every commit that marks or stamps something, as long as somebody listens.
 
 Two triggers on tables of ours do it: on ``tally.mark`` for what applications change, on ``tally.resource`` for what is
-stamped or applied. They are installed by the first listener and do nothing while no listener has said within the last
-minute that it is there: a commit that notifies waits for other such commits, and databases that nobody follows should
-not pay for that. Where two-phase commit is enabled (``max_prepared_transactions``) applications' transactions are not
-made to notify, because PostgreSQL then refuses to prepare them: their changes are found by looking from time to time.
+stamped or applied. What a follower stamps is not told again: everybody was woken by the marks. The triggers are
+installed by the first listener and do nothing while no listener has said within the last minute that it is there: a
+commit that notifies waits for other such commits, and databases that nobody follows should not pay for that. Where
+two-phase commit is enabled (``max_prepared_transactions``) applications' transactions are not made to notify, because
+PostgreSQL then refuses to prepare them: their changes are found by looking from time to time.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ IF EXISTS (SELECT FROM {SCHEMA}.listener WHERE until > clock_timestamp()) THEN
     IF current_setting('max_prepared_transactions') = '0' THEN
       PERFORM pg_notify('{CHANNEL}', NEW.resource || ' 0');
     END IF;
-  ELSE
+  ELSIF current_setting('tally.told', true) IS DISTINCT FROM '1'
+    OR current_setting('max_prepared_transactions') <> '0' THEN
     PERFORM pg_notify('{CHANNEL}', NEW.id || ' ' || NEW.seq);
   END IF;
 END IF;

@@ -249,6 +249,7 @@ def stamped_beyond(ledger: Ledger, scope: StreamScope, seq: int, *, checked: boo
             if scope.covers(item.wire) and (item.seq if item.dirty else before.get(item.wire, 0)) > seq
         ]
         top = max([seq, *(ledger.resource(item.wire).seq for item in changed)])
+        ledger.engine.told_by_marks()
         complete = {wire: rows for wire, rows in told.items() if before.get(wire, 0) <= seq and len(rows) <= _FEW}
         return Beyond(top, horizon, changed, complete)
 

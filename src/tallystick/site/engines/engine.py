@@ -307,6 +307,12 @@ class Engine(Protocol):
     def identity(self) -> str:
         """What tells this database file or cluster from a copy of it (path, device, inode, host; system identifier)."""
 
+    def told_by_marks(self) -> None:
+        """Inside ``write``, at its end: nothing but stamping was done, and the marks were told to who listens.
+
+        So it need not be told again.
+        """
+
     def check_in_place(self) -> None:
         """Raise StorageReplaced when the address names another database by now than the one that is open."""
 

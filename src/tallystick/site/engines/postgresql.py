@@ -401,6 +401,10 @@ class PostgreSQLEngine(PostgreSQLSession):
 
     # Identity and end
 
+    def told_by_marks(self) -> None:
+        """A commit that notifies costs a millisecond; see ``streams/postgresql_hints.py``."""
+        self.later_native("SET LOCAL tally.told = '1'")
+
     def check_in_place(self) -> None:
         """Nothing to check: the server ends the connections of a database that it replaces."""
 

@@ -352,6 +352,9 @@ class SQLiteEngine:
             return None
         return status.st_dev, status.st_ino
 
+    def told_by_marks(self) -> None:
+        """Nothing to do: whoever listens sees every commit."""
+
     def check_in_place(self) -> None:
         if self._file() != self._opened:
             raise StorageReplaced(f"{self.path} was replaced or removed while it was open")
