@@ -17,6 +17,7 @@ from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
+from tallystick.sync.correspondence import correspondences
 from tallystick.sync.guards import Guard
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
@@ -66,7 +67,7 @@ class Report:
     held: dict[str, int] = field(default_factory=dict)
     """Deletions that the guards held back, by ``target: resource``."""
     notes: list[str] = field(default_factory=list)
-    """What else happened, a sentence each: bundles that were written, taken, acknowledged."""
+    """What else there is to say, a sentence each: names and types that differ, bundles that were written or taken."""
     refused: list[str] = field(default_factory=list)
     """What was not taken, and why: bundles that are damaged, foreign, incomplete."""
 
@@ -181,6 +182,7 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
         name: why for name, why in sorted((first.barred | second.barred).items()) if fold(name) not in excluded(plan)
     }
     report.resources = tuple(sorted({item.wire for item in wanted(first, plan)} & both))
+    report.notes.extend(correspondences(first, second, sorted({*report.tracked} & {*report.resources})))
     return Scope(report.resources, filters(first, plan), plan.delete_left), (first.site, second.site)
 
 
