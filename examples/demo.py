@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def main() -> int:
     directory.mkdir(parents=True)
     os.chdir(directory)
     make("clinic.db", SCHEMA)
-    make("hub.db", SCHEMA)
+    shutil.copy("clinic.db", "hub.db")
     say("Two copies of one database: clinic.db and hub.db. The hub serves its own over HTTP.")
     port = free_port()
     show(f"tallystick serve hub.db --port {port} &")
@@ -109,7 +110,7 @@ def answer(*words: str) -> list[dict[str, Any]]:
 
 
 def table(path: str) -> list[tuple[str, ...]]:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         return connection.execute(
             "SELECT p.name, w.name, coalesce(p.phone, '-'), coalesce(p.note, '-'), coalesce(group_concat(code), '-') "
             "FROM patient p JOIN ward w ON w.id=p.ward_id LEFT JOIN prescription r ON r.patient_id=p.id "
@@ -126,7 +127,7 @@ def make(path: str, statements: str) -> None:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "tallystick.cli.main", *words]
+    return [sys.executable, "-m", "tallystick", *words]
 
 
 def run(*words: str, expect: tuple[int, ...] = (0,)) -> None:
