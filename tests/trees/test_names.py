@@ -15,7 +15,6 @@ from tallystick.trees.names import (
     hidden_names,
     illegal_on_windows,
     link_leaves,
-    matched_names,
     portability,
     twins,
 )
@@ -126,13 +125,6 @@ def test_twins_are_reported_everywhere():
     assert set(portability(["A", "a"])) == {"a"}
     assert set(portability([NFC, NFD])) == {max(NFC, NFD)}
     assert portability(["a", "b"]) == {}
-
-
-def test_the_key_keeps_its_spelling_where_a_volume_normalizes():
-    assert matched_names([NFD], [NFC], MAC) == {NFD: NFC}
-    assert matched_names([NFD], [NFC], POSIX) == {}
-    assert matched_names(["A"], ["a"], MERGING) == {}
-    assert matched_names([NFC], [NFC], MAC) == {}
 
 
 @given(st.sets(st.text("aAéE\u0301ß", min_size=1, max_size=3)), st.sampled_from([MERGING, MAC, WINDOWS]))

@@ -151,21 +151,3 @@ def portability(names: Collection[str]) -> dict[str, str]:
         for group in twins(names):
             found.update((name, f"differs from {group[0]!r} only in case or Unicode form") for name in group[1:])
     return found
-
-
-def matched_names(listed: Iterable[str], known: Iterable[str], volume: Volume) -> dict[str, str]:
-    """For each listed name the spelling of the key it stands for, where that differs (M5).
-
-    A volume that normalizes may list another Unicode form than was written: the key keeps its spelling. A
-    difference in case is the user's: the caller treats it as a renaming of the key.
-    """
-    if volume.exact:
-        return {}
-    spelled: dict[str, str] = {}
-    listed = set(listed)
-    keys = {folded(name, volume): name for name in known if name not in listed}
-    for name in listed:
-        key = keys.get(folded(name, volume))
-        if key is not None and unicodedata.normalize("NFC", key) == unicodedata.normalize("NFC", name):
-            spelled[name] = key
-    return spelled
