@@ -21,7 +21,6 @@ from tallystick.content.bucket import BucketHead, BucketStore, bucket_of
 from tallystick.content.heads import Version
 from tallystick.content.problems import HeadMoved
 from tallystick.content.store import Collected
-from tallystick.contexts.archives import shown_level
 from tallystick.contexts.entries import DIRECTORY, Change, FileEntry, ancestors, check_changes
 from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
 from tallystick.contexts.problems import ContextNotFound, EntryRejected, VersionMoved
@@ -137,6 +136,8 @@ class BucketHost:
         return {key: entries[key] for key in keys if key in entries}
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
+        from tallystick.contexts.archives import shown_level
+
         entries = self._read(_said(self.head.read()))
         level = [(inner, entry) for inner, entry in entries.items() if inner.rpartition("/")[0] == key]
         found = shown_level(key, entries.get(key), level, lambda above: _below(entries, above))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from tallystick.contexts.downloading import Download
 from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, FileEntry, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
-from tallystick.contexts.layout import Layout
 from tallystick.contexts.uploading import Upload
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.contents import Given, Sink, Wanted
@@ -27,6 +27,9 @@ from tallystick.trees.plan import Action
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.scan import IGNORE_FILE, Noted, Scan
 from tallystick.trees.scope import Scope
+
+if TYPE_CHECKING:
+    from tallystick.contexts.layout import Layout
 
 _TYPES = {FILE: 0o100000, DIRECTORY: 0o040000}
 _LINK_TYPE = 0o120000

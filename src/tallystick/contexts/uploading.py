@@ -11,16 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tallystick.content.bundles import bundles_of
 from tallystick.content.chunking import Chunk
-from tallystick.contexts.archives import root_changes
 from tallystick.contexts.changeset import Changeset, Item
 from tallystick.contexts.entries import FILE, Change, FileEntry, is_one_chunk, packed_parts
 from tallystick.contexts.host import ContextHost
-from tallystick.contexts.layout import LOOSE, Layout
 from tallystick.contexts.reading import ListedFiles, Taken, read_file
 from tallystick.errors import PeerUnreachable, StorageError
 from tallystick.trees.contents import Contents
@@ -29,6 +28,9 @@ from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Listing
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
+
+if TYPE_CHECKING:
+    from tallystick.contexts.layout import Layout
 
 WINDOW_BYTES = 8 << 20
 WINDOW_CHUNKS = 4096
@@ -159,13 +161,17 @@ class Upload:
         """Make everything visible. Gives the version that is current then."""
         changes = [(self.key(path), self._laid_out(path, entry)) for path, entry in self.changeset.changes.items()]
         if self.layout is not None and any(entry is not None and entry.archived for _, entry in changes):
+            from tallystick.contexts.archives import root_changes
+
             changes += root_changes(self.host, self.identifier, self.layout)
         return publish_pages(self.host, self.identifier, expected, changes) if changes else expected
 
     def _laid_out(self, path: str, entry: FileEntry | None) -> FileEntry | None:
         """The entry with the mark that the layout of this upload gives it."""
-        mark = LOOSE if self.layout is None or entry is None else self.layout.mark(path, entry)
-        return entry if entry is None or mark == LOOSE else msgspec.structs.replace(entry, archived=mark)
+        if self.layout is None or entry is None:
+            return entry
+        mark = self.layout.mark(path, entry)
+        return msgspec.structs.replace(entry, archived=mark) if mark else entry
 
 
 def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Sequence[Change]) -> str:
