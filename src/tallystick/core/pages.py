@@ -47,6 +47,8 @@ class Tally(msgspec.Struct):
     parked: int = 0
     declined: int = 0
     doubts: int = 0
+    ahead: int = 0
+    """Rows stamped so far ahead of the receiver's clock that a clock must be wrong (``core.clock``)."""
 
     def add(self, other: Tally) -> None:
         """Add the counts of another tally."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from tallystick.core.clock import from_future
 from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
 from tallystick.core.fingerprints import EMPTY
 from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
@@ -148,6 +149,9 @@ class _Step:
         deletions.note_lost(self.ledger, self.tracked.wire, self.applying.run, len(self.lost))
         conflicts.log_many(self.ledger, self.tracked, "lost on arrival", self.outdone, self.applying.run)
         self.ledger.observe(self.last_stamp)
+        now = self.ledger.now()
+        if from_future(self.last_stamp, now):
+            self.tally.ahead += sum(from_future(stamp, now) for stamp in heads[STAMP])
 
     def _divided(
         self, rows: Sequence[Row], heads: Sequence[Sequence[Any]], entries: Mapping[str, Entry]

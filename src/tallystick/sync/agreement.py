@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -113,8 +113,20 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
         mine, theirs = _meet(a, b, sites, scope)
     report.parked = mine.parked + theirs.parked
     report.undecided = max(mine.undecided, theirs.undecided)
+    report.notes.extend(_from_future(report))
     report.seconds = time.monotonic() - started
     return report
+
+
+def _from_future(report: Report) -> Iterator[str]:
+    """A sentence for each resource with changes that a clock which is wrong has stamped."""
+    for target, tallies in ((report.b, report.pushed), (report.a, report.pulled)):
+        for wire, tally in tallies.items():
+            if tally.ahead:
+                yield (
+                    f"{tally.ahead} changes of {wire} are stamped ahead of the clock of {target}: "
+                    "where the newer wins they do; set the clock right where they were made"
+                )
 
 
 def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
