@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 
 from tallystick import api
+from tallystick.core.pages import Tally
 from tallystick.errors import ConfigurationError, IdentityDoubt, StorageLocked, UsageError
 from tallystick.jobs.bundles import exchange, signing_key, visit
 from tallystick.protocols.bundle.codec.signing import fingerprint
@@ -190,7 +191,7 @@ def test_what_came_over_the_network_meanwhile_is_not_taken_twice(pair):
     a.visit()
     a.site.sync(b.site.replica)
     report = b.visit()
-    assert report.pulled.get("people", api.Tally()).written == 0
+    assert report.pulled.get("people", Tally()).written == 0
     assert a.visit().refused == []
     assert a.rows() == b.rows()
 
