@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -103,6 +104,26 @@ def test_followers_are_woken_through_a_carrier_that_a_served_site_tells(tracked,
         follower.stdout.close()
         assert follower.wait(20) == 0
     listener.close()
+
+
+@pytest.mark.parametrize("how", ("replaced", "interrupted"))
+def test_a_follower_that_ends_says_where_it_stands(tracked, database, tmp_path, run, how):
+    command = [sys.executable, "-m", "tallystick.cli.main", "changes", "a.db", "people", "--follow"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    database("b.db", "CREATE TABLE people (id TEXT PRIMARY KEY, full_name TEXT, age INTEGER)")
+    follower = subprocess.Popen(command, cwd=tmp_path, env=os.environ, **pipes)
+    assert [follower.stdout.readline() for _ in "12"]
+    if how == "replaced":
+        os.replace(tmp_path / "b.db", tmp_path / "a.db")
+    else:
+        follower.send_signal(signal.SIGINT)
+    _, told = follower.communicate(timeout=30)
+    state, message = filter(None, told.splitlines())
+    assert follower.returncode == (3 if how == "replaced" else 130)
+    assert ("a.db was replaced" if how == "replaced" else "stopped") in message
+    if how == "interrupted":
+        database("a.db", "DELETE FROM people WHERE id='p1'")
+        assert run("changes", "a.db", "people", "--since", state.split()[1]).out == "people p1 deleted\n"
 
 
 def test_hints_are_for_those_who_follow_a_database(run, tracked, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tallystick
 from tallystick.streams.notifications import Event, Notification, Waiting
 
 
@@ -132,6 +133,24 @@ def test_a_slow_sink_gets_a_gap_and_misses_nothing(place, people):
     assert gap.event is Event.GAP
     assert gap.state == first.state
     assert {change.key for change in people.changes(gap.state)} == {f"n{number}" for number in range(9)}
+
+
+def test_a_sink_may_unsubscribe_itself_and_read_from_a_site_of_its_own(place, people):
+    read = queue.Queue()
+
+    def sink(notification):
+        place.site.unsubscribe(sink)
+        with tallystick.open(place.url) as site:
+            site.subscribe(read.put, "person").close()
+            read.put([change.key for change in site.resource("person").changes(before)])
+
+    before = people.state
+    people.subscribe(sink)
+    place.put("within")
+    assert read.get(timeout=20) == ["within"]
+    place.put("after")
+    assert people.state != before
+    assert read.empty()
 
 
 def test_unsubscribing_ends_the_calls(place, people):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import click
 
 from tallystick.cli.credentials import password_for
 from tallystick.cli.options import as_json
-from tallystick.errors import UsageError
+from tallystick.errors import TallystickError, UsageError
 
 
 @click.command("changes")
@@ -60,16 +60,24 @@ def command(
         from tallystick.protocols.native.events import RemoteChanges
 
         remote = RemoteChanges(site, names, since, password=password_for(password_file, site), **options)
-        try:
+        with closing(remote), _saying_state(lambda: remote.state, as_json):
             _show((({**event.data, "state": event.state}) for event in remote), limit, as_json)
-        finally:
-            remote.close()
-        reached = remote.state
     else:
-        reached = _local(site, names, since, hints, limit, as_json, options)
-    if not as_json:
-        click.echo(f"state {reached}", err=True)
+        _local(site, names, since, hints, limit, as_json, options)
     return 0
+
+
+@contextmanager
+def _saying_state(reached: Callable[[], str], as_json: bool) -> Iterator[None]:
+    """At the end say where the reader stands, also where it was interrupted: lines as JSON say it themselves."""
+    try:
+        yield
+    except (TallystickError, KeyboardInterrupt):
+        if reached() and not as_json:
+            click.echo(f"state {reached()}", err=True)
+        raise
+    if not as_json:
+        click.echo(f"state {reached()}", err=True)
 
 
 def _local(
@@ -80,7 +88,7 @@ def _local(
     limit: int | None,
     as_json: bool,
     options: dict[str, Any],
-) -> str:
+) -> None:
     from tallystick.api import open as open_site
     from tallystick.streams.plain import plain
 
@@ -91,8 +99,8 @@ def _local(
 
             options["hints"] = stack.enter_context(closing(carrier(hints, opened.id)))
         changes = stack.enter_context(opened.changes(since, *names, max_changes=limit, **options))
+        stack.enter_context(_saying_state(lambda: changes.state, as_json))
         _show(({**plain(change), "state": change.state} for change in changes), limit, as_json)
-        return changes.state
 
 
 def _show(found: Iterator[dict[str, Any]], limit: int | None, as_json: bool) -> None:

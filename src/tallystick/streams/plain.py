@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 from tallystick.streams.changes import Change
@@ -12,7 +13,7 @@ from tallystick.streams.notifications import event_of
 def plain(change: Change, *, content: bool = True, live: bool = False) -> dict[str, Any]:
     """A change as data for JSON, without its state. ``live``: told to somebody who was there before.
 
-    Bytes are written in hexadecimal.
+    Bytes are written in hexadecimal, numbers that are none as text.
     """
     event = event_of(change) if live else "deleted" if change.deleted else "created" if change.new else "updated"
     found: dict[str, Any] = {
@@ -30,9 +31,25 @@ def plain(change: Change, *, content: bool = True, live: bool = False) -> dict[s
 
 
 def as_json(data: Any) -> str:
-    """Plain data as one line of JSON."""
-    return json.dumps(data, default=_written, ensure_ascii=False, separators=(",", ":"))
+    """Plain data as one line of JSON. Infinity and NaN, for which JSON has no form, become text of that name."""
+    try:
+        return _encoder.encode(data)
+    except ValueError:
+        return _encoder.encode(_finite(data))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not isfinite(data):
+        return "NaN" if data != data else "Infinity" if data > 0 else "-Infinity"
+    return data
 
 
 def _written(value: Any) -> str:
     return bytes(value).hex() if isinstance(value, bytes | bytearray | memoryview) else str(value)
+
+
+_encoder = json.JSONEncoder(default=_written, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
