@@ -3,17 +3,21 @@
 import os
 import shutil
 import sqlite3
+from contextlib import nullcontext
 
 import pytest
 
 from tallystick.contexts.end import ContextEnd
 from tallystick.contexts.entries import FileEntry
+from tallystick.contexts.http.client import RemoteHost
+from tallystick.contexts.local import LocalHost
 from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.problems import VersionMoved
 from tallystick.trees.merging import Reconcile
 from tallystick.trees.plan import Half
 from tallystick.trees.problems import RootChanged
 from tallystick.trees.state import NotedSide
+from tallystick.web.server import running
 
 from .conftest import file_of, mounted, shown, tree
 
@@ -325,3 +329,32 @@ def test_a_copy_of_what_is_not_here_any_more_is_fetched(hosting, name, context, 
     monkeypatch.setattr(NotedSide, "holders", lambda self, digests: dict.fromkeys(digests, "elsewhere"))
     two.run()
     assert (two.root / "copy").read_bytes() == content
+
+
+@pytest.mark.parametrize("served", (False, True))
+@pytest.mark.parametrize("compressed", (False, True))
+def test_content_that_is_damaged_where_it_is_stored_takes_no_other_file_along(
+    site, local, tmp_path, served, compressed
+):
+    context = local.create("work")
+    with running(str(tmp_path / "site.db")) if served else nullcontext() as address:
+        hosting = (lambda: RemoteHost(address)) if served else (lambda: LocalHost(site.ledger, "here"))
+        one = mounted(tmp_path, hosting, "one", context.name)
+        # Files that compress stand in frames, which are lost as a whole; others in the pack as they are.
+        contents = {f"f{number}": os.urandom(3000) for number in range(30)}
+        if compressed:
+            contents |= {f"z{number}": b"%d" % number * 3000 for number in range(3)}
+        for name, content in contents.items():
+            (one.root / name).write_bytes(content)
+        one.run()
+        for pack in (tmp_path / "site.db.content").rglob("*"):
+            if pack.is_file() and contents["f7"] in (whole := pack.read_bytes()):
+                pack.chmod(0o644)
+                pack.write_bytes(whole.replace(contents["f7"], contents["f7"][:-1] + b"?"))
+        two = mounted(tmp_path, hosting, "two", context.name)
+        report = two.run()
+        again = two.run()
+
+    assert list(report.failed) == list(again.failed) == ["f7"]
+    assert "ChunkDamaged" in str(report.failed["f7"])
+    assert shown(two.root) == {name: content for name, content in contents.items() if name != "f7"}

@@ -132,6 +132,22 @@ def unpack(bundle: bytes) -> list[Chunk]:
     return [checked(entry, content) for entry in layout.entries]
 
 
+def sound(bundle: bytes) -> list[Chunk]:
+    """Those chunks of a bundle that are what their names say: one that is damaged does not take its neighbours along.
+
+    Raises BundleInvalid for what is no whole bundle.
+    """
+    layout = layout_of(bundle)
+    if len(bundle) != layout.length:
+        raise BundleInvalid(f"a bundle of {layout.length} bytes came as {len(bundle)}")
+    try:
+        content = expand(memoryview(bundle)[layout.payload :], layout.compressed, layout.content)
+    except BundleInvalid:
+        return []
+    found = (Chunk(name, content[offset : offset + length]) for name, offset, length in layout.entries)
+    return [chunk for chunk in found if hash_of(chunk.data) == chunk.hash]
+
+
 def expand(payload: bytes | memoryview, compressed: bool, length: int) -> bytes:
     """The chunks of a bundle, one after the other: exactly ``length`` bytes, else BundleInvalid is raised."""
     if not compressed:

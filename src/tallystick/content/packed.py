@@ -101,7 +101,7 @@ class PackedStore(ABC):
         """Bundles that hold at least the chunks; what stands together is passed on as it is stored, unread.
 
         Only where ``visible`` says so of every chunk in a bundle, and at least half of it is wanted. Whoever takes
-        bundles checks every chunk.
+        bundles checks every chunk. Damaged ones may be missing; asking for one alone raises ChunkDamaged.
         """
         loose: list[bytes] = []
         held = 0
@@ -115,9 +115,20 @@ class PackedStore(ABC):
                 loose += [member.entry.hash for member in members]
                 held += sum(member.entry.length for member in members)
                 if held >= BUNDLE_BYTES:
-                    yield from bundles_of(self.fetch(loose))
+                    yield from bundles_of(self._sound(loose))
                     loose, held = [], 0
-        yield from bundles_of(self.fetch(loose))
+        yield from bundles_of(self.fetch(loose) if len(names) == 1 else self._sound(loose))
+
+    def _sound(self, names: Sequence[bytes]) -> Iterator[Chunk]:
+        """The chunks without those that are damaged: whoever asks for one of them alone is told."""
+        done = 0
+        while done < len(names):
+            try:
+                for chunk in self.fetch(names[done:]):
+                    done += 1
+                    yield chunk
+            except ChunkDamaged:
+                done += 1
 
     def _stored(self, place: Location) -> bytes:
         try:

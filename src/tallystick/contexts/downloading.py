@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blake3 import blake3
 
-from tallystick.content.bundles import unpack
+from tallystick.content.bundles import layout_of, sound
 from tallystick.content.chunking import HASH_BYTES
 from tallystick.content.problems import BundleInvalid, ChunkDamaged
 from tallystick.contexts.entries import FileEntry, is_one_chunk, unpacked
@@ -124,7 +124,7 @@ class Download:
     def _advance(self, name: bytes) -> None:
         """Read the stream up to a chunk; where it is cut, it goes on from there."""
         failures = 0
-        while name not in self._chunks:
+        while name not in self._chunks and name not in self._passed:
             try:
                 if self._stream is None:
                     self._stream = self.host.fetch(self.identifier, self._rest(name))
@@ -146,25 +146,27 @@ class Download:
         return [other for other in self._order[self._position[name] :] if self._needed[other] > 0 or other == name]
 
     def _take(self, bundle: bytes) -> None:
-        for name, data in _unpacked(bundle):
+        came = dict(_sound(bundle))
+        for name, _, _ in layout_of(bundle).entries:
             if name in self._position and name not in self._chunks:
-                self._passed.add(name)
-                self._chunks[name] = data
-                self._size += len(data)
+                self._passed.add(name)  # also what is damaged: whoever needs it asks for it alone
+                if name in came:
+                    self._chunks[name] = came[name]
+                    self._size += len(came[name])
         while self._size > KEPT_BYTES and len(self._chunks) > 1:
             self._size -= len(self._chunks.popitem(last=False)[1])
 
     def _alone(self, name: bytes) -> bytes:
         for bundle in self.host.fetch(self.identifier, [name]):
-            for found, data in _unpacked(bundle):
+            for found, data in _sound(bundle):
                 if found == name:
                     return data
-        raise ChunkDamaged(f"[ChunkDamaged] the chunk {name.hex()} did not come")
+        raise ChunkDamaged(f"[ChunkDamaged] the chunk {name.hex()} is damaged where it is stored")
 
 
-def _unpacked(bundle: bytes) -> list[tuple[bytes, bytes]]:
+def _sound(bundle: bytes) -> list[tuple[bytes, bytes]]:
     try:
-        return [(chunk.hash, chunk.data) for chunk in unpack(bundle)]
+        return [(chunk.hash, chunk.data) for chunk in sound(bundle)]
     except BundleInvalid as problem:
         raise ChunkDamaged(f"[ChunkDamaged] {problem.message}") from None
 
