@@ -7,7 +7,6 @@ made column by column, and no step of a row is a step of the interpreter but its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import compress, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -91,6 +90,8 @@ def _insert(
     if ledger.engine.dialect != "postgresql":
         _insert_many(ledger, tracked, written)
         return _hashed(tracked, page, columns)
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as beside:
         hashing = beside.submit(_hashed, tracked, page, columns)
         _insert_many(ledger, tracked, written)

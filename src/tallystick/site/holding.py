@@ -31,7 +31,7 @@ from tallystick.core.forms import (
     simple_record,
 )
 from tallystick.core.values import Value, content_hash
-from tallystick.core.versions import GENESIS_DOT, Record, Seen, Vector, Version, merge_vectors, vector_covers, vector_of
+from tallystick.core.versions import GENESIS_DOT, Record, Seen, Vector, Version, vector_covers
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Definition
@@ -222,12 +222,8 @@ def closing_edit(
     if whole.undecided or entry.flags & UNSHOWN or not record.contested:
         return None
     tick, stamp, digest = made
-    seen = record.seen
-    for version in whole.shown:
-        seen = seen.merged(version.past)
-    for version in record.versions:
-        seen = seen.merged(version.past).merged(Seen(vector_of(version.dots), version.genesis))
-    vector, genesis = merge_vectors(seen.vector, {ledger.origin: tick}), seen.genesis
+    vector, genesis = _all_seen(whole)
+    vector[ledger.origin] = max(tick, vector.get(ledger.origin, 0))
     extra = Extra(
         seen=None if vector == {ledger.origin: tick} else vector,
         seen_genesis=sorted(genesis),
@@ -240,6 +236,22 @@ def closing_edit(
     return entry._replace(
         origin=own, tick=tick, stamp=stamp, hash=digest, flags=flags, extra=encode_extra(extra), rendered=None
     )
+
+
+def _all_seen(whole: Whole) -> tuple[dict[str, int], set[bytes]]:
+    """Whatever a record knows of: what was seen by it and by its versions, and their names."""
+    vector, genesis = dict(whole.record.seen.vector), set(whole.record.seen.genesis)
+    for version in (*whole.shown, *whole.record.versions):
+        genesis.update(version.past.genesis)
+        for origin, tick in version.past.vector.items():
+            if vector.get(origin, 0) < tick:
+                vector[origin] = tick
+    for version in whole.record.versions:
+        genesis.update(version.genesis)
+        for origin, tick in version.dots:
+            if vector.get(origin, 0) < tick:
+                vector[origin] = tick
+    return vector, genesis
 
 
 def is_simple(record: Record, shown: Sequence[Version]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tallystick.core.pages import Tally
@@ -16,6 +15,7 @@ from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
 from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
+from tallystick.sync.beside import Beside
 from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences
 from tallystick.sync.guards import Guard
@@ -33,7 +33,6 @@ from tallystick.sync.scoping import (
     offers,
     wanted,
 )
-from tallystick.sync.transfer import Transfer, transfer
 from tallystick.sync.uncollected import uncollected
 
 __all__ = ["Plan", "Report", "agree", "preview"]
@@ -211,16 +210,15 @@ def _prepared(end: Replica, before: Described, asked: Wanted) -> Described:
 
 def _meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope) -> tuple[Meeting, Meeting]:
     """Exchange what both hold, each stamping while the other does; histories are heard only where they differ."""
-    with ThreadPoolExecutor(1, "tally-meet") as other:
-        meeting = other.submit(b.meet, Meeting(sites[0], "", "", "", scope))
+    with Beside(lambda: b.meet(Meeting(sites[0], "", "", "", scope))) as other:
         mine = a.meet(Meeting(sites[1], "", "", "", scope))
-        theirs = meeting.result()
-        if mine.token == theirs.token:
-            return mine, theirs
-        told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
-        meeting = other.submit(b.meet, told)
+        theirs = other.result()
+    if mine.token == theirs.token:
+        return mine, theirs
+    told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
+    with Beside(lambda: b.meet(told)) as other:
         mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
-        return mine, meeting.result()
+        return mine, other.result()
 
 
 def _pass(
@@ -255,9 +253,9 @@ def _pass(
     held: list[str] = []
     if _may_hold(stated, known, scope, keys, plan):
         held = _guarded(source, target, Selection(scope, known, keys), plan, report)
-    done: Transfer = transfer(
-        source, target, settings, known, keys=keys, since=stated.seq, held=held, progress=plan.progress
-    )
+    from tallystick.sync.transfer import transfer
+
+    done = transfer(source, target, settings, known, keys=keys, since=stated.seq, held=held, progress=plan.progress)
     tallies = report.pushed if direction == PUSH else report.pulled
     for wire, tally in done.tallies.items():
         tallies.setdefault(wire, Tally()).add(tally)

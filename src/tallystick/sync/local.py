@@ -14,7 +14,6 @@ from tallystick.core.ranges import Range, answer, whole
 from tallystick.core.states import State, check_state, parse_state, scope_of
 from tallystick.errors import SchemaError, StorageLocked
 from tallystick.site import deletions, history, parking
-from tallystick.site.applying import Applying, apply_page
 from tallystick.site.engines.engine import Engine, Rejected
 from tallystick.site.filtering import Matches, selector
 from tallystick.site.holding import load_wholes, terms
@@ -24,7 +23,6 @@ from tallystick.site.preparing import prepare
 from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
-from tallystick.site.retrying import reconsider, retry
 from tallystick.site.schema import Definition, Identity, define
 from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import heal, inspect, recomputed
@@ -317,6 +315,8 @@ class LocalReplica:
         tracked.rows.lock_rows([address_of(tracked.definition, entry.key, entry.local) for entry in live])
 
     def _apply(self, page: Page, settings: Settings, refuse: str = "") -> Tally:
+        from tallystick.site.applying import Applying, apply_page
+
         with self.ledger.write():
             stamp(self.ledger)
             applying = Applying(
@@ -340,6 +340,8 @@ class LocalReplica:
             return self._acknowledge(closing, settings, False)
 
     def _acknowledge(self, closing: Closing, settings: Settings, again: bool) -> dict[str, Tally]:
+        from tallystick.site.retrying import reconsider, retry
+
         with self.ledger.write():
             stamp(self.ledger)
             conflict = {wire: settings.policy(wire).conflict for wire in settings.scope.resources}

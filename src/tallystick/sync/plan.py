@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tallystick.core.policies import DEFAULT_POLICY, Policy, Resolution, turn
-from tallystick.site.applying import Conflict, OnConflict
-from tallystick.sync.transfer import Progress
+
+if TYPE_CHECKING:
+    from tallystick.site.applying import Conflict, OnConflict
+    from tallystick.sync.transfer import Progress
 
 BOTH, PUSH, PULL = "both", "push", "pull"
 

@@ -553,3 +553,29 @@ def test_what_was_written_while_a_column_was_called_otherwise_is_found(postgresq
     site.application.execute("ALTER TABLE item ADD COLUMN extra TEXT")
     with site.ledger.write():
         assert stamp(site.ledger) == 1
+
+
+# Floats ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ("REAL", "DOUBLE PRECISION"))
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    (
+        ("'0'", "'-0'", True),
+        ("'-0'", "'-0'", False),
+        ("'NaN'", "'NaN'", False),
+        ("'NaN'", "'0'", True),
+        ("'-Infinity'", "'-Infinity'", False),
+        ("'0.1'", "'0.1'", False),
+        ("NULL", "NULL", False),
+        ("NULL", "'0'", True),
+        ("'1'", "NULL", True),
+    ),
+)
+def test_a_float_changes_when_its_bits_do(postgresql_site, kind, before, after, changed):
+    rows = f"INSERT INTO item VALUES (1, {before}, 0), (2, {before}, 0)"
+    site = postgresql_site(f"CREATE TABLE item (id BIGINT PRIMARY KEY, x {kind}, n INT)", rows)
+    site.application.execute(f"UPDATE item SET x = {after}, n = 1", f"UPDATE item SET x = {after} WHERE id = 1")
+    expected = [{"x", "n"} if changed else {"n"}] * 2
+    assert [mark.columns for mark in site.marks("item")] == expected

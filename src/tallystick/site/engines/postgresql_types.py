@@ -153,6 +153,10 @@ def same(kind: ColumnType, old: str, new: str) -> str:
     collate = ' COLLATE "C"' if kind.known in ("text", "varchar", "bpchar") else ""
     if collate or kind.known in _COMPARABLE:
         return f"({old}{collate} = {new}{collate} OR ({old} IS NULL AND {new} IS NULL))"
+    if kind.known in ("float4", "float8"):  # zeros of both signs are equal, but two values
+        sent = [f"pg_catalog.{kind.known}send({value})" for value in (old, new)]
+        alike = f"{old} = {new} AND ({old} <> 0 OR {sent[0]} = {sent[1]})"
+        return f"(({alike}) OR ({old} IS NULL AND {new} IS NULL))"
     return f"pg_catalog.record_image_eq(ROW({old}), ROW({new}))"
 
 
