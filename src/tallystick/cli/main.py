@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -56,6 +58,14 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command. A reader that went away (``| head``) has what it wanted: click would make an error of it."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush must not fail, too
+            return 0
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -85,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code."""
     gc.set_threshold(_COLLECTED, 10, 10)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    ours = given[: given.index("--")] if "--" in given else given  # what follows belongs to the command that mount runs
+    debug = "--debug" in ours
     if debug:
         given.remove("--debug")
         given.insert(0, "--debug")
@@ -94,22 +105,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.Abort:
-        _fail("stopped", 130)
+    except click.Abort as stopped:
+        asked = not isinstance(stopped.__cause__, KeyboardInterrupt)
+        _fail("stopped" if asked else "stopped; what was applied stays applied, run it again to go on", 130)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except TallystickError as error:
         _fail(str(error), error.exit_code, debug)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         if error.filename is None:
             _fail(_unforeseen(error), InternalError.exit_code, debug)
         _fail(f"{error.filename}: {error.strerror}; check the path, and your rights there", UsageError.exit_code, debug)
-    except KeyboardInterrupt:
-        _fail("stopped; what was applied stays applied, run it again to go on", 130)
     except Exception as error:
         _fail(_unforeseen(error), InternalError.exit_code, debug)
 
