@@ -8,6 +8,7 @@ from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS
 from tallystick.protocols.eden.requests import failed
 from tallystick.protocols.eden.serving import EdenService
 from tallystick.protocols.native.requests import Reply
+from tallystick.web.bounds import head_status
 from tallystick.web.providers import Mounted, Mounting, Services
 
 VERSION = "1"
@@ -31,7 +32,7 @@ def eden(path: str = "/eden") -> Mounting:
 
 def _refuse(error: TallystickError) -> Reply:
     """What is refused before the protocol is reached, in its own form."""
-    status = 503 if isinstance(error, StorageError) else 403
+    status = head_status(error) or (503 if isinstance(error, StorageError) else 403)
     response = failed(status, str(error))
     body = response.body if isinstance(response.body, bytes) else b""
     return Reply(status, response.content_type, body)
