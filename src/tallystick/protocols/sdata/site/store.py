@@ -222,12 +222,12 @@ class SiteStore:
 
     def apply(self, kind: Kind, job: Job, feed: Feed) -> None:
         """See `SDataStore.apply`."""
-        page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp, self.digest(kind).origin)
 
         def act(refuse: str) -> Callable[[Place], None]:
             def take(place: Place) -> None:
                 if jobs.part(place.ledger, job, jobs.HEAD) is not None:
                     return
+                page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp, place.names.own)
                 now = stamp_of_milliseconds(place.ledger.now())
                 taking = Taking(place, feed, page, incoming, immediate, self._priority, now, job.run_name, refuse)
                 digest, outcomes = taking.take()
@@ -242,7 +242,7 @@ class SiteStore:
             return take
 
         with self._borrowed() as ledger:
-            lock_keys(ledger, self._place(ledger, kind).tracked, [entry.uuid for entry in incoming])
+            lock_keys(ledger, self._place(ledger, kind).tracked, [entry.uuid for entry in feed.entries])
         try:
             self._write(kind, act(""))
         except Rejected as refused:
