@@ -6,7 +6,9 @@ re-assigned: then the table of links says what a uuid means, and a former one st
 
 from __future__ import annotations
 
+import os
 import re
+import time
 import uuid as uuids
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -73,14 +75,17 @@ class Links:
     def name(self, keys: Sequence[str]) -> dict[str, str]:
         """The uuids of records, given now to those that have none."""
         found = self.uuids(keys)
-        new = {key: self._made(key) for key in keys if key not in found}
+        lacking = [key for key in keys if key not in found]
+        if not lacking:
+            return found
+        new = dict(zip(lacking, self._made(lacking), strict=True))
         self.link(new)
         return {**found, **new}
 
-    def _made(self, key: str) -> str:
+    def _made(self, keys: Sequence[str]) -> list[str]:
         if self.tracked.definition.identity is Identity.NATURAL:
-            return str(uuids.uuid5(_NATURAL, f"{self.tracked.wire}\0{key}"))
-        return str(uuids.uuid4())
+            return [str(uuids.uuid5(_NATURAL, f"{self.tracked.wire}\0{key}")) for key in keys]
+        return rising_uuids(len(keys))
 
     def link(self, pairs: Mapping[str, str], *, main: bool = True) -> None:
         """Let uuids stand for keys; ``pairs`` are uuids by key. A former uuid of the key stays an alias."""
@@ -122,6 +127,18 @@ class Links:
             (self.tracked.number, max(count, 0), start - 1),
         )
         return total, [str(row[0]) for row in rows]
+
+
+def rising_uuids(count: int) -> list[str]:
+    """So many random UUIDs (version 7), each above the one before: whoever stores them grows its indexes at one end."""
+    first = (time.time_ns() // 1_000_000) << 12
+    random = os.urandom(8 * count).hex()
+    found = []
+    for number in range(count):
+        head, tail = f"{first + number:015x}", random[16 * number : 16 * number + 16]
+        variant = "89ab"[int(tail[0], 16) & 3]
+        found.append(f"{head[:8]}-{head[8:12]}-7{head[12:]}-{variant}{tail[1:4]}-{tail[4:]}")
+    return found
 
 
 def uuids_of(ledger: Ledger, wanted: Mapping[str, Iterable[str]], *, name: bool) -> dict[tuple[str, str], str]:
