@@ -188,3 +188,19 @@ def test_every_refusal_says_what_to_do(place, people):
         with pytest.raises(StateError) as caught:
             call()
         assert caught.value.hint
+
+
+def test_a_state_from_before_a_table_was_tracked_again_is_named_and_the_difference_delivered(place, people):
+    copy = Knowing()
+    state = people.deliver(copy)
+    whole = place.site.state()
+    place.site.untrack("person")
+    place.delete("a")
+    place.site.track("person")
+    people = place.site.resource("person")
+    with pytest.raises(StateFutureError, match="tracked a table anew"):
+        people.changes(state)
+    with pytest.raises(StateFutureError):
+        place.site.changes(whole)
+    people.deliver(copy, state, resync="diff")
+    assert copy.keys() == set("bcd")

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import tallystick
 from tallystick.errors import FilterError, SchemaError, UsageError
 from tallystick.streams.hints import Signal
 
@@ -224,3 +225,13 @@ def test_following_asynchronously_is_woken(place):
         return await asyncio.wait_for(waiting, 20)
 
     assert asyncio.run(run()) == "z"
+
+
+def test_following_a_resource_that_is_untracked_ends_and_says_so(place):
+    with tallystick.open(place.url) as other:
+        changes = other.resource("person").changes(follow=True)
+        place.put("a")
+        assert next(changes).key == "a"
+        place.site.untrack("person")
+        with pytest.raises(SchemaError, match="person"):
+            next(changes)

@@ -110,7 +110,7 @@ def check_state(state: State, *, site: str, incarnation: int, scope: str, seq: i
         )
     if state.incarnation != incarnation or max(state.seq, state.until, state.position) > seq:
         raise StateFutureError(
-            "this state is from a later history of the site: the site was restored or copied since",
+            "this state is from another history of the site: it was restored or copied, or tracked a table anew, since",
             hint="continue with resync='diff' (the difference is delivered) or start without a state",
         )
     if state.seq and state.seq < horizon:

@@ -14,11 +14,14 @@ from tallystick.core.values import Value
 from tallystick.errors import SchemaError
 from tallystick.site import dangling, unnamed
 from tallystick.site.engines.engine import Address, Entry, NewEntries
+from tallystick.site.history import begin_again
 from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
 from tallystick.site.schema import Definition, Identity, Reference, Table, define
 
 _BATCH = 5000
+_UNTRACKED = "untracked "
+"""What tally_meta notes of a resource that was tracked once, before its wire name."""
 
 
 def track(
@@ -45,6 +48,8 @@ def track(
     definitions = define(tables, fresh, ledger.naming(), references)
     by_wire = {definition.wire: definition for definition in definitions}
     order = parents_first([Rank(definition.wire, definition.parents) for definition in definitions])
+    if any(ledger.meta(_UNTRACKED + wire) for wire in order):
+        begin_again(ledger)  # their ticks begin again, and peers know others by the same numbers
     added = [ledger.add_resource(by_wire[wire]) for wire in order]
     pending: dict[str, dict[str, str]] = {wire: {} for wire in order}
     for tracked in [ledger.resource(wire) for wire in order]:
@@ -99,6 +104,7 @@ def _chosen(tables: Sequence[Table], names: Iterable[str] | None) -> list[str]:
 def untrack(ledger: Ledger, tracked: Tracked) -> None:
     """Remove capture and the ledger's rows of one resource; the application's table stays as it is."""
     ledger.engine.remove_capture(tracked.number, tracked.definition.name)
+    ledger.put_meta(_UNTRACKED + tracked.wire, "1")
     ledger.remove_resource(tracked)
 
 

@@ -15,6 +15,7 @@ from tallystick.core.history import (
     Fork,
     Histories,
     Ticks,
+    begin_anew,
     begin_elsewhere,
     meet,
     renamed,
@@ -136,6 +137,16 @@ def check_identity(ledger: Ledger) -> bool:
     _save(ledger, meeting.histories, {fork.origin: fork.after for fork in meeting.forks})
     ledger.put_meta("identity", identity)
     return True
+
+
+def begin_again(ledger: Ledger) -> None:
+    """Begin a new incarnation because what a resource issued, and was told, is forgotten. Call inside ``write``.
+
+    States of peers say that what comes before them was told; of that resource it has to come once more.
+    """
+    ledger.engine.execute("DELETE FROM tally_state")
+    ledger.save_counters()
+    _save(ledger, begin_anew(load(ledger), nonce()))
 
 
 def meet_now(ledger: Ledger, theirs: Histories) -> bool:

@@ -32,6 +32,12 @@ class StreamScope(NamedTuple):
         """True for the wire name of a resource of the scope."""
         return not self.resources or wire in self.resources
 
+    def require(self, ledger: Ledger) -> None:
+        """Raise SchemaError when a resource of the scope is not there."""
+        for wire in self.resources:
+            if not ledger.has(wire):
+                ledger.resource(wire)
+
     def tracked(self, ledger: Ledger, beyond: int = 0) -> list[Tracked]:
         """The resources of the scope that changed beyond a seq. Raises SchemaError for one that is not there."""
         if self.resources:

@@ -235,11 +235,15 @@ class Beyond(NamedTuple):
 
 
 def stamped_beyond(ledger: Ledger, scope: StreamScope, seq: int, *, checked: bool) -> Beyond:
-    """Stamp what is marked, and say what of the scope lies beyond a seq now."""
+    """Stamp what is marked, and say what of the scope lies beyond a seq now.
+
+    Raises SchemaError when a resource of the scope is tracked no longer.
+    """
     sql = f"SELECT wire, seq, horizon FROM tally_resource WHERE seq>{seq} OR horizon>{seq} ORDER BY id"
     with ledger.write((sql, COUNTERS_OF_MARKED, ledger.engine.marking)) as (rows, counters, marks):
         told: Told = {}
         ledger.take_counters(counters)
+        scope.require(ledger)
         stamp(ledger, checked=checked, told=None if checked else told, stored=None if checked else marks)
         before = {wire: reached for wire, reached, _ in rows if scope.covers(wire)}
         horizon = max([0, *(row[2] for row in rows if scope.covers(row[0]) and ledger.has(row[0]))])
