@@ -204,16 +204,20 @@ def read_state(element: etree._Element) -> SyncState:
 
     Raises MalformedMessage without endpoint, or for a tick or stamp that is none.
     """
-    found = {child.tag: child.text for child in element}
-    endpoint, stamp = found.get(_ENDPOINT), found.get(_STAMP)
+    endpoint = tick = stamp = user = None
+    for child in element:
+        tag = child.tag
+        if tag == _ENDPOINT:
+            endpoint = child.text
+        elif tag == _TICK:
+            tick = child.text
+        elif tag == _STAMP:
+            stamp = child.text
+        elif tag == _USER:
+            user = child.text
     if not endpoint:
         raise MalformedMessage("a sync state names no endpoint")
-    return SyncState(
-        endpoint.strip(),
-        read_tick(found.get(_TICK)),
-        read_stamp(stamp) if stamp else NO_STAMP,
-        found.get(_USER) or "",
-    )
+    return SyncState(endpoint.strip(), read_tick(tick), read_stamp(stamp) if stamp else NO_STAMP, user or "")
 
 
 def write_state(state: SyncState) -> str:

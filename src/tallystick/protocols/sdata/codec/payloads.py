@@ -35,6 +35,7 @@ _ATTRIBUTES: Final = {
     f"{_SYNC}uuid": "uuid",
     f"{_SYNC}isDeleted": "deleted",
 }
+_UUID: Final = f"{_SDATA}uuid"
 _IDENTITY: Final = frozenset(_ATTRIBUTES)
 _OLD_UUID: Final = f"{_SYNC}uuid"
 _OLD_DELETED: Final = f"{_SYNC}isDeleted"
@@ -148,9 +149,11 @@ def _own_text(element: etree._Element) -> str:
 
 
 def _identity(element: etree._Element) -> tuple[str, str, str, str, str, bool]:
+    listed: list[tuple[str, str]] = element.items()  # type: ignore[assignment]
+    if len(listed) == 1 and listed[0][0] == _UUID and _LOWER_UUID(listed[0][1]):
+        return listed[0][1], "", "", "", "", False
     uuid = key = url = lookup = descriptor = ""
     deleted = False
-    listed: list[tuple[str, str]] = element.items()  # type: ignore[assignment]
     for name, value in listed:
         meaning = _ATTRIBUTES.get(name)
         if meaning == "uuid":
