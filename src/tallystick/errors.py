@@ -245,6 +245,13 @@ class StorageLocked(StorageError):
     default_hint = "run the same command again when the other program has ended its transaction"
 
 
+class StorageClosed(StorageError):
+    """The database was closed by the program that uses it."""
+
+    code = "storage-closed"
+    default_hint = "open it again"
+
+
 class StorageReplaced(StorageError):
     """The file of an open database was replaced or removed: what is read or written through it reaches nobody."""
 

@@ -1,9 +1,12 @@
 """From the log to what happened (spec ics 7), and the thread that tells it."""
 
+import sqlite3
 import threading
 
 import pytest
 
+import tallystick
+from tallystick.errors import StorageLocked
 from tallystick.stores.changelog import Class, Detail, Entry
 from tallystick.stores.notices import notices_after
 from tallystick.stores.watching import Watch
@@ -118,6 +121,48 @@ def test_unsubscribing_waits_for_the_call_under_way(watch, folder):
     threading.Timer(0.05, leave.set).start()
     watch.remove(number)
     assert len(left) == 1
+
+
+def test_a_lost_connection_is_made_again(site_url, server, folder, caplog):
+    if not site_url.startswith("postgresql"):
+        pytest.skip("a file has no connection to lose")
+    import psycopg
+
+    watch, sink = Watch(server.records, server.log), Sink()
+    watch.add(everything, sink)
+    own = server.records.session.engine.connection.info.backend_pid
+    with psycopg.connect(site_url, autocommit=True) as killer:
+        killer.execute("SELECT pg_terminate_backend(%s)", (own,))
+    with tallystick.open(site_url) as site:
+        elsewhere = next(one for one in site.server().user("anna").store.folders() if one.name == "f")
+        for number in range(100):  # what is made while the connection is lost, and what comes later
+            elsewhere.create_item(subject=f"s{number}")
+            if sink.reached.wait(0.2):
+                break
+    assert sink.reached.is_set()
+    assert "interrupted" in caplog.text
+    watch.close()
+
+
+def test_a_database_that_was_locked_is_watched_again(site_url, server, folder):
+    if site_url.startswith("postgresql"):
+        pytest.skip("readers wait for nobody there")
+    engine, sink = server.records.session.engine, Sink(wanted=3)  # more than the first item can be told
+    watch = Watch(server.records, server.log)
+    watch.add(everything, sink)
+    engine.execute("PRAGMA busy_timeout=0")
+    with tallystick.open(site_url) as site:
+        items = site.server().user("anna").store.folder("f")
+        blocker = sqlite3.connect(site_url, isolation_level=None)
+        items.create_item(subject="before")
+        blocker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageLocked):
+            folder.create_item(subject="refused")
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        items.create_item(subject="after")
+    assert sink.reached.wait(20)
+    watch.close()
 
 
 def test_a_closed_database_ends_the_thread(server, folder, caplog):

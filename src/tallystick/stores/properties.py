@@ -58,7 +58,7 @@ def _checked(name: str, value: Any) -> Any:
     if kind is int and value in _INT64:
         return value
     if kind in (list, tuple):
-        return [_checked(name, part) for part in value]
+        return [part if type(part) is str else _checked(name, part) for part in value]
     if kind is dict and all(type(key) is str for key in value):
         return {key: _checked(name, part) for key, part in value.items()}
     if value is None or (kind in _PLAIN and kind is not int):

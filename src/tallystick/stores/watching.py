@@ -11,12 +11,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tallystick.errors import StorageError
+from tallystick.errors import StorageClosed, StorageError, StorageReplaced
 from tallystick.stores.notices import Notice, notices_after
 from tallystick.stores.port import SERVER, Records
 
 _PATIENCE = 5.0
 """Seconds after which the thread looks although nothing woke it."""
+
+_PAUSE_S = 1.0
+"""Seconds after which a database that could not be used is tried again."""
 
 _STUCK = 5.0
 """Seconds that unsubscribing waits for a call under way: a sink may itself wait for whoever unsubscribes it."""
@@ -44,6 +47,7 @@ class Watch:
         self._called = 0
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self._ended = threading.Event()
 
     def add(self, wants: Callable[[Notice], bool], tell: Callable[[Notice], None]) -> int:
         """Subscribe to what happens from now on; the number to unsubscribe with."""
@@ -70,18 +74,28 @@ class Watch:
         with self._changed:
             self._stopped = True
             self._subscriptions.clear()
+        self._ended.set()
         self._records.wake()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _run(self, seq: int, version: int) -> None:
-        try:
-            while not self._stopped:
+        interrupted = False
+        while not self._stopped:
+            try:
+                if interrupted:
+                    with self._records.transaction():  # makes a lost connection again
+                        interrupted = False
                 seq = self._look(seq)
                 version = self._records.wait(version, _PATIENCE)
-        except StorageError as error:
-            if not self._stopped:
-                self._log.error("notifications have ended: %s", error)
+            except (StorageClosed, StorageReplaced) as error:
+                if not self._stopped:
+                    self._log.error("notifications have ended: %s", error)
+                return
+            except StorageError as error:
+                self._log.warning("notifications are interrupted: %s", error)
+                interrupted = True
+                self._ended.wait(_PAUSE_S)
 
     def _look(self, seq: int) -> int:
         """Tell everybody what happened beyond ``seq``; the seq reached."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from tallystick.errors import StorageError, StorageLocked, TallystickError
+from tallystick.errors import StorageClosed, StorageError, StorageLocked, TallystickError
 from tallystick.site.engines import postgresql_driver as driver
 from tallystick.site.engines.engine import Rejected
 from tallystick.site.engines.postgresql_copy import copied
@@ -313,7 +313,7 @@ class PostgreSQLSession:
     def _reopened_idle(self) -> bool:
         """True when no transaction is open. A lost connection is opened again."""
         if self._closed:
-            raise StorageError(f"{self.name} was closed", hint="open it again")
+            raise StorageClosed(f"{self.name} was closed")
         if self.connection.closed:
             self.connection = driver.connect(self._target)
             self.generation += 1

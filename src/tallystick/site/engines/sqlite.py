@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tallystick.core.filter_readings import SQLITE_FUNCTIONS
-from tallystick.errors import ConfigurationError, StorageError, StorageReplaced
+from tallystick.errors import ConfigurationError, StorageClosed, StorageError, StorageLocked, StorageReplaced
 from tallystick.site.engines import sqlite_capture, sqlite_schema
 from tallystick.site.engines.engine import Address, Mark, Rejected
 from tallystick.site.engines.sqlite_rows import SQLiteRows
@@ -389,9 +389,11 @@ def _storage(error: sqlite3.DatabaseError, path: Path) -> Exception:
     if re.search(r"disk is full|disk I/O|readonly", text):
         return StorageError(f"{path}: {text}", hint="free space or make the file writable; nothing was changed")
     if "locked" in text or "busy" in text:
-        return StorageError(
+        return StorageLocked(
             f"{path} is locked by another program", hint="another writer holds it for long; try again when it is done"
         )
+    if "closed database" in text:
+        return StorageClosed(f"{path} was closed")
     if "not a database" in text or "malformed" in text:
         return StorageError(f"{path}: {text}", hint="the file is no sound SQLite database; restore it from a backup")
     if "unable to open" in text:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tallystick.errors import StorageError
+from tallystick.errors import StorageClosed
 from tallystick.site.ledger import Ledger
 from tallystick.stores.records.layout import ROOM, STEPS
 from tallystick.streams.hints import SLOW_POLL_S, Hints, watch
@@ -67,7 +67,7 @@ class Session:
 
     def _open(self) -> None:
         if self._closed:
-            raise StorageError("the site is closed", hint="open it again")
+            raise StorageClosed("the site is closed")
 
     # transactions ----------------------------------------------------------------------------------------------
 

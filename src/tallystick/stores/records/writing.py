@@ -36,6 +36,7 @@ _ENTRY = (
     "content=CASE WHEN excluded.content > c.content THEN excluded.content ELSE c.content END, "
     "detail=excluded.detail, latest=excluded.latest"
 )
+_NAMES = {kind: kind.name.lower() for kind in Class}
 _COLUMN = {Kind.NEW: "created", Kind.CHANGE: "content", Kind.FLAG: "flagged", Kind.SOFT: "soft", Kind.HARD: "hard"}
 
 
@@ -103,7 +104,7 @@ class Writing(Objects):
 
     def _drafted(self, draft: Draft, key: str) -> Write:
         structure = Structure(
-            draft.object.name.lower(),
+            _NAMES[draft.object],
             self.key_of(draft.parent) if draft.parent else "",
             draft.name,
             associated=draft.associated,
