@@ -159,6 +159,8 @@ class Listing:
     def subdirectories(self) -> list[str]:
         """The names of visible directories."""
         marks = self.values[::VALUE_BYTES]
+        if Mark.DIRECTORY not in marks:
+            return []
         return [name for name, mark in zip(self.names, marks, strict=True) if mark == Mark.DIRECTORY]
 
     def changed_with(self, entries: Sequence[Entry], gone: frozenset[str] | set[str]) -> Listing:

@@ -19,7 +19,7 @@ from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.guards import Facts, guarded
 from tallystick.trees.history import History, purge
-from tallystick.trees.listing import Entry, Listing
+from tallystick.trees.listing import Entry, Listing, unpacked_names
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
 from tallystick.trees.names import portability
@@ -489,6 +489,9 @@ class _Run:
                     warnings.append((why, joined(path, name), "cannot be shown on a side; it is left alone on both"))
             listings = [end.listing(path) for end in self.ends.values()]
             names = {name for listing in listings if listing is not None for name in listing.names} - hidden.keys()
+            row = self._base_row(path)
+            if row is not None and names <= set(unpacked_names(row.names)):
+                continue  # all of them have travelled
             warnings += [("portability", joined(path, name), why) for name, why in sorted(portability(names).items())]
         return warnings
 

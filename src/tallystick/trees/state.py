@@ -335,6 +335,8 @@ class NotedSide:
         self.signature(path)
         names, stats = (self._signatures or {}).get(path, (b"", b""))
         modes = array("q", stats)[::WIDTH]
+        if not any(map(S_ISDIR, set(modes))):
+            return set()
         return {name for name, mode in zip(unpacked_names(names), modes, strict=True) if S_ISDIR(mode)}
 
     def token(self) -> str:
