@@ -33,6 +33,9 @@ _DIRECTORY = stat.S_IFDIR
 _TYPE = 0o170000
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
+UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
+"""The value of a file that nobody has read yet."""
+
 _FIRST_MARKS = {stat.S_IFREG: Mark.UNREAD, stat.S_IFDIR: Mark.DIRECTORY, stat.S_IFLNK: Mark.LINK}
 
 
@@ -176,8 +179,11 @@ class _Scanner:
 
     def _first_values(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> bytearray:
         """The values that modes and scope alone give: nothing has been read yet."""
+        modes = numbers[::WIDTH]
+        if self.scope.everything and all(mode & _TYPE == stat.S_IFREG for mode in set(modes)):
+            return bytearray(UNREAD * len(names))
         values = bytearray()
-        for position, mode in enumerate(numbers[::WIDTH]):
+        for position, mode in enumerate(modes):
             mark = _FIRST_MARKS.get(mode & _TYPE)
             if mark is None:
                 mark = self._special(joined(path, names[position]))

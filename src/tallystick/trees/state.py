@@ -423,11 +423,10 @@ def _packed_base(children: Mapping[str, Node]) -> BaseRow:
 
 def _unpacked_base(names: bytes, content: bytes, without: Collection[str] = ()) -> dict[str, Node]:
     children: dict[str, Node] = {}
-    for name, (mark, permissions, size, digest) in zip(
-        unpacked_names(names), BASE_VALUE.iter_unpack(content), strict=True
-    ):
+    for position, name in enumerate(unpacked_names(names)):
         if name in without:
             continue
+        mark, permissions, size, digest = BASE_VALUE.unpack_from(content, position * BASE_VALUE.size)
         held = not mark & _NEVER_HELD
         kind = mark & ~_NEVER_HELD
         if kind == _DIRECTORY:
