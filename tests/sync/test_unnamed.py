@@ -122,3 +122,20 @@ def test_what_waits_is_described_even_where_no_row_can_have_its_key(sqlite_works
     settle(a, b, policies=policies)
     found = {(item.kind, item.row) for item in Site(b.replica).parked()}
     assert found == {("parked", None), ("unnamed", None)}
+
+
+def test_what_an_end_cannot_send_is_taken_from_another_one(sqlite_workshop):
+    a, b, c = (sqlite_workshop.end(name, PAIR) for name in "abc")
+    a.execute("INSERT INTO pair VALUES (NULL, 1, 'first')")
+    sync(a, c)
+    a.execute("INSERT INTO pair VALUES (NULL, 1, 'second'), ('x', 2, 'other')")
+    sync(a, b)
+    a.execute("UPDATE pair SET note='again' WHERE a='x'")
+    sync(a, b)
+    assert b.rows("SELECT note FROM pair") == [("again",)]
+    sync(c, b)
+    assert b.rows("SELECT note FROM pair ORDER BY note") == [("again",), ("first",)]
+    a.execute("DELETE FROM pair WHERE note='second'")
+    settle(a, b, c)
+    assert [end.rows("SELECT count(*) FROM pair") for end in (a, b, c)] == [[(2,)]] * 3
+    assert verify(a.replica, b.replica, deep=True).agree

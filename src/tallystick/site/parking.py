@@ -65,6 +65,13 @@ def left_out(ledger: Ledger, tracked: Tracked) -> frozenset[str]:
     return frozenset(row[0].removeprefix(_ROW) for row in ledger.engine.query(sql, (tracked.number, UNNAMED)))
 
 
+def holed(ledger: Ledger) -> set[str]:
+    """Wire names of resources of which not every record can be sent: nobody may be told that it knows them whole."""
+    names = {item.number: item.wire for item in ledger.resources()}
+    rows = ledger.engine.query("SELECT DISTINCT resource FROM tally_parked WHERE kind=?", (UNNAMED,))
+    return {names[row[0]] for row in rows if row[0] in names}
+
+
 def _note(ledger: Ledger, tracked: Tracked, key: str, kind: str, reason: str) -> None:
     ledger.engine.execute(
         "INSERT INTO tally_parked(resource, key, kind, reason, since, attempts) VALUES (?, ?, ?, ?, ?, 1) "

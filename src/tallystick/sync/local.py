@@ -261,7 +261,7 @@ class LocalReplica:
         start = self._start(selection)
         pass_ = _Pass(self, selection, start, start.until if start.open else until)
         yield from pass_.pages()
-        for wire in (*pass_.skipped, *pass_.overtaken(), *selection.held):
+        for wire in (*pass_.skipped, *pass_.overtaken(), *selection.held, *parking.holed(self.ledger)):
             closing.digests.pop(wire, None)
         if selection.held:
             closing.state = selection.known.state
