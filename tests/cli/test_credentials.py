@@ -61,3 +61,27 @@ def test_who_is_named_without_a_password_is_refused_with_the_way_to_give_one(run
         assert (refused.code, "--password-file" in refused.err) == (3, True)
         assert not (tmp_path / "b.db").exists()
         assert run("sync", named, "b.db", "--password-file", "password").code == 0
+
+
+def test_who_may_only_read_pulls_what_is_tracked_and_is_told_what_is_not(run, people, tmp_path):
+    from tallystick.web.server import running
+
+    (tmp_path / "password").write_text("longsecret\n")
+    run("track", "a.db")
+    people("a.db", "CREATE TABLE later (id TEXT PRIMARY KEY)")
+    people("mine.db", "CREATE TABLE own (id TEXT PRIMARY KEY)")
+    run("users", "add", "a.db", "rita", "--role", "read", "--password-file", "password")
+    with running(tmp_path / "a.db") as address:
+        named = address.replace("//", "//rita@")
+        pulled = run("sync", "mine.db", named, "--direction", "pull", "--password-file", "password")
+        assert pulled.code == 0, pulled
+        assert "left out: later: not tracked at" in pulled.out
+        assert people("mine.db", "SELECT count(*) FROM people") == [(2,)]
+        pushed = run("sync", named, "other.db", "--direction", "push", "--password-file", "password")
+        assert pushed.code == 0, pushed
+        assert people("other.db", "SELECT count(*) FROM people") == [(2,)]
+        refused = run("sync", "mine.db", named, "--password-file", "password")
+        assert (refused.code, "needs the role sync" in refused.err) == (3, True)
+        asked = ("sync", "mine.db", named, "--direction", "pull", "--only", "later", "--password-file", "password")
+        assert run(*asked).code == 3
+    assert people("a.db", "SELECT count(*) FROM sqlite_master WHERE name = 'own'") == [(0,)]

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from tallystick.core.pages import Tally
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
 from tallystick.core.versions import vector_covers
-from tallystick.errors import IdentityDoubt, SchemaError, StateError, UsageError
+from tallystick.errors import AccessDenied, IdentityDoubt, PeerRefused, SchemaError, StateError, UsageError
 from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
@@ -176,15 +178,15 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     check_named(plan, first, second, offered)
     before = _wires(first), _wires(second)
     if lacks(first, plan.only) or plan.references:
-        first = _prepared(a, first, Wanted([], chosen(first, plan), False, {}, dict(plan.references)))
+        first = _prepared(a, first, Wanted([], chosen(first, plan), False, {}, dict(plan.references)), plan, PUSH)
     if differ(first, second) or plan.naming:
         untracked = [name for name in second.untracked if not plan.only and fold(name) not in excluded(plan)]
         asked = Wanted(wanted(first, plan), untracked, create and plan.direction != PULL, dict(plan.naming), {})
-        second = _prepared(b, second, asked)
+        second = _prepared(b, second, asked, plan, PULL)
     here = _wires(first)
     lacking = [item for item in wanted(second, plan) if item.wire not in here]
     if lacking and (plan.direction != PUSH or first.untracked):
-        first = _prepared(a, first, Wanted(lacking, [], create and plan.direction != PUSH))
+        first = _prepared(a, first, Wanted(lacking, [], create and plan.direction != PUSH), plan, PUSH)
     both = _wires(first) & _wires(second)
     check_named(plan, first, second, offered)
     report.tracked = sorted(both - (before[0] & before[1]))
@@ -201,9 +203,19 @@ def _wires(described: Described) -> set[str]:
     return {item.wire for item in described.resources}
 
 
-def _prepared(end: Replica, before: Described, asked: Wanted) -> Described:
-    """What ``end`` describes after preparing; what it could not track is remembered."""
-    described = end.prepare(asked)
+def _prepared(end: Replica, before: Described, asked: Wanted, plan: Plan, giving: str) -> Described:
+    """What ``end`` describes after preparing; what it could not track is remembered.
+
+    An end that only gives, as it does in the direction ``giving``, may let us read and not track: it gives what it has.
+    """
+    try:
+        described = end.prepare(asked)
+    except PeerRefused as refusal:
+        asked_for = plan.only or plan.naming or plan.references
+        if refusal.code != AccessDenied.code or plan.direction != giving or asked_for:
+            raise
+        refused = dict.fromkeys(before.untracked, f"not tracked at {end.name}: {refusal.message}")
+        return replace(before, untracked=[], barred=before.barred | refused)
     described.barred = before.barred | described.barred
     return described
 
