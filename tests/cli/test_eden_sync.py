@@ -265,6 +265,19 @@ def test_a_peer_that_is_added_after_sync_goes_on_where_sync_stopped(guarded, run
     assert "nothing new" in done["message"]
 
 
+def test_a_peer_is_tested_without_a_login(guarded, run, database, tmp_path):
+    database("field.db", SCHEMA[0])
+    run("track", "field.db")
+    (tmp_path / "wrong").write_text("nothing of the kind")
+    run("peers", "add", "field.db", "relief", guarded.format("sync@"), "--password-file", "wrong")
+    run("peers", "add", "field.db", "away", "eden+http://127.0.0.1:1/eden")
+    assert run("peers", "test", "field.db", "relief").code == 3
+    run("peers", "change", "field.db", "relief", "--password-file", "secret")
+    assert run("peers", "test", "field.db", "relief").out == "relief: it answers\n"
+    away = run("peers", "test", "field.db", "away")
+    assert (away.code, "127.0.0.1:1" in away.err) == (3, True)
+
+
 def test_the_password_of_a_peer_goes_with_it(guarded, run, database):
     run("sync", guarded.format("sync@"), "field.db", *ONE, "--create", "--password-file", "secret")
     run("peers", "add", "field.db", "relief", guarded.format("sync@"), "--password-file", "secret")

@@ -116,8 +116,7 @@ def change(site: str, name: str, **given: Any) -> int:
     if given["as_json"]:
         print_json(_plain(peer))
     else:
-        next_ = "register" if peer.protocol == "eden" else "test"
-        click.echo(f"{name} is changed; see whether it answers: tallystick peers {next_} {site} {name}")
+        click.echo(f"{name} is changed; see whether it answers: tallystick peers test {site} {name}")
     return 0
 
 
@@ -274,9 +273,8 @@ def _with_adapter(site: str, name: str, json_wanted: bool, trust: tuple[str, ...
             good = adapter.register()
             message = (entries[-1].message or "") if entries else ""
         else:
-            if registry.peer(name).protocol == "eden":
-                raise UsageError("an Eden site has no login to test", hint="run: tallystick peers register SITE NAME")
-            problem = adapter.login() or getattr(adapter, "unreachable", None)
+            probe = getattr(adapter, "probe", None)  # an Eden site has no login
+            problem = probe() if probe else adapter.login() or getattr(adapter, "unreachable", None)
             good, message = problem is None, problem or "it answers"
             result = Result.SUCCESS if good else Result.ERROR
             log.append(LogEntry(registry.now(), name, None, "login", "outgoing", "test", result, not good, problem))

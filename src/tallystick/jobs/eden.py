@@ -110,6 +110,10 @@ class EdenAdapter:
         """Nothing to do: credentials travel with every request."""
         return None
 
+    def probe(self) -> str | None:
+        """Whether the peer answers and lets us in: None, otherwise what is wrong."""
+        return self._active.peer.probe()
+
     def refresh(self) -> str | None:
         """Brings the tasks of public data sets up to date (section 15); None on success, otherwise the error."""
         if self.repository.apitype != "data" or not self.repository.datasets:

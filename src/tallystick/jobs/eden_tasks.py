@@ -56,6 +56,10 @@ class EdenPeerAdapter:
         """Nothing to do: credentials travel with every request."""
         return self.adapter.login()
 
+    def probe(self) -> str | None:
+        """Whether the peer answers and lets us in: None, otherwise what is wrong."""
+        return self.adapter.probe()
+
     def refresh(self) -> str | None:
         """Brings the tasks of public data sets up to date."""
         return self.adapter.refresh()

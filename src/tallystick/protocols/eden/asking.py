@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, NamedTuple
 
-from tallystick.errors import PeerProtocolError, PeerRefused, PeerUnreachable
+from tallystick.errors import PeerError, PeerProtocolError, PeerRefused, PeerUnreachable
 from tallystick.protocols.eden.codec.elements import DEFAULT_LIMITS, Document, Limits, Resource
 from tallystick.protocols.eden.codec.filters import Filter
 from tallystick.protocols.eden.codec.queries import pull_url, register_url, table_url
@@ -82,6 +82,19 @@ class EdenPeer:
         url = pull_url(self.url, table, repository, msince=msince, components=components, filters=filters, state=state)
         reply = self._send("GET", url)
         return Pulled(self._document(reply), reply.headers.get("date"))
+
+    def probe(self) -> str | None:
+        """Why the peer does not answer or does not let us in; None when it does. Nothing is asked for or changed.
+
+        A site leaves a pull of no table in particular to its adapter, which refuses it (section 13): to those it knows.
+        """
+        try:
+            self.get("sync/sync.xml?resource=mixed")
+        except PeerProtocolError:
+            return None
+        except PeerError as error:
+            return str(error)
+        return None
 
     def get(self, path: str) -> Document:
         """A document by its path below the base."""

@@ -297,15 +297,18 @@ def _list_of(reply: PushReply, decision: Decision | None) -> list[int] | None:
         return None
     if decision.stands:
         return reply.conflicts
-    return {
-        Outcome.CREATED: reply.created,
-        Outcome.TAKEN: reply.updated,
-        Outcome.REVIVED: reply.updated,
-        Outcome.DELETED: reply.deleted,
-        Outcome.MERGED: reply.deleted,
-        Outcome.KEPT: reply.unchanged,
-        Outcome.SKIPPED: reply.skipped,
-    }.get(decision.outcome)
+    match decision.outcome:
+        case Outcome.CREATED:
+            return reply.created
+        case Outcome.TAKEN | Outcome.REVIVED:
+            return reply.updated
+        case Outcome.DELETED | Outcome.MERGED:
+            return reply.deleted
+        case Outcome.KEPT:
+            return reply.unchanged
+        case Outcome.SKIPPED:
+            return reply.skipped
+    return None
 
 
 def _lost(item: Item) -> Lost | None:

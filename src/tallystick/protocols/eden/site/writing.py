@@ -74,7 +74,8 @@ class Writing:
 
     def run(self, writes: Sequence[Write]) -> list[Applied]:
         """Apply the writes; one answer each, in their order."""
-        steps = [Step(one, bound) for one in writes if (bound := self._catalog.bound(one.table)) is not None]
+        tables = {name: self._catalog.bound(name) for name in {one.table for one in writes}}
+        steps = [Step(one, bound) for one in writes if (bound := tables[one.table]) is not None]
         self._meet(steps)
         self._look_up(steps)
         kept = [one for one in steps if one.write.outcome not in _REMOVALS]
