@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.verification import verify
-from tallystick.testing.contract import AgreementContract, sync
+from tallystick.testing.contract import AgreementContract, settle, sync
 
 
 class PostgreSQLEnd:
@@ -238,3 +239,70 @@ def test_a_collation_that_the_other_engine_does_not_know_is_left_out(mixed):
     b.execute("CREATE TABLE u (id TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID", "INSERT INTO u VALUES ('y')")
     sync(a, b)
     assert (b.rows("SELECT id FROM t WHERE id='X'"), a.rows("SELECT id FROM u WHERE id='y'")) == ([], [("y",)])
+
+
+CODED = "CREATE TABLE item (id bigserial PRIMARY KEY, code text UNIQUE, note text)"
+
+
+@pytest.fixture
+def duplicate(postgresql_server):
+    """Makes copies of databases to which nobody is connected; they are dropped afterwards."""
+    made: list[str] = []
+
+    def copied(url: str, name: str) -> str:
+        postgresql_server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        postgresql_server.execute(f"CREATE DATABASE {name} TEMPLATE {_name(url)}")
+        made.append(name)
+        return urlsplit(url)._replace(path="/" + name).geturl()
+
+    yield copied
+    for name in made:
+        postgresql_server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path[1:]
+
+
+def _written(end: Any, code: str) -> None:
+    end.execute(f"INSERT INTO item (code) VALUES ('{code}')", f"UPDATE item SET note='{code}' WHERE code='x'")
+
+
+def test_a_copied_database_and_its_original_both_write_on(postgresql_database, duplicate):
+    a = PostgreSQLEnd(postgresql_database(), "a", (CODED, "INSERT INTO item (code, note) VALUES ('x', 'one')"))
+    b = PostgreSQLEnd(postgresql_database(), "b", ())
+    sync(a, b)
+    a.close()
+    copy = duplicate(a.url, _name(a.url) + "_copy")
+    a, c = PostgreSQLEnd(a.url, "a", ()), PostgreSQLEnd(copy, "c", ())
+    for end, code in ((a, "from a"), (c, "from c")):
+        _written(end, code)
+    sync(c, b)
+    settle(a, b, c)
+    for end in (a, b, c):
+        assert end.rows("SELECT code FROM item ORDER BY code") == [("from a",), ("from c",), ("x",)]
+    assert verify(a.replica, c.replica, deep=True).agree
+    for end in (a, b, c):
+        end.close()
+
+
+def test_an_old_backup_restored_in_place_loses_nothing(postgresql_database, duplicate, postgresql_server):
+    a = PostgreSQLEnd(postgresql_database(), "a", (CODED, "INSERT INTO item (code, note) VALUES ('x', 'one')"))
+    b = PostgreSQLEnd(postgresql_database(), "b", ())
+    sync(a, b)
+    a.close()
+    backup = duplicate(a.url, _name(a.url) + "_backup")
+    a = PostgreSQLEnd(a.url, "a", ())
+    _written(a, "before")
+    sync(a, b)
+    a.close()
+    postgresql_server.execute(f"DROP DATABASE {_name(a.url)} WITH (FORCE)")
+    postgresql_server.execute(f"CREATE DATABASE {_name(a.url)} TEMPLATE {_name(backup)}")
+    a = PostgreSQLEnd(a.url, "a", ())
+    _written(a, "after")
+    settle(a, b)
+    for end in (a, b):
+        assert end.rows("SELECT code FROM item ORDER BY code") == [("after",), ("before",), ("x",)]
+    assert verify(a.replica, b.replica, deep=True).agree
+    for end in (a, b):
+        end.close()
