@@ -9,8 +9,11 @@ import sqlite3
 import pytest
 from click.testing import CliRunner
 
+import tallystick
 from tallystick.cli.main import group
 from tallystick.errors import ConfigurationError
+from tallystick.jobs.pushing import Pusher
+from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.sdata.codec.digests import DigestEntry, SyncState, digest_of
 from tallystick.protocols.sdata.codec.entries import Entry
 from tallystick.protocols.sdata.codec.feeds import CATCH_UP, FeedHead, read_feed, write_feed
@@ -218,3 +221,19 @@ def test_what_cannot_be_nested_is_said_at_once(serving, wanted, problem):
     nests(definitions, ["orders.order_line"])
     with pytest.raises(ConfigurationError, match="one table only"):
         nests(definitions, ["orders.order_line", "orders.order_line"])
+
+
+def test_a_changed_line_is_pushed_with_its_order(serving):
+    one, other = serving("one", *ROWS, **NEST), serving("other", **NEST)
+    pool = Pool(lambda: tallystick.open(one.url).replica)
+    pusher = Pusher(pool, f"sdata+{other.dataset}")
+    assert pusher.push().pushed == 4
+    assert other.sql(LINES) == ALL
+    one.sql("UPDATE order_line SET quantity=11 WHERE quantity=10")
+    assert pusher.push() == (1, ())
+    one.sql("DELETE FROM order_line WHERE quantity=30")
+    assert pusher.push() == (1, ())
+    assert pusher.push() == (0, ())
+    assert other.sql(LINES) == one.sql(LINES) == [("first", 11, "Nail"), ("first", 20, "Screw")]
+    pusher.close()
+    pool.close()

@@ -19,7 +19,7 @@ from tallystick.protocols.sdata.codec.kinds import Contract, Kind
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
 from tallystick.protocols.sdata.rules.progress import written
-from tallystick.protocols.sdata.site import freezing, jobs, resources, standings
+from tallystick.protocols.sdata.site import children, freezing, jobs, resources, standings
 from tallystick.protocols.sdata.site.forms import Form, forms
 from tallystick.protocols.sdata.site.nests import nests, nests_like
 from tallystick.protocols.sdata.site.place import Place
@@ -211,6 +211,7 @@ class SiteStore:
         """
 
         def act(place: Place) -> tuple[Digest, list[Resource]]:
+            children.notice(place)
             standings.begin(place.ledger, place.names, self._priority)
             kept = standings.stored(place.ledger, place.names, self._priority)
             digest, own = kept.standing.digest, kept.standing.own
