@@ -4,12 +4,14 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tallystick
+from tallystick.streams import watcher
 from tallystick.streams.notifications import Event, Notification, Waiting
 
 
@@ -133,6 +135,27 @@ def test_a_slow_sink_gets_a_gap_and_misses_nothing(place, people):
     assert gap.event is Event.GAP
     assert gap.state == first.state
     assert {change.key for change in people.changes(gap.state)} == {f"n{number}" for number in range(9)}
+
+
+def test_a_site_that_cannot_be_watched_for_a_while_is_said_once_and_becomes_a_gap(sqlite_place, monkeypatch, caplog):
+    monkeypatch.setattr(watcher, "_PAUSE_S", 0.02)
+    place, told = sqlite_place, queue.Queue()
+    place.site.subscribe(told.put)
+    place.put("a")
+    assert told.get(timeout=20).key == "a"
+    place.execute("DROP TABLE person")
+    while not any("is gone" in record.message for record in caplog.records):
+        time.sleep(0.02)
+    place.put("unheard", table="town")
+    time.sleep(0.2)
+    assert sum("is gone" in record.message for record in caplog.records) == 1
+    place.execute("CREATE TABLE person (id VARCHAR(20) PRIMARY KEY, name VARCHAR(50), age INTEGER)")
+    gap = told.get(timeout=20)
+    assert gap.event is Event.GAP
+    place.put("b")
+    while told.get(timeout=20).key != "b":
+        pass
+    assert {"unheard", "b"} <= {change.key for change in place.site.changes(gap.state)}
 
 
 def test_a_sink_may_unsubscribe_itself_and_read_from_a_site_of_its_own(place, people):

@@ -61,6 +61,7 @@ class Watcher:
         self._closing = threading.Event()
         self._changes: Changes | None = None
         self._error: TallystickError | None = None
+        self._said = ""
 
     def listen(self, listener: Listener) -> tuple[int, int]:
         """Have ``listener`` called with everything beyond a seq. Returns a number for ``leave``, and that seq.
@@ -115,7 +116,9 @@ class Watcher:
     def _interrupted(self, error: TallystickError) -> None:
         """Try again in a while; at the very beginning, let whoever waits for it know and give up."""
         if self._ready.is_set():
-            _log.warning("watching the site is interrupted: %s", error)
+            if self._said != str(error):  # what lasts is said once
+                _log.warning("watching the site is interrupted: %s", error)
+            self._said = str(error)
             self._closing.wait(_PAUSE_S)
             return
         self._error = error
@@ -131,6 +134,7 @@ class Watcher:
             hints = self._hints(ledger.engine)
             try:
                 self._changes = Changes(ledger, EVERYTHING, state, follow=True, hints=hints)
+                self._said = ""
                 self._ready.set()
                 if not self._closing.is_set():
                     for chunk in self._changes.chunks():
