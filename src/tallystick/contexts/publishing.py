@@ -34,9 +34,9 @@ def publish(shelf: Shelf, expected: str, changes: Sequence[Change], run: str = "
     """
     if expected not in (ANY, shelf.version):
         raise VersionMoved(f"[VersionMoved] {shelf.name} was published by somebody else meanwhile")
-    if run:
-        changes = [*staged(shelf, run), *changes]
     check_changes(changes)
+    if run:
+        changes = [*staged(shelf, run), *changes]  # those were checked when they were laid aside
     publication = _Publication(shelf, changes)
     publication.write()
     if run:
