@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -13,7 +13,7 @@ from tallystick.api.ends import end, leave, replica
 from tallystick.api.resource import Resource
 from tallystick.core.pages import Tally
 from tallystick.core.values import fold
-from tallystick.errors import UsageError
+from tallystick.errors import SchemaError, UsageError
 from tallystick.site import conflicts as conflict_desk
 from tallystick.site import parking, runs, siblings
 from tallystick.site.capture import track, untrack
@@ -116,7 +116,10 @@ class Site:
         return [Resource(self, item.wire) for item in added]
 
     def untrack(self, *tables: str) -> None:
-        """Stop tracking tables; without names remove every trace of tallystick from the database."""
+        """Stop tracking tables; without names remove every trace of tallystick from the database.
+
+        Raises SchemaError for a table that others refer to which stay tracked.
+        """
         if not tables:
             with self.ledger.engine.write():
                 for item in self.ledger.resources():
@@ -126,8 +129,19 @@ class Site:
             self.ledger.engine.leave()
             return
         with self.ledger.write():
-            for name in tables:
-                untrack(self.ledger, self._tracked(name))
+            chosen = [self._tracked(name) for name in tables]
+            self._check_unreferred({item.wire for item in chosen})
+            for item in chosen:
+                untrack(self.ledger, item)
+
+    def _check_unreferred(self, wires: Set[str]) -> None:
+        """Raises SchemaError where tables that stay tracked refer to one of those: what they name would be unknown."""
+        for item in self.ledger.resources():
+            if item.wire not in wires and (parents := wires & set(item.definition.parents)):
+                raise SchemaError(
+                    f"{item.definition.name!r} stays tracked and refers to {', '.join(sorted(parents))}",
+                    hint=f"untrack it too: tallystick untrack SITE {' '.join(sorted((*wires, item.definition.name)))}",
+                )
 
     def resources(self) -> list[Resource]:
         """The tracked resources, by name."""

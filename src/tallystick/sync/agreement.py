@@ -104,7 +104,9 @@ def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
     mine, theirs = _meet(a, b, sites, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
-    if not mine.state and not theirs.state and (adopt(a, b, scope) | _settle(a, b, scope, plan)):
+    adopted = not (mine.state and theirs.state) and adopt(a, b, scope)
+    settled = not (mine.state or theirs.state) and _settle(a, b, scope, plan)
+    if adopted or settled:
         mine, theirs = _meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
     heard: Known | None = None
     for direction in (PULL, PUSH):
