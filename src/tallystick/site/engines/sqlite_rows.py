@@ -206,9 +206,9 @@ class SQLiteRows:
 
     def put_new(self, entries: NewEntries) -> None:
         """See ``Rows.put_new``. What is the same for all of them stands in the statement: binding it would cost more
-        than writing it."""
+        than writing it. A number that stands twice is bound twice: some releases of Python 3.12 warn of ``?1``."""
         columns: dict[str, Sequence[Any]] = {"key": entries.keys, "hash": entries.hashes}
-        fixed = {"resource": str(self.number), "seq": "?1", "born_seq": "?1"}
+        fixed = {"resource": str(self.number), "seq": "?", "born_seq": "?"}
         for name in _COLUMNS:
             column: Sequence[int] = getattr(entries, name)
             if column.count(column[0]) == len(column):
@@ -217,10 +217,10 @@ class SQLiteRows:
                 columns[_COLUMNS[name]] = column
         if entries.locals is not None:
             columns["local"] = entries.locals
-        fixed |= {name: f"?{index}" for index, name in enumerate(columns, 2)}
+        fixed |= dict.fromkeys(columns, "?")
         self.engine.executemany(
             f"INSERT INTO tally_record({', '.join(fixed)}) VALUES ({', '.join(fixed.values())})",
-            zip(entries.seqs, *columns.values(), strict=True),
+            zip(entries.seqs, entries.seqs, *columns.values(), strict=True),
         )
 
     def forget_all(self) -> None:
