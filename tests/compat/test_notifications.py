@@ -253,13 +253,14 @@ def test_callbacks_run_in_one_other_thread(server, places, sinks):
     assert threading.current_thread() not in threads
 
 
-def test_a_sink_that_raises_misses_nothing_and_hurts_nobody(server, places, caplog):
+@pytest.mark.parametrize("raised", (ValueError, SystemExit))
+def test_a_sink_that_raises_misses_nothing_and_hurts_nobody(server, places, caplog, raised):
     calls = []
 
     class Broken:
         def update(self, notification):
             calls.append(shown(notification))
-            raise ValueError("broken")
+            raise raised("broken")
 
     other = Sink()
     places[0].subscribe(Broken())

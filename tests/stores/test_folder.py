@@ -177,3 +177,9 @@ def test_equal_folders_are_one(store):
     assert store.folder("x") != store.inbox
     assert store.folder("x") != "x"
     assert repr(store.folder("x")) == "Folder('x')"
+
+
+@pytest.mark.parametrize("path", ("", "/", "//"))
+def test_a_folder_has_a_name(store, path):
+    with pytest.raises(ArgumentError, match="names no folder"):
+        store.create_folder(path)

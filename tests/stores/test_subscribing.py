@@ -64,11 +64,12 @@ def test_a_sink_hears_only_what_it_asked_for(server, store, folder):
     server.watch.close()
 
 
-def test_a_sink_that_raises_or_blocks_hurts_no_other(server, folder):
+@pytest.mark.parametrize("raised", (RuntimeError, SystemExit))
+def test_a_sink_that_raises_or_blocks_hurts_no_other(server, folder, raised):
     stuck, fine = threading.Event(), Sink()
 
     def raising(notification):
-        raise RuntimeError("broken")
+        raise raised("broken")
 
     folder.subscribe(raising)
     folder.subscribe(lambda notification: stuck.wait(30))

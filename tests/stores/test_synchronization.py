@@ -9,6 +9,7 @@ from tallystick.errors import (
     StateFutureError,
     StateInvalidError,
     StateScopeError,
+    UsageError,
 )
 from tallystick.stores import NotFoundError, Server
 from tallystick.stores.errors import StateRequiredError, UnknownRegistrationError
@@ -232,3 +233,20 @@ def test_a_slot_bound_importer_is_told_too(folder):
     importer = Slotted()
     folder.sync(importer)
     assert importer.seen == "A"
+
+
+def test_what_asks_for_nothing_that_exists_is_refused(folder):
+    with pytest.raises(UsageError, match="max_changes=-1"):
+        folder.sync(Recorder(), max_changes=-1)
+    with pytest.raises(UsageError, match="on_error='ignore'"):
+        folder.sync(Recorder(), on_error="ignore")
+
+
+def test_an_error_that_cannot_be_written_down_is_parked_like_any_other(folder):
+    class Refusing:
+        def update(self, item, flags):
+            raise ValueError("\udcff")
+
+    folder.create_item(subject="s")
+    folder.sync(Refusing())
+    assert [parked.message for parked in folder.parked] == ["ValueError: \\udcff"]

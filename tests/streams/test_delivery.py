@@ -172,6 +172,28 @@ def test_an_unknown_way_to_treat_errors_is_refused(people):
         people.deliver(Copy(), on_error="ignore")
 
 
+class Mute(Exception):
+    """An error that cannot even say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("mute")
+
+
+@pytest.mark.parametrize(("error", "reason"), ((ValueError("\udcff"), "ValueError: \\udcff"), (Mute(), "Mute: (")))
+def test_an_error_that_cannot_be_written_down_delays_nobody(people, error, reason):
+    class Refusing(Copy):
+        def update(self, change, flags):
+            if change.key == "a":
+                raise error
+            super().update(change, flags)
+
+    copy = Refusing()
+    people.deliver(copy)
+    assert "a" not in [key for _, key in copy.rows]
+    assert len(copy.rows) == people.count - 1
+    assert [item.reason[: len(reason)] for item in people.parked] == [reason]
+
+
 def test_a_callback_may_change_what_it_is_told_of(place, people):
     class Writing(Copy):
         def update(self, change, flags):

@@ -118,10 +118,15 @@ def test_max_changes_says_truly_whether_there_is_more(place, most):
     assert keys(people(place).changes(changes.state)) == list("abc"[most:])
 
 
-@pytest.mark.parametrize("most", (0, -1))
+@pytest.mark.parametrize("most", (0, -1, "3", 2.5))
 def test_a_page_of_nothing_is_refused(place, most):
     with pytest.raises(UsageError, match="can deliver nothing"):
         people(place).changes(max_changes=most)
+
+
+def test_another_way_back_than_the_difference_is_refused(place):
+    with pytest.raises(UsageError, match="resync='all' is unknown"):
+        people(place).changes(resync="all")
 
 
 def test_many_changes_are_read_in_many_batches(place):

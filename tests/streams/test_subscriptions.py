@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tallystick
+from tallystick.errors import UsageError
 from tallystick.streams import watcher
 from tallystick.streams.notifications import Event, Notification, Waiting
 
@@ -67,8 +68,20 @@ def test_only_wanted_resources_and_events_are_told(place, people):
 
 
 def test_an_unknown_event_is_refused(people):
-    with pytest.raises(ValueError, match="exploded"):
+    with pytest.raises(UsageError, match="exploded"):
         people.subscribe(print, event_types=["exploded"])
+
+
+@pytest.mark.parametrize("sink", (None, 5, "text", object()))
+def test_what_cannot_be_called_is_no_sink(people, sink):
+    with pytest.raises(UsageError, match="cannot be told"):
+        people.subscribe(sink)
+
+
+@pytest.mark.parametrize("most", (0, -1))
+def test_a_queue_without_room_is_refused(people, most):
+    with pytest.raises(UsageError, match="room"):
+        people.subscribe(print, most=most)
 
 
 def test_a_sink_may_be_an_object_with_update(place, people):
@@ -100,12 +113,13 @@ def test_a_sink_that_blocks_or_raises_hurts_no_other(place, people):
     release.set()
 
 
-def test_a_sink_that_raised_is_told_again(place, people):
+@pytest.mark.parametrize("raised", (ValueError, SystemExit))
+def test_a_sink_that_raised_is_told_again(place, people, raised):
     found = queue.Queue()
 
     def once(notification):
         found.put(notification)
-        raise ValueError("broken")
+        raise raised("broken")
 
     people.subscribe(once)
     for key in "xy":

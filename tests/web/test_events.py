@@ -206,6 +206,10 @@ def test_what_cannot_be_is_refused_by_name(served, site_path):
         Stream(served, "/v1/events?follow=perhaps")
     with pytest.raises(PeerRefused, match="resync=perhaps is unknown"):
         Stream(served, "/v1/events?resync=perhaps")
+    with pytest.raises(PeerRefused, match="no parameter 'resouce'"):
+        Stream(served, "/v1/events?resouce=patient")
+    with pytest.raises(PeerRefused, match="no resource ''"):
+        Stream(served, "/v1/events?resource=")
     with pytest.raises(PeerRefused, match="nothing at this address"):
         Stream(served, "/v1/eventsmore")
 

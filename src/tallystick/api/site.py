@@ -287,7 +287,9 @@ class Site:
             ledger = self.ledger
             self._watcher = Watcher(lambda: reopened(ledger))
         token = token_maker(self.ledger, scope)
-        made = Subscription(self._watcher, sink, scope, token, event_types=event_types, most=most or MOST)
+        made = Subscription(
+            self._watcher, sink, scope, token, event_types=event_types, most=MOST if most is None else most
+        )
         self._subscriptions.append(made)
         return made
 

@@ -12,11 +12,13 @@ import traceback
 from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TypeVar
 
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, UsageError
+from tallystick.streams.refused import reason_of
 
 OnError = Literal["log", "raise", "retry"]
 """What to do with an exception out of a callback: log, count and park; let it out; try the callback again first."""
 
+ON_ERROR = ("log", "raise", "retry")
 Importer = Any
 """Any object with some of ``update``, ``delete`` and ``read``. Programs pass what they have, so no base class."""
 
@@ -60,7 +62,8 @@ class Delivery:
     """One synchronization's way of calling its importer.
 
     ``unnoticed`` are exceptions that an importer's ``update`` may raise without being counted: what it was told of was
-    gone already. ``stats`` is counted in under ``errors``, which is created when missing.
+    gone already. ``stats`` is counted in under ``errors``, which is created when missing. Raises UsageError for an
+    unknown ``on_error``.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class Delivery:
         unnoticed: tuple[type[BaseException], ...] = (),
         patience: Patience | None = None,
     ) -> None:
+        if on_error not in ON_ERROR:
+            raise UsageError(f"on_error={on_error!r} is unknown", hint=f"use one of {', '.join(ON_ERROR)}")
         self._importer = importer
         self._log = log
         self._stats = stats
@@ -105,10 +110,11 @@ class Delivery:
             return
         if self._on_error == "raise":
             raise error
-        self._log.error("the importer's %s raised: %s\n%s", callback, error, traceback.format_exc())
+        reason = reason_of(error)
+        self._log.error("the importer's %s raised %s\n%s", callback, reason, traceback.format_exc())
         if self._stats is not None:
             self._stats["errors"] = self._stats.get("errors", 0) + 1
-        self.refused.append((told.sourcekey, callback, f"{type(error).__name__}: {error}"[:1000]))
+        self.refused.append((told.sourcekey, callback, reason))
 
 
 def attach_store(importer: Importer, store: object) -> None:

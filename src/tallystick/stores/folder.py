@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tallystick.stores import synchronization
 from tallystick.stores.changelog import Class, Kind
 from tallystick.stores.delivery import Importer, OnError
-from tallystick.stores.errors import DuplicateError, NotFoundError
+from tallystick.stores.errors import ArgumentError, DuplicateError, NotFoundError
 from tallystick.stores.hierarchy import breadth_first
 from tallystick.stores.item import Item, described, fresh_properties
 from tallystick.stores.objects import Field, Managed
@@ -196,8 +196,13 @@ class Folder(Managed):
             return None
 
     def create_folder(self, path: str, container_class: str | None = None) -> Folder:
-        """A new folder, with those above it that are missing. Raises DuplicateError when it is there."""
-        *above, name = split_path(path)
+        """A new folder, with those above it that are missing.
+
+        Raises DuplicateError when it is there, ArgumentError for a path without a name.
+        """
+        *above, name = split_path(path) or [""]
+        if not name:
+            raise ArgumentError(f"{path!r} names no folder", hint="give the new folder a name")
         at = self.folder("/".join(one.replace("/", "\\/") for one in above), create=True) if above else self
         at.allow(Right.CREATE_SUBFOLDERS)
         if at._child(name) is not None:

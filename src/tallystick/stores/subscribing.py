@@ -159,7 +159,7 @@ class Subscription:
                 notification = self._waiting.popleft()
             try:
                 self._call(notification)
-            except Exception:
+            except BaseException:  # SystemExit too: it would end this thread, and the sink would wait for ever
                 self._server.log.exception("a sink raised; it is told of the next change again")
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tallystick.errors import StateFutureError, StateInvalidError, StateScopeError
+from tallystick.errors import StateFutureError, StateInvalidError, StateScopeError, UsageError
 from tallystick.stores.changelog import Class, Detail, Entry, Kind
 from tallystick.stores.coalescing import Net
 from tallystick.stores.delivery import Delivery, Importer, OnError, Patience, attach_store
@@ -102,6 +102,8 @@ def contents(
     on_error: OnError,
 ) -> str:
     """Tell ``importer`` what changed in ``folder`` (None: anywhere) since the state ``text``; the new state."""
+    if span.max_changes < 0:
+        raise UsageError(f"max_changes={span.max_changes} is no limit", hint="use 1 or more; 0 and None mean no limit")
     attach_store(importer, None if folder is None else folder.store)
     scope = SERVER if folder is None else folder.hierarchyid
     given, registration = _accept(server, text, scope, Subject.CONTENTS)

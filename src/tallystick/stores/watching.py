@@ -115,7 +115,7 @@ class Watch:
         try:
             if subscription.wants(notice):
                 subscription.tell(notice)
-        except Exception:
+        except BaseException:  # SystemExit too: it would end this thread, and with it every subscription
             self._log.exception("a sink raised; it is told of the next change again")
         finally:
             with self._changed:

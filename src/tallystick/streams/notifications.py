@@ -7,6 +7,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
+from tallystick.errors import UsageError
 from tallystick.streams.changes import Change
 
 
@@ -95,5 +96,12 @@ def united(earlier: Event, later: Event) -> Event:
 
 
 def wanted(events: Collection[Event | str] | None) -> frozenset[Event]:
-    """The events that were asked for; all when none are named. A gap is always told. Raises ValueError."""
-    return frozenset(map(Event, events or Event)) | {Event.GAP}
+    """The events that were asked for; all when none are named. A gap is always told.
+
+    Raises UsageError for one that is not among them.
+    """
+    named = [events] if isinstance(events, str) else list(events or Event)
+    for name in named:
+        if name not in [str(event) for event in Event]:
+            raise UsageError(f"there is no event {name!r}", hint="use created, updated or deleted")
+    return frozenset(map(Event, named)) | {Event.GAP}

@@ -24,9 +24,18 @@ class Refused(NamedTuple):
     at: int
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error says, as text that every database keeps and every terminal prints."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "(it cannot say what happened)"
+    return f"{type(error).__name__}: {message}".encode(errors="backslashreplace").decode()[:_REASON]
+
+
 def park(ledger: Ledger, consumer: str, change: Change, callback: str, error: Exception) -> None:
     """Keep a refused delivery; one of the same record that was kept before is replaced."""
-    reason = f"{type(error).__name__}: {error}"[:_REASON]
+    reason = reason_of(error)
     with ledger.engine.write():
         ledger.engine.execute(
             f"INSERT INTO tally_stream_parked(id, {_COLUMNS}) "

@@ -45,13 +45,15 @@ class Changes(Iterator[Change], AsyncIterator[Change]):
         hints: Hints | None = None,
     ) -> None:
         """Read now; raises what ``resuming.start`` raises, SchemaError for a resource that is not there, and UsageError
-        for a ``max_changes`` below 1.
+        for a ``max_changes`` below 1 or an unknown ``resync``.
 
         ``follow`` goes on for ever with what is changed later, woken by ``hints`` (those of the database itself when
         none are given).
         """
-        if max_changes is not None and max_changes < 1:
-            raise UsageError(f"max_changes={max_changes} can deliver nothing", hint="use 1 or more, or leave it out")
+        if max_changes is not None and (type(max_changes) is not int or max_changes < 1):
+            raise UsageError(f"max_changes={max_changes!r} can deliver nothing", hint="use 1 or more, or leave it out")
+        if resync not in ("", "diff"):
+            raise UsageError(f"resync={resync!r} is unknown", hint="use resync='diff', or leave it out")
         self.has_more = False
         self._ledger, self._scope, self._held = ledger, scope, held
         self._left = max_changes

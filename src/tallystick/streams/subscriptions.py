@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from tallystick.errors import UsageError
 from tallystick.streams.changes import Change
 from tallystick.streams.notifications import Event, Notification, Waiting, event_of, wanted
 from tallystick.streams.scopes import StreamScope
@@ -36,9 +37,20 @@ class Subscription:
         event_types: Collection[Event | str] | None = None,
         most: int = MOST,
     ) -> None:
-        """``token`` makes the state of the scope at a seq. Raises StorageError when the site cannot be watched."""
+        """``token`` makes the state of the scope at a seq.
+
+        Raises UsageError for a sink that cannot be called, an unknown event type or a ``most`` below 1, and
+        StorageError when the site cannot be watched.
+        """
         self.sink = sink
-        self._tell: Callable[[Notification], Any] = getattr(sink, "update", None) or sink
+        tell = getattr(sink, "update", sink)
+        if not callable(tell):
+            raise UsageError(
+                f"{sink!r:.60} cannot be told", hint="pass a function, or an object with update(notification)"
+            )
+        self._tell: Callable[[Notification], Any] = tell
+        if most < 1:
+            raise UsageError(f"most={most} leaves no room for a notification", hint="use 1 or more, or leave it out")
         self._scope, self._watcher = scope, watcher
         self._wanted = wanted(event_types)
         self._condition = threading.Condition()
@@ -78,7 +90,7 @@ class Subscription:
     def _call(self, notification: Notification) -> None:
         try:
             self._tell(notification)
-        except Exception:
+        except BaseException:  # SystemExit too: it would end this thread, and the sink would wait for ever
             _log.exception("a sink raised; it is told of the next change again")
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from tallystick.streams.stream import current_state
 from tallystick.web.event_hub import CaughtUp, Frame, Hub, Subscriber
 
 SITE = "/v1/events"
+PARAMETERS = ("resource", "state", "beginning", "follow", "where", "content", "resync")
 RESOURCES = "/v1/resources/"
 KEEP_ALIVE_S = 25.0
 """Seconds after which a silent stream says that it is still there."""
@@ -246,9 +247,14 @@ async def _disconnected(receive: Receive) -> None:
 
 def _query(scope: ASGIScope) -> dict[str, list[str]]:
     try:
-        return parse_qs(scope.get("query_string", b"").decode(), errors="strict", max_num_fields=200)
+        text = scope.get("query_string", b"").decode()
+        query = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=200)
     except ValueError as error:
         raise RequestError("the query cannot be read", hint="write it as name=value&name=value") from error
+    for name in query:
+        if name not in PARAMETERS:  # one that is misspelt would widen what is told to the whole site
+            raise RequestError(f"there is no parameter {name[:60]!r}", hint=f"use some of {', '.join(PARAMETERS)}")
+    return query
 
 
 def _one(query: dict[str, list[str]], name: str) -> str:
