@@ -61,9 +61,16 @@ def _meeting(meeting: Meeting, limits: Limits) -> None:
     for text in (meeting.site, meeting.origin, meeting.token, meeting.catalog):
         check_most("the length of a text", len(text), limits.name)
     check_most("the length of a state", len(meeting.state), limits.text)
+    _counts("a meeting", meeting.seq, meeting.parked, meeting.undecided)
     _scope(meeting.scope, limits)
     if meeting.histories is not None:
         _histories(meeting.histories, limits)
+
+
+def _counts(where: str, *numbers: int) -> None:
+    for number in numbers:
+        if not 0 <= number <= LARGEST:
+            raise RequestError(f"{where} counts {number}, which cannot be")
 
 
 def _histories(histories: HistoriesForm, limits: Limits) -> None:
@@ -88,13 +95,15 @@ def _vector(vector: Mapping[str, int], limits: Limits) -> None:
 def _known(known: Known, limits: Limits) -> None:
     check_most("the length of a state", len(known.state), limits.text)
     check_most("resources of a digest", len(known.digests), limits.resources)
-    for vector in known.digests.values():
+    for vector in (*known.digests.values(), *known.forgotten.values()):
         _vector(vector, limits)
+    _counts("what is known", *known.recent.values(), *(count for count, _, _ in known.prints.values()))
 
 
 def _selection(selection: Selection, limits: Limits) -> None:
     _scope(selection.scope, limits)
     _known(selection.known, limits)
+    _counts("a selection", selection.since)
     for keys in selection.keys.values():
         _keys(keys, limits)
 
