@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 
 import pytest
@@ -159,3 +160,26 @@ def test_a_database_stands_only_between_a_provider_and_another_end(ends, tmp_pat
     result = CliRunner().invoke(group, ["sync", *ends, "--through", str(tmp_path / "between.db")])
     assert isinstance(result.exception, UsageError)
     assert not (tmp_path / "between.db").exists()
+
+
+def test_a_provider_and_a_database_elsewhere_agree_through_bundles(serving, tmp_path):
+    one, between, stick, far = serving("one", *PEOPLE), tmp_path / "between.db", tmp_path / "stick", tmp_path / "far.db"
+    stick.mkdir()
+
+    ours = ("sync", url(one, "salesPersons"), f"files+dir:{stick}", "--through", between)
+    theirs = ("sync", f"files+dir:{stick}", far)
+    shown = [re.findall(r"fingerprint is ([A-Z0-9-]+)", run(*visit).output)[0] for visit in (ours, theirs)]
+
+    def everybody() -> None:
+        """Each visits the stick in turn, often enough for two who have never met."""
+        for _ in range(3):
+            run(*ours, "--trust", shown[1])
+            run(*theirs, "--trust", shown[0])
+
+    everybody()
+    with sqlite3.connect(far) as database:
+        assert database.execute("SELECT name FROM salesPersons").fetchall() == [("Sam",)]
+        database.execute("UPDATE salesPersons SET name='Samuel'")
+    database.close()
+    everybody()
+    assert one.sql("SELECT name FROM sales_person") == [("Samuel",)]
