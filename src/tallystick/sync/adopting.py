@@ -26,22 +26,20 @@ def adopt(a: Replica, b: Replica, scope: Scope) -> bool:
     theirs = {item.wire: item for item in b.describe().resources}
     shared = [item for item in a.describe().resources if item.wire in scope.resources and item.wire in theirs]
     mapped = {item.wire: item for item in shared if Identity.MAPPED is item.identity is theirs[item.wire].identity}
+    wires = tuple(wire for wire in mapped if wire not in scope.filters)
+    here, there = (end.digest("", Scope(wires)).prints if wires else {} for end in (a, b))
+    differing = {wire for wire in wires if here[wire] != there[wire] and here[wire][0] and there[wire][0]}
     adopted = False
     for wire in parents_first([Rank(item.wire, item.parents) for item in shared]):
-        if wire in mapped and wire not in scope.filters:
-            while _adopted(a, b, mapped[wire], theirs[wire]):
-                adopted = True
-                if wire not in mapped[wire].parents:  # else rows may refer to those that were renamed just now
-                    break
+        while wire in differing and _adopted(a, b, mapped[wire], theirs[wire]):
+            adopted = True
+            if wire not in mapped[wire].parents:  # else rows may refer to those that were renamed just now
+                break
     return adopted
 
 
 def _adopted(a: Replica, b: Replica, mine: Definition, theirs: Definition) -> bool:
     """Compare one resource and rename what can be. Returns whether anything was."""
-    one = Scope((mine.wire,))
-    here, there = (end.digest("", one).prints[mine.wire] for end in (a, b))
-    if here == there or not here[0] or not there[0]:
-        return False
     found = differences(a, b, mine.wire)
     if not found.mine or not found.theirs:
         return False
