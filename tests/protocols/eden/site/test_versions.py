@@ -130,15 +130,15 @@ def extension_of(site, uuid=A):
 def test_a_version_is_read_only_with_the_content_it_names(here):
     here.put(A, "One", year=1999)
     bound, record, text = extension_of(here)
-    assert read_version(bound, A, text, record.values).content == {"name": "One", "year": 1999}
-    assert read_version(bound, A, text, {**record.values, "year": 2000}) is None
-    assert read_version(bound, B, text, record.values) is None
+    assert read_version(bound, A, text, record.values, here.store._key_of).content == {"name": "One", "year": 1999}
+    assert read_version(bound, A, text, {**record.values, "year": 2000}, here.store._key_of) is None
+    assert read_version(bound, B, text, record.values, here.store._key_of) is None
 
 
 @pytest.mark.parametrize("text", ("", "!", "AAAA", "x" * 2_000_000, "k" * 100))
 def test_a_damaged_version_is_none(here, text):
     bound = here.store.catalog.bound(ORG)
-    assert read_version(bound, A, text, {"name": "One"}) is None
+    assert read_version(bound, A, text, {"name": "One"}, here.store._key_of) is None
 
 
 def test_a_row_older_than_tracking_has_no_version_that_others_could_name(here):

@@ -31,6 +31,7 @@ from tallystick.protocols.eden.store import (
     Repository,
     Selection,
     Stored,
+    Target,
     Task,
     Write,
 )
@@ -163,7 +164,11 @@ class SiteStore:
         bound = self.catalog.bound(table.name)
         if bound is None or self.remarks.keys(bound.tracked, [uuid]):
             return None  # here the record has a key of its own
-        return read_version(bound, uuid, extension, values)
+        return read_version(bound, uuid, extension, values, self._key_of)
+
+    def _key_of(self, to: Target) -> str:
+        above = self.catalog.bound(to.table)
+        return "" if above is None else above.names.keys(to.uuid)[0]
 
     # Writing
 

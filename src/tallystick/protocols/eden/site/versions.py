@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -71,9 +71,11 @@ def version_text(bound: Bound, entry: Entry, values: Any, origin: str, whole: by
     if bound.definition.identity is Identity.MAPPED and entry.key.isdigit():
         return None
     beside: dict[str, Any] = {}
+    content = {} if values is None else content_of_row(bound.definition, values, aside_of(entry)) or {}
+    if any(str(content.get(one.wire, "")).isdigit() for one in bound.pointing if not one.natural):
+        return None  # it refers to such a record
     if whole is None and values is not None:
         exact = {one.wire for one in bound.plain if one.field.kind in EXACT and one.field.readable}
-        content = content_of_row(bound.definition, values, aside_of(entry)) or {}
         beside = {name: value for name, value in content.items() if name not in exact}
     flags = WHOLE if whole is not None else entry.flags & (DELETED | GENESIS)
     extra = None if whole is not None else _without_aside(entry.extra)
@@ -89,10 +91,15 @@ def _without_aside(raw: bytes | None) -> bytes | None:
     return raw if not extra.aside else _encode(msgspec.structs.replace(extra, aside={}))
 
 
-def read_version(bound: Bound, uuid: str, text: str, values: Mapping[str, object]) -> Foreign | None:
+KeyOf = Callable[[Target], str]
+"""The key that a record has here by its identifier, whether it is here or not."""
+
+
+def read_version(bound: Bound, uuid: str, text: str, values: Mapping[str, object], key_of: KeyOf) -> Foreign | None:
     """The version that an attribute states for the record ``uuid`` whose fields are ``values``.
 
-    None for what is damaged, of a later format, of another record, or does not fit the content that came with it.
+    None for what is damaged, of a later format, of another record, or does not fit the content that came with it; and
+    for one that refers to a record by a key which that record does not have here (a row older than tracking).
     """
     try:
         if len(text) > _LONGEST:
@@ -107,6 +114,8 @@ def read_version(bound: Bound, uuid: str, text: str, values: Mapping[str, object
     if found.format != _FORMAT or not _is_sound(found) or found.key not in bound.names.keys(uuid):
         return None
     head = (found.key, found.origin, found.tick, found.stamp)
+    if not _refers_as_here(bound, values, found, key_of):
+        return None
     if found.whole is not None:
         return Foreign(*head, WHOLE, found.whole, None)
     if found.flags & DELETED:
@@ -115,6 +124,18 @@ def read_version(bound: Bound, uuid: str, text: str, values: Mapping[str, object
     if mapping_hash(found.key, content) != found.hash:
         return None
     return Foreign(*head, found.flags & GENESIS, found.extra, content)
+
+
+def _refers_as_here(bound: Bound, values: Mapping[str, object], found: VersionText, key_of: KeyOf) -> bool:
+    """False where a reference of the version means another record here, or none."""
+    for link in bound.pointing:
+        to = values.get(link.name)
+        if isinstance(to, Target) and link.position >= 0:
+            key = key_of(to)
+            stated = found.beside.get(link.wire, link.value_of(key))  # with siblings only what is shown can be seen
+            if stated != link.value_of(key) or (found.whole is not None and key.isdigit()):
+                return False
+    return True
 
 
 def _is_sound(found: VersionText) -> bool:
