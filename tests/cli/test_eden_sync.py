@@ -68,6 +68,29 @@ def test_every_record_of_a_table_that_was_just_made_is_sent_when_it_is_edited(hu
     assert database("hub.db", NAMES) == [("Relief & Co", 2001), ("Two", 2002)]
 
 
+def test_new_records_may_refer_to_rows_older_than_tracking_from_both_sides(hub, run, database):
+    run("sync", "field.db", hub, *ONE, "--create")
+    for name in ("field.db", "hub.db"):
+        geneva = "(SELECT id FROM gis_location WHERE name='Geneva')"
+        database(name, f"INSERT INTO org_organisation(name, location_id) VALUES ('New in {name}', {geneva})")
+    for _ in range(2):
+        assert run("sync", "field.db", hub, *ONE).code == 0
+    database("hub.db", "UPDATE org_organisation SET location_id=NULL WHERE name='New in field.db'")
+    for _ in range(2):
+        assert run("sync", "field.db", hub, *ONE).code == 0
+    joined = "SELECT o.name, p.name FROM org_organisation o LEFT JOIN gis_location p ON p.id=o.location_id ORDER BY 1"
+    assert (
+        database("field.db", joined)
+        == database("hub.db", joined)
+        == [
+            ("New in field.db", None),
+            ("New in hub.db", "Geneva"),
+            ("Relief & Co", "Geneva"),
+            ("Two", None),
+        ]
+    )
+
+
 def test_a_deletion_takes_the_components_along(hub, run, database):
     run("sync", "field.db", hub, "--only", "org_organisation", "--create")
     database("hub.db", "DELETE FROM org_office", "DELETE FROM org_organisation WHERE name='Relief & Co'")

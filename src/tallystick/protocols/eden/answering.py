@@ -111,7 +111,7 @@ def _layout(pull: Pull, base: str) -> Layout:
         if one.table not in (MAIN, pull.table.name):
             conditions[one.table] = (*conditions.get(one.table, ()), one.condition)
     ours = pull.state is not None
-    return Layout(base, pull.components, pull.component_names, conditions, pull.show_ids, extensions=ours)
+    return Layout(base, pull.components, pull.component_names, conditions, pull.show_ids, extensions=ours, nulls=ours)
 
 
 def _remembering(

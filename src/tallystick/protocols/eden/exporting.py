@@ -37,7 +37,8 @@ class Layout:
 
     ``base`` is our URL for the informative ``url`` attributes. ``conditions`` filter the records of component tables
     away (section 12). ``component_names`` keeps only those. ``dependencies`` False leaves referenced records out,
-    ``extensions`` False what only another Tallystick site reads.
+    ``extensions`` False what only another Tallystick site reads. ``nulls`` names emptied fields even of records that
+    have no version which others could read.
     """
 
     base: str
@@ -47,6 +48,7 @@ class Layout:
     show_ids: bool = False
     dependencies: bool = True
     extensions: bool = True
+    nulls: bool = False
 
 
 @dataclass(slots=True)
@@ -289,7 +291,7 @@ class _Exporter:
                 data = encode_value(one, value)
                 if data is not None:
                     resource.data.append(data)
-        if nothing and EXTENSION in resource.attributes:
+        if nothing and (EXTENSION in resource.attributes or self._layout.nulls):
             resource.attributes[NULLS] = ",".join(nothing)
 
     def _shown_fields(self, table: Table, key: str | None) -> Sequence[tuple[str, Field]]:

@@ -214,7 +214,7 @@ class MemoryStore:
             write.table,
             write.new_uuid or write.uuid,
             self.next_number(write.table),
-            dict(write.values),
+            {name: value for name, value in write.values.items() if value is not None},
             write.copies,
             write.created_on or batch.now.replace(microsecond=0),
             created_by=write.created_by or batch.user,

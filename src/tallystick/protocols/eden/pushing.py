@@ -158,7 +158,7 @@ def _layout(partner: Partner, task: Task) -> Layout:
     for one in task.filters:
         if one.table not in (MAIN, task.resource):
             conditions[one.table] = (*conditions.get(one.table, ()), one.condition)
-    return Layout(_base(partner), task.components, conditions=conditions)
+    return Layout(_base(partner), task.components, conditions=conditions, nulls=task.state is not None)
 
 
 def _base(partner: Partner) -> str:

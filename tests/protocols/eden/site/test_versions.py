@@ -176,3 +176,18 @@ def test_references_and_components_keep_their_dots(here, there):
     here.push(there)
     for resource in (ORG, OFFICE, PLACE):
         assert dots(here, resource) == dots(there, resource)
+
+
+def test_a_deletion_that_stands_against_an_edit_reaches_others(network, here, there):
+    third = network.site("third")
+    there.put(A, "One")
+    for site in (here, third):
+        site.connect(there)
+        site.pull(there)
+    network.pass_time(here, there, third)
+    here.edit(A, name="Two")
+    network.pass_time(here, there, third)
+    there.remove(A)  # newer, and without having seen the edit
+    here.push(there)
+    third.pull(there)
+    assert there.names() == third.names() == set()

@@ -102,7 +102,7 @@ def outcome_of(before: Entry | None, after: Entry | None) -> Outcome:
     if after is None or (after.flags & UNSHOWN and (before is None or before.hash == after.hash)):
         return Outcome.REJECTED if after is not None else Outcome.SKIPPED
     was = before is not None and bool(before.hash)
-    if after.flags & DELETED:
+    if after.flags & DELETED or not after.hash:
         return Outcome.DELETED if was else Outcome.SKIPPED
     if not was:
         return Outcome.CREATED if before is None else Outcome.REVIVED

@@ -20,7 +20,7 @@ from tallystick.protocols.eden.site.remarks import Remark, Remarks, moment_of, s
 from tallystick.protocols.eden.store import Selection, Stored, Target
 from tallystick.site.engines.engine import Address, Entry
 from tallystick.site.identity import address_of, key_parts, local_of, natural_key
-from tallystick.site.ledger import DELETED, Ledger
+from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger
 from tallystick.site.schema import Identity
 
 PAGE = 500
@@ -101,15 +101,16 @@ class Records:
         plain = Selection(include_deleted=selection.include_deleted, components=selection.components)
         if selection != plain or "deleted" in bound.meta:
             return sum(1 for _ in self.select(bound, selection))
-        live = "" if selection.include_deleted else " AND (flags & 1)=0"
-        sql = f"SELECT count(*) FROM tally_record WHERE resource=? AND (hash<>? OR (flags & 1)=1){live}"
+        gone = f" OR (flags & {DELETED})={DELETED} OR (flags & {WHOLE | UNSHOWN})={WHOLE}"
+        fitting = f"(hash<>?{gone})" if selection.include_deleted else f"hash<>? AND (flags & {DELETED})=0"
+        sql = f"SELECT count(*) FROM tally_record WHERE resource=? AND {fitting}"
         return int(self._ledger.engine.query(sql, (bound.tracked.number, b""))[0][0])
 
     def _selected(self, bound: Bound, selection: Selection) -> Iterator[Stored]:
         chooser = _Chooser(self, bound, selection)
         stubs = selection.deleted_only and "deleted" not in bound.meta
         for rows in self._candidates(bound, selection):
-            kept = [row for row in rows if row[0].flags & DELETED] if stubs else rows
+            kept = [row for row in rows if _is_gone(row[0])] if stubs else rows
             yield from chooser.chosen(self._stored(bound, kept))
 
     def _candidates(self, bound: Bound, selection: Selection) -> Iterator[list[Row]]:
@@ -276,7 +277,7 @@ class Records:
         return [(entry, values.get(addresses[entry.key]) if entry.hash else None) for entry in entries]
 
     def _stored(self, bound: Bound, rows: Sequence[Row]) -> Iterator[Stored]:
-        rows = [row for row in rows if row[1] is not None or row[0].flags & DELETED]
+        rows = [row for row in rows if row[1] is not None or _is_gone(row[0])]
         remarks = self._remarks.of(bound.tracked, [entry.key for entry, _ in rows])
         pointing = [(link, self._pointed(bound, link, rows)) for link in bound.pointing]
         names, table = bound.names, bound.table.name
@@ -317,7 +318,7 @@ class Records:
     ) -> None:
         """Times, copies, people, source: from the row's own columns, from what Eden said, or from the ledger."""
         fits = remark is not None and remark.fits(entry)
-        made.deleted = bool(entry.flags & DELETED) and values is None
+        made.deleted = values is None and _is_gone(entry)
         stamped = stamp_seconds(entry.stamp) or self._since
         modified, created = stamped, stamped if entry.born_seq == entry.seq and entry.stamp else None
         if remark is not None:
@@ -404,6 +405,11 @@ def changed(record: Stored, selection: Selection) -> bool:
     if selection.after is not None and record.seq <= selection.after:
         return False
     return selection.since is None or record.modified_on is None or record.modified_on >= selection.since
+
+
+def _is_gone(entry: Entry) -> bool:
+    """True for a deleted record: plainly, or as what stands of a conflict with an edit."""
+    return bool(entry.flags & DELETED) or (not entry.hash and entry.flags & (WHOLE | UNSHOWN) == WHOLE)
 
 
 def _value_at(link: Link, entry: Entry, values: Sequence[Value] | None, bound: Bound) -> Any:
