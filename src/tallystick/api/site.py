@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tallystick.contexts.sessions.session import CreateSessionParams, Session
     from tallystick.contexts.sessions.sessions import Sessions
     from tallystick.protocols.bundle.exchange import BundleExchange
-    from tallystick.site.applying import OnConflict
+    from tallystick.site.deciding import OnConflict
     from tallystick.site.retention import Purged
     from tallystick.site.verifying import Finding
     from tallystick.stores.server import Server

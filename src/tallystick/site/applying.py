@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from tallystick.core.clock import from_future
 from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
 from tallystick.core.fingerprints import EMPTY
-from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
-from tallystick.core.hashing import content_hashes
 from tallystick.core.join import edit
-from tallystick.core.merge import Projection
-from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row, Tally
-from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, FieldPolicy, Policy, Resolution
+from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, Page, Row, Tally
+from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, Policy
 from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Record, Vector, Version
-from tallystick.errors import PeerProtocolError
 from tallystick.site import conflicts, deletions, parking
+from tallystick.site.deciding import Decider, OnConflict
 from tallystick.site.engines.engine import Entry
 from tallystick.site.entering import enter, suits
 from tallystick.site.holding import (
@@ -34,33 +30,14 @@ from tallystick.site.holding import (
     terms_of,
 )
 from tallystick.site.identity import address_of
-from tallystick.site.ledger import DELETED, GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
+from tallystick.site.incoming import PLAIN, Incoming, checked_heads
+from tallystick.site.ledger import GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
 from tallystick.site.projection import Projector, Rendered, Writing, compare_row, exact, local_after
 from tallystick.site.reading import LEFT_SCOPE
 from tallystick.site.referring import rows_with_children
 from tallystick.site.replacing import replace, replaces
 from tallystick.site.schema import Identity
-
-_PLAIN = frozenset((0, GENESIS))
-"""Flags of rows that carry the values of one version."""
-_head = itemgetter(slice(VALUES))
-
-
-class Conflict(NamedTuple):
-    """What an ``onconflict`` hook is shown: the record with all its versions, and the versions its row shows."""
-
-    resource: str
-    key: str
-    record: Record
-    shown: tuple[Version, ...]
-
-
-OnConflict = Callable[[Conflict], Resolution | Policy | None]
-"""Rules on one record: a resolution, or a policy with a strategy and resolutions; None leaves it to the run's policy.
-
-What a hook decides is an edit that has seen every version: it travels and ends the conflict at every site.
-"""
 
 
 @dataclass(slots=True)
@@ -112,14 +89,17 @@ class _Step:
 
     def __init__(self, ledger: Ledger, tracked: Tracked, page: Page, applying: Applying, tally: Tally) -> None:
         self.ledger, self.tracked, self.page, self.applying, self.tally = ledger, tracked, page, applying, tally
-        self.names = tuple(item.name for item in page.fields)
-        self.managed = tracked.definition.identity is Identity.MANAGED
+        self.incoming = Incoming(page, managed=tracked.definition.identity is Identity.MANAGED)
+        self.managed = self.incoming.managed
         self.origins: list[int] = []
         stated = {item.name: (item.logical, item.detail) for item in page.fields}
         self.exact = self.managed or exact(tracked, stated)
         self.suits = not applying.refuse and self.exact and not self.managed and suits(tracked, page)
         self.forgotten = ledger.forgotten(tracked)
         self.digest: Vector = ledger.digest(tracked)
+        self.decider = Decider(
+            ledger, tracked, applying.policy, applying.onconflict, tally, self.digest, self.forgotten
+        )
         self.keys: set[str] = set()
         self.wholes: dict[str, Whole | None] = {}
         self.lost: list[tuple[str, Version]] = []
@@ -131,7 +111,7 @@ class _Step:
 
     def run(self) -> None:
         rows = self.page.rows
-        heads = _checked(self.page)
+        heads = checked_heads(self.page)
         used = set(heads[ORIGIN])
         number = self.ledger.origin_number
         self.origins = [number(name) if at in used else 0 for at, name in enumerate(self.page.origins)]
@@ -159,14 +139,14 @@ class _Step:
         """Rows that plainly are new or plainly replace ours, and rows that need the rules."""
         if self.forgotten or self.applying.policy.strategy != ALL_METHODS:
             return [], list(rows)
-        if not entries and heads[EXTRA].count(None) == len(rows) and _PLAIN.issuperset(heads[FLAGS]):
+        if not entries and heads[EXTRA].count(None) == len(rows) and PLAIN.issuperset(heads[FLAGS]):
             return rows, []
         replacing = self.applying.policy.update == DEFAULT_POLICY.update
         fast: list[Row] = []
         slow: list[Row] = []
         for row in rows:
             entry = entries.get(row[KEY])
-            if row[FLAGS] not in _PLAIN:
+            if row[FLAGS] not in PLAIN:
                 slow.append(row)
             elif entry is None:
                 (fast if row[EXTRA] is None else slow).append(row)
@@ -203,14 +183,14 @@ class _Step:
         """Write rows that are new or replace ours. Returns known ones that the database refused."""
         if not rows:
             return []
-        writings = [Writing(row[KEY], self._content(row), entries.get(row[KEY]), row[LOCAL]) for row in rows]
+        writings = [Writing(row[KEY], self.incoming.content(row), entries.get(row[KEY]), row[LOCAL]) for row in rows]
         for item in writings:
             item.failure = self.applying.refuse
         Projector(self.ledger, self.tracked).write(writings)
         rendered = self._rendered(writings)
         seqs = self.ledger.next_seqs(self.tracked, len(rows))
         refused = []
-        for row, item, seq, digest in zip(rows, writings, seqs, self._digests(rows), strict=True):
+        for row, item, seq, digest in zip(rows, writings, seqs, self.incoming.digests(rows), strict=True):
             old = item.entry
             if item.failure or item.key in rendered:
                 if old is None:
@@ -241,7 +221,7 @@ class _Step:
 
     def _create_one(self, row: Row, item: Writing, seq: int, rendered: Rendered | None) -> None:
         """A new record that parked, or that the database rendered, or with fields this site does not have."""
-        record = self._record(row)
+        record = self.incoming.record(row)
         if item.failure:
             parking.park(self.ledger, self.tracked, item.key, item.failure)
             self.tally.parked += 1
@@ -264,8 +244,8 @@ class _Step:
         known = [entries[row[KEY]] for row in rows if row[KEY] in entries]
         wholes = load_wholes(self.ledger, self.tracked, [entry.key for entry in known if entry.flags & WHOLE])
         shown = self._shown(known)
-        plain = [row for row in rows if row[FLAGS] in _PLAIN]
-        digests = dict(zip([row[KEY] for row in plain], self._digests(plain), strict=True))
+        plain = [row for row in rows if row[FLAGS] in PLAIN]
+        digests = dict(zip([row[KEY] for row in plain], self.incoming.digests(plain), strict=True))
         decided = []
         for row in rows:
             entry = entries.get(row[KEY])
@@ -302,59 +282,14 @@ class _Step:
         shown: dict[str, Any] | None,
         digest: bytes | None,
     ) -> Decided | None:
-        incoming = self._record(row, digest)
+        incoming = self.incoming.record(row, digest)
         before = None if entry is None else held(self.ledger, entry, shown, whole)
-        policy = self.applying.policy
-        if before is not None and self._doubtful(before.record, incoming):
-            self.tally.doubts += 1
-            policy = _whole_only(policy)
-        outcome = decide(before, incoming, policy, self.digest, self.forgotten)
-        if outcome.conflict and self.applying.onconflict is not None:
-            outcome = self._asked(before, incoming, policy, outcome, row[KEY])
-        if outcome.conflict:
-            self.tally.conflicts += 1
+        outcome = self.decider.decide(row[KEY], before, incoming)
         if outcome.kind is Kind.UNCHANGED:
             self.tally.unchanged += 1
             return None
-        if outcome.projection is not None and outcome.projection.copies:
-            outcome = self._ended(row[KEY], outcome)
         computed = None if digest is None else incoming.versions[0].hash
         return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL], computed)
-
-    def _ended(self, key: str, outcome: Outcome) -> Outcome:
-        """The winner becomes an edit that has seen the losers: the conflict is over, here and wherever it travels."""
-        projection = outcome.projection
-        assert projection is not None
-        (tick,) = self.ledger.next_ticks(self.tracked, 1)
-        content = projection.content
-        digest = b"" if content is None else mapping_hash(key, dict(content))
-        dot, stamp = (self.ledger.origin, tick), self.ledger.stamp_at(self.ledger.now())
-        record = edit(outcome.record, dot, stamp, digest, content)
-        shown = Projection(content, record.versions, copies=projection.copies)
-        return Outcome(outcome.kind, record, shown, outcome.conflict, outcome.lost, outcome.method)
-
-    def _asked(self, before: Held | None, incoming: Record, policy: Policy, outcome: Outcome, key: str) -> Outcome:
-        shown = () if before is None else before.shown
-        assert self.applying.onconflict is not None
-        ruling = self.applying.onconflict(Conflict(self.tracked.wire, key, outcome.record, shown))
-        if ruling is None:
-            return outcome
-        asked = ruling
-        if not isinstance(asked, Policy):
-            asked = Policy(policy.strategy, policy.update, FieldPolicy(Resolution(asked)))
-        decided = decide(before, incoming, asked, self.digest, self.forgotten)
-        if decided.projection is None or decided.undecided or decided.projection.copies:
-            return decided
-        return self._ended(key, decided)
-
-    def _doubtful(self, record: Record, incoming: Record) -> bool:
-        """Rows older than tracking that only share an integer may be two different things: never mixed field-wise."""
-        if self.tracked.definition.identity is not Identity.MAPPED:
-            return False
-        sides = (record.versions, incoming.versions)
-        return all(any(version.genesis for version in side) for side in sides) and not any(
-            mine.genesis & theirs.genesis or mine.hash == theirs.hash for mine in sides[0] for theirs in sides[1]
-        )
 
     def _left_scope(self, row: Row, entry: Entry | None) -> None:
         """The record no longer matches the sender's filter: kept unless the task deletes what left."""
@@ -531,42 +466,13 @@ class _Step:
 
     # Rows of the page as records
 
-    def _content(self, row: Row) -> dict[str, Any]:
-        if self.managed:
-            return dict(row[VALUES])
-        if None in row:
-            return {name: value for name, value in zip(self.names, row[VALUES:], strict=True) if value is not None}
-        return dict(zip(self.names, row[VALUES:], strict=True))
-
-    def _digests(self, rows: Sequence[Row]) -> list[bytes]:
-        if self.managed:
-            return [mapping_hash(row[KEY], row[VALUES]) for row in rows]
-        columns = list(zip(*(row[VALUES:] for row in rows), strict=True))
-        return content_hashes(self.names, [row[KEY] for row in rows], columns)
-
-    def _record(self, row: Row, digest: bytes | None = None) -> Record:
-        """The record that a row of the page stands for. ``digest`` is the hash of its bare values, where known."""
-        if row[FLAGS] & WHOLE:
-            return decode_record(row[EXTRA])[0]
-        extra = decode_extra(row[EXTRA])
-        dot = (self.page.origins[row[ORIGIN]], row[TICK])
-        if row[FLAGS] & DELETED:
-            return simple_record(dot, row[STAMP], b"", 0, extra, None)
-        content = self._content(row)
-        if extra.aside:
-            content.update(extra.aside)
-            content = {name: value for name, value in content.items() if value is not None}
-            digest = None
-        hashed = mapping_hash(row[KEY], content) if digest is None else digest
-        return simple_record(dot, row[STAMP], hashed, row[FLAGS], _bare(extra), content)
-
     def _rendered(self, writings: Iterable[Writing]) -> dict[str, Rendered]:
         """What the database made of rows that it did not keep as they came, and fields that it cannot hold."""
         definition = self.tracked.definition
         if self.managed:
             return {}
         written = [item for item in writings if item.content is not None and item.address and not item.failure]
-        if self.exact and all(name in definition.wires for name in self.names):
+        if self.exact and all(name in definition.wires for name in self.incoming.names):
             written = [item for item in written if not (item.content or {}).keys() <= definition.wires]
         found = self.tracked.rows.values([item.address for item in written if item.address]) if not self.exact else {}
         result = {}
@@ -577,40 +483,7 @@ class _Step:
         return result
 
 
-def _bare(extra: Extra) -> Extra:
-    if not extra.aside:
-        return extra
-    return Extra(**{name: getattr(extra, name) for name in extra.__struct_fields__ if name != "aside"})
-
-
 def _still_shown(record: Record, shown: Sequence[Version]) -> tuple[Version, ...]:
     """The shown versions as the record now names them."""
     by_hash = {version.hash: version for version in record.versions}
     return tuple(by_hash.get(version.hash, version) for version in shown)
-
-
-def _whole_only(policy: Policy) -> Policy:
-    default = policy.conflict.default
-    if default is Resolution.MERGE or policy.conflict.fields:
-        default = Resolution.NEWER if default is Resolution.MERGE else default
-        return Policy(policy.strategy, policy.update, FieldPolicy(default))
-    return policy
-
-
-def _checked(page: Page) -> list[tuple[Any, ...]]:
-    """The heads of a page's rows, column by column. The page is refused as a whole when one row is malformed."""
-    rows, width = page.rows, VALUES + len(page.fields)
-    widths = set(map(len, rows))
-    if min(widths) < VALUES:
-        raise PeerProtocolError(f"a row of a page of {page.resource!r} is malformed")
-    heads = list(zip(*map(_head, rows), strict=True))
-    keys = heads[KEY]
-    if set(map(type, keys)) != {str} or len(set(keys)) != len(keys):
-        raise PeerProtocolError(f"a key of a page of {page.resource!r} is no text, or occurs twice")
-    if page.fields and (widths != {width} or not _PLAIN.issuperset(heads[FLAGS])):
-        for row in rows:
-            if len(row) != (VALUES if row[FLAGS] not in _PLAIN else width):
-                raise PeerProtocolError(f"row {row[KEY][:80]!r} of a page of {page.resource!r} is malformed")
-    if min(heads[ORIGIN]) < 0 or max(heads[ORIGIN]) >= len(page.origins):
-        raise PeerProtocolError(f"a row of a page of {page.resource!r} names no origin")
-    return heads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tallystick.core.policies import DEFAULT_POLICY, Policy, Resolution, turn
 
 if TYPE_CHECKING:
-    from tallystick.site.applying import Conflict, OnConflict
+    from tallystick.site.deciding import Conflict, OnConflict
     from tallystick.sync.transfer import Progress
 
 BOTH, PUSH, PULL = "both", "push", "pull"

@@ -8,7 +8,7 @@ import pytest
 
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
 from tallystick.errors import UsageError
-from tallystick.site.applying import OnConflict
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.verification import verify
 from tallystick.testing.contract.ends import Agreeing, End, Workshop, by, later, people, settle, sync
 
