@@ -3,12 +3,13 @@
 import random
 import threading
 import traceback
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
 
 import tallystick
-from tallystick.stores import NotFoundError
+from tallystick.stores import ArgumentError, DuplicateError, NotFoundError
 
 START = datetime(2024, 1, 1)
 WRITERS = 3
@@ -124,5 +125,76 @@ def test_consumers_hold_what_is_there_after_writers_at_once(site_url, purging):
     assert consumers[1].items == shown(two.items())
     assert consumers[3].items == shown(one.items(), begin)
     assert everywhere.items == {**shown(one.items()), **shown(two.items())}
+    for site in sites:
+        site.close()
+
+
+class Tree:
+    """A consumer's own copy of the folders below one."""
+
+    def __init__(self, top):
+        self.top, self.state, self.folders = top, None, {}
+
+    def update(self, folder):
+        parent = folder.parent  # None where that was deleted since: so is the folder, and it is told next time
+        self.folders[folder.sourcekey] = (folder.name, None if parent is None else parent.sourcekey)
+
+    def delete(self, folder, flags):
+        self.folders.pop(folder.sourcekey, None)
+
+    def sync(self):
+        before, self.state = self.state, self.top.sync_hierarchy(self, self.state)
+        return self.state != before
+
+    def reachable(self):
+        found, waiting = {}, [self.top.sourcekey]
+        for at in waiting:
+            below = {key: shown for key, shown in self.folders.items() if shown[1] == at}
+            found.update(below)
+            waiting += below
+        return found
+
+
+def rearrange(server, seed, failures):
+    """Make, rename, move and delete folders at random; what another was faster with is refused by name."""
+    chance = random.Random(seed)
+    top = server.user("anna").store.folder("top")
+    try:
+        for number in range(25):
+            folders = list(top.folders())
+            act = chance.choice(("create", "create", "rename", "move", "move", "delete"))
+            with suppress(NotFoundError, DuplicateError, ArgumentError):
+                if act == "create" or len(folders) < 2:
+                    chance.choice([top, *folders]).create_folder(f"{seed}-{number}")
+                elif act == "rename":
+                    chance.choice(folders).name = f"{seed}-r{number}"
+                elif act == "move":
+                    folder, target = chance.sample(folders, 2)
+                    top.move(folder, target)
+                else:
+                    top.delete(chance.choice(folders), soft=chance.random() < 0.5)
+    except Exception:  # told by the test: a thread's errors are seen by nobody
+        failures.append(traceback.format_exc())
+
+
+def test_a_tree_that_several_rearrange_is_followed_and_stays_a_tree(site_url):
+    sites = [tallystick.open(site_url, create=True)]
+    top = sites[0].server().create_user("anna").store.create_folder("top")
+    sites += [tallystick.open(site_url) for _ in range(WRITERS)]
+    tree, failures = Tree(top), []
+    writers = [
+        threading.Thread(target=rearrange, args=(site.server(), number, failures))
+        for number, site in enumerate(sites[1:])
+    ]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        tree.sync()
+    for writer in writers:
+        writer.join()
+    while tree.sync():
+        pass
+    assert failures == []
+    assert tree.reachable() == {one.sourcekey: (one.name, one.parent.sourcekey) for one in top.folders()}
     for site in sites:
         site.close()

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pytest
 
+import tallystick
 from tallystick.stores import ArgumentError, DuplicateError, NotFoundError
 
 ENGINES = ("sqlite",)
@@ -130,6 +131,35 @@ def test_a_folder_moved_to_another_store_belongs_there_with_all_in_it(server, st
     assert top.store == other
     assert other.folder("top/below").items().__next__().store == other
     assert item.storeid == other.guid
+
+
+@pytest.mark.parametrize("soft", (True, False))
+def test_nothing_is_put_into_a_folder_that_somebody_else_deleted(site_url, store, folder, soft):
+    item, other = folder.create_item(subject="s"), store.create_folder("g")
+    assert (other.name, other.store) == ("g", store)
+    with tallystick.open(site_url) as site:
+        elsewhere = site.server().user("anna").store
+        elsewhere.subtree.delete(elsewhere.folder("g"), soft=soft)
+    for put in (
+        lambda: other.create_item(subject="lost"),
+        lambda: other.create_folder("lost"),
+        lambda: item.move(other),
+        lambda: item.copy(other),
+    ):
+        with pytest.raises(NotFoundError, match="deleted"):
+            put()
+    assert folder.count == 1
+
+
+def test_folders_are_not_moved_into_each_other_by_two_at_once(site_url, store):
+    one, two = store.create_folder("one"), store.create_folder("two")
+    assert (one.name, two.name) == ("one", "two")
+    with tallystick.open(site_url) as site:
+        elsewhere = site.server().user("anna").store
+        elsewhere.subtree.move(elsewhere.folder("one"), elsewhere.folder("two"))
+    with pytest.raises(ArgumentError, match="into itself"):
+        two.parent.move(two, one)
+    assert [one.name for one in store.folder("two").folders()] == ["one"]
 
 
 def test_root_and_subtree_cannot_be_deleted(store):

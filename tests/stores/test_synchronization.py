@@ -60,13 +60,14 @@ def test_a_tree_that_enters_from_outside_is_told_whole(store):
     assert hierarchy(top, state)[0] == [("U", "outside"), ("U", "a"), ("U", "b"), ("U", "c")]
 
 
-def test_a_folder_moved_under_one_that_is_deleted_then_is_gone(store):
+@pytest.mark.parametrize("soft", (True, False))
+def test_a_folder_moved_under_one_that_is_deleted_then_is_gone(store, soft):
     top = store.create_folder("top")
     n1, n5 = top.create_folder("n1"), top.create_folder("n5")
     keys = {n1.sourcekey, n5.sourcekey}
     state = hierarchy(top)[1]
     top.move(n1, n5)
-    top.delete(n5, soft=True)
+    top.delete(n5, soft=soft)
     told, _ = hierarchy(top, state)
     assert [kind for kind, _ in told] == ["D", "D"]
     assert {key for _, key in told} == keys

@@ -13,7 +13,7 @@ from tallystick.stores.errors import ArgumentError, DuplicateError, NotFoundErro
 from tallystick.stores.hierarchy import breadth_first
 from tallystick.stores.item import Item, described, fresh_properties
 from tallystick.stores.objects import Field, Managed
-from tallystick.stores.port import Draft, Parked, pages
+from tallystick.stores.port import Draft, Parked, Record, pages
 from tallystick.stores.rights import EVERYONE, Permission, Right, names_of
 from tallystick.stores.subscribing import MOST, Kinds, Place, Subscription, Wanted, folder_type
 
@@ -138,15 +138,17 @@ class Folder(Managed):
 
         ``properties`` are attributes of items (``subject``, ``to``, ``text``, ``html``, ``received``, ``read``,
         ``message_class`` ...), and ``eml``: a whole message. Items count as read unless told otherwise.
-        Raises ArgumentError for other names.
+        Raises ArgumentError for other names, NotFoundError when the folder was deleted.
         """
         return self.create_items([properties])[0]
 
     def create_items(self, many: Iterable[dict[str, Any]]) -> list[Item]:
         """Several new items in one transaction; see ``create_item``."""
         self.allow(Right.CREATE_ITEMS)
-        drafts = [self._draft(properties) for properties in many]
-        made = self.server.records.insert(drafts) if drafts else []
+        with self.server.records.transaction():
+            self.standing()
+            drafts = [self._draft(properties) for properties in many]
+            made = self.server.records.insert(drafts) if drafts else []
         return [self.server.faces.item(self.server, record) for record in made]
 
     def _draft(self, given: dict[str, Any]) -> Draft:
@@ -198,19 +200,31 @@ class Folder(Managed):
     def create_folder(self, path: str, container_class: str | None = None) -> Folder:
         """A new folder, with those above it that are missing.
 
-        Raises DuplicateError when it is there, ArgumentError for a path without a name.
+        Raises DuplicateError when it is there, NotFoundError when the one above was deleted, ArgumentError for a path
+        without a name.
         """
         *above, name = split_path(path) or [""]
         if not name:
             raise ArgumentError(f"{path!r} names no folder", hint="give the new folder a name")
         at = self.folder("/".join(one.replace("/", "\\/") for one in above), create=True) if above else self
         at.allow(Right.CREATE_SUBFOLDERS)
-        if at._child(name) is not None:
-            raise DuplicateError(f"folder {path!r} already exists")
         now = self.server.now()
         properties = {"created": now, "modified": now, "container_class": container_class}
-        draft = Draft(Class.FOLDER, at._number, at.record.store, name, properties, kinds=(Kind.NEW, Kind.CHANGE))
-        return self.server.faces.folder(self.server, self.server.records.insert([draft])[0])
+        with self.server.records.transaction():
+            store = at.standing().store
+            if at._child(name) is not None:
+                raise DuplicateError(f"folder {path!r} already exists")
+            draft = Draft(Class.FOLDER, at._number, store, name, properties, kinds=(Kind.NEW, Kind.CHANGE))
+            (made,) = self.server.records.insert([draft])
+        return self.server.faces.folder(self.server, made)
+
+    def standing(self) -> Record:
+        """Its record as it is in the transaction under way. Raises NotFoundError when somebody deleted it."""
+        self._refresh()
+        record = self.record
+        if record.soft:
+            raise self.server.gone(f"folder {record.name!r} was deleted")
+        return record
 
     # moving and deleting ---------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def move(server: Server, objects: Sequence[Managed], target: Folder, restoring: 
     records = server.records
     target.allow(Right.CREATE_ITEMS)
     with records.transaction():
-        place = target.record
+        place = target.standing()
         present = records.records(one.hierarchyid for one in objects)
         if not restoring:
             _allow_deletion(server, present.values())
@@ -135,7 +135,7 @@ def copy(server: Server, objects: Sequence[Managed], target: Folder) -> list[Any
     records = server.records
     target.allow(Right.CREATE_ITEMS)
     with records.transaction():
-        place = target.record
+        place = target.standing()
         present = records.records(one.hierarchyid for one in objects)
         chosen = [present[one.hierarchyid] for one in objects if one.hierarchyid in present]
         made: list[Record] = []

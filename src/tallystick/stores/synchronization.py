@@ -252,6 +252,8 @@ def _changed_hierarchy(server: Server, root: Folder, importer: Importer, state: 
         tree = _Tree(server, root.hierarchyid)
         changed = records.entries(SERVER, state.seq, Class.FOLDER)
         net, reached, entries = folder_changes(changed, state.seq, tree.has)
+        vanished = net.updates.keys() - records.records(net.updates).keys()
+        net.hards.update(dict.fromkeys(sorted(vanished)))  # moved below what was then deleted for good
         told = list(net.updates)
         if in_order:
             told = _in_order(server, tree, changed, net)
