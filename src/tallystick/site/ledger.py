@@ -330,12 +330,11 @@ class Ledger:
         return self.engine.writing
 
     def add_resource(self, definition: Definition, parent: int | None = None) -> Tracked:
-        """Enter a resource into the catalogue. One that was there before goes on counting its ticks."""
-        row = (definition.name, definition.wire, definition.identity.value, parent, _encode_definition(definition))
+        """Enter a resource into the catalogue."""
         self.engine.execute(
-            "INSERT INTO tally_resource(id, name, wire, kind, parent, definition, tick) "
-            "VALUES ((SELECT coalesce(max(id), 0)+1 FROM tally_resource), ?, ?, ?, ?, ?, ?)",
-            (*row, self._former_ticks().get(definition.wire, 0)),
+            "INSERT INTO tally_resource(id, name, wire, kind, parent, definition) "
+            "VALUES ((SELECT coalesce(max(id), 0)+1 FROM tally_resource), ?, ?, ?, ?, ?)",
+            (definition.name, definition.wire, definition.identity.value, parent, _encode_definition(definition)),
         )
         self._bump_catalog()
         return self.resource(definition.wire)
@@ -350,24 +349,13 @@ class Ledger:
         self._bump_catalog()
 
     def remove_resource(self, tracked: Tracked) -> None:
-        """Forget everything about a resource but how far its ticks went: others know them. The rows stay.
-
-        What was known of peers' changes by state is compared anew.
-        """
-        ticks = self._former_ticks() | {tracked.wire: tracked.tick}
-        self.put_meta("ticks", msgspec.json.encode(ticks).decode())
-        self.engine.execute("DELETE FROM tally_state")
+        """Forget everything about a resource; the application's rows stay."""
         tracked.rows.forget_all()
         for table in ("managed", "sibling", "parked", "conflict", "digest", "forgotten"):
             self.engine.execute(f"DELETE FROM tally_{table} WHERE resource=?", (tracked.number,))
         self.engine.execute("DELETE FROM tally_dangling WHERE parent=? OR child=?", (tracked.number, tracked.number))
         self.engine.execute("DELETE FROM tally_resource WHERE id=?", (tracked.number,))
         self._bump_catalog()
-
-    def _former_ticks(self) -> dict[str, int]:
-        """Ticks of resources that are no longer tracked, by wire name."""
-        text = self.meta("ticks")
-        return msgspec.json.decode(text, type=dict[str, int]) if text else {}
 
     def _bump_catalog(self) -> None:
         self.put_meta("catalog", str(int(self.meta("catalog")) + 1))
