@@ -204,6 +204,35 @@ def test_an_order_is_created_changed_and_deleted_with_its_lines(serving, engine)
     assert served.sql("SELECT count(*) FROM order_line") == [(0,)]
 
 
+@pytest.mark.parametrize("form", ("atom", "json"))
+def test_what_was_read_before_anything_was_synchronized_is_written_back_unchanged(serving, engine, form):
+    served = serving("site", *ROWS, engine=engine, **NEST)
+    rows = "SELECT id, order_id, quantity, product_id FROM order_line ORDER BY 1"
+    before = served.sql(rows)
+    read = served.get(f"orders('1')?include=orderLines&format={form}")
+    kind = "application/json" if form == "json" else "application/atom+xml; type=entry"
+    tag = {"If_Match": read.headers["etag"], "Content_Type": kind}
+    assert served.send("PUT", "orders('1')", read.body, **tag).status == 200
+    assert served.sql(rows) == before, "no reference is lost, no line made anew"
+    assert served.sql("SELECT count(*) FROM tally_sdata_link") == [(0,)], "reading and writing gives no uuid"
+
+
+def test_a_copy_of_an_order_has_lines_of_its_own(serving):
+    served = serving("site", *ROWS, **NEST)
+    read = json.loads(served.get("orders('1')?include=orderLines&format=json").body)
+    made = {"name": "copy", "orderLines": read["orderLines"]}
+    assert served.send("POST", "orders", json.dumps(made).encode(), **JSON).status == 201
+    assert served.sql(LINES) == [("copy", 10, "Nail"), ("copy", 20, "Screw"), *ALL]
+
+
+def test_a_reference_by_a_key_that_is_not_here_is_refused(serving):
+    served = serving("site", *ROWS, **NEST)
+    body = json.dumps({"name": "x", "orderLines": {"$resources": [{"quantity": 1, "product": {"$key": "9"}}]}})
+    refused = served.send("POST", "orders", body.encode(), **JSON)
+    assert (refused.status, b"there is no resource '9'" in refused.body) == (400, True)
+    assert served.sql(LINES) == ALL
+
+
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     (

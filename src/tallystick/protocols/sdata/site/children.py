@@ -80,6 +80,11 @@ def _rows(place: Place, nested: Place, listed: str, entries: Sequence[Entry]) ->
     return [(owners[str(address_of(nest.child, entry.key, entry.local)[0])], entry) for entry in found]
 
 
+def held(place: Place, nested: Place, listed: str, entry: Entry) -> dict[str, str]:
+    """The record keys of a parent's children in one list, by the keys that they show."""
+    return {nested.shown_key(child): child.key for _, child in _rows(place, nested, listed, [entry])}
+
+
 def read(place: Place, payload: Payload, references: Mapping[tuple[str, str], str]) -> list[Listed]:
     """The lists that a payload states. Raises ValueRejected for a value that is none of its type."""
     found = []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,18 @@ OPAQUE = "\x00payload:"
 """Begins a value that keeps a payload element which no column holds and which is more than a text (Q3)."""
 ORDER_STEP = 10
 _opaque = msgspec.json.Decoder(PayloadField)
+
+
+class Referred(NamedTuple):
+    """What names a record that others refer to, by (resource, key): its uuid, else the key that URLs show."""
+
+    uuids: Mapping[tuple[str, str], str]
+    keys: Mapping[tuple[str, str], str]
+
+    def reference(self, name: str, resource: str, key: str) -> Payload:
+        """The element ``name`` that refers to a record."""
+        uuid = self.uuids.get((resource, key), "")
+        return Payload(name, uuid=uuid) if uuid else Payload(name, key=self.keys.get((resource, key), key))
 
 
 class Form:
@@ -70,10 +82,8 @@ class Form:
 
     # Content to payload -------------------------------------------------------------------------------------------
 
-    def payload(
-        self, namespace: str, content: Mapping[str, Any], uuid: str, uuids: Mapping[tuple[str, str], str]
-    ) -> Payload:
-        """The payload of a record; ``uuids`` by (resource, key) for what it refers to."""
+    def payload(self, namespace: str, content: Mapping[str, Any], uuid: str, told: Referred) -> Payload:
+        """The payload of a record; ``told`` names what it refers to."""
         made: dict[str, PayloadField] = {}
         writers = self._writers
         for name, wire, logical, target in self.columns:
@@ -81,7 +91,7 @@ class Form:
             if value is None:
                 made[name] = None
             elif target:
-                made[name] = Payload(name, uuid=uuids.get((target, value), ""))
+                made[name] = told.reference(name, target, value)
             elif value.__class__ is str and writers[logical] is None:
                 made[name] = value
             else:

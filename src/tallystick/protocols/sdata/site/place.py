@@ -16,8 +16,8 @@ from tallystick.core.values import content_hash
 from tallystick.core.versions import Dot, Version
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.codec.stamps import stamp_of_milliseconds
-from tallystick.protocols.sdata.site import children
-from tallystick.protocols.sdata.site.forms import Form
+from tallystick.protocols.sdata.site import children, keyed
+from tallystick.protocols.sdata.site.forms import Form, Referred
 from tallystick.protocols.sdata.site.links import Links, uuids_of
 from tallystick.protocols.sdata.site.standings import Names
 from tallystick.protocols.sdata.store import Resource
@@ -95,14 +95,14 @@ class Place:
         uuids = (self.links.name if name else self.links.uuids)([entry.key for entry in entries])
         referred = self._referred(contents)
         references = uuids_of(self.ledger, referred, name=name)
-        self._note_unnamed(referred, references)
+        told = Referred(references, keyed.shown_keys(self.ledger, self._note_unnamed(referred, references)))
         dots = self.dots(entries, wholes)
         live = [entry for entry in entries if entry.key in contents]
         lists = children.collections(self, live, name=name) if self.nested and live else {}
         made = []
         for entry in entries:
             uuid = uuids.get(entry.key, "")
-            payload = self._payload(entry, contents.get(entry.key), uuid, references)
+            payload = self._payload(entry, contents.get(entry.key), uuid, told)
             (origin, tick), stamp = dots[entry.key]
             key, etag = self.shown_key(entry), self._etag(entry, contents.get(entry.key))
             if lists and etag:
@@ -123,11 +123,14 @@ class Place:
             )
         return made
 
-    def _note_unnamed(self, referred: Mapping[str, set[str]], references: Mapping[tuple[str, str], str]) -> None:
-        for wire, keys in referred.items():
-            lacking = {key for key in keys if (wire, key) not in references}
-            if lacking:
-                self.unnamed.setdefault(wire, set()).update(lacking)
+    def _note_unnamed(
+        self, referred: Mapping[str, set[str]], references: Mapping[tuple[str, str], str]
+    ) -> dict[str, set[str]]:
+        found = {wire: {key for key in keys if (wire, key) not in references} for wire, keys in referred.items()}
+        lacking = {wire: keys for wire, keys in found.items() if keys}
+        for wire, keys in lacking.items():
+            self.unnamed.setdefault(wire, set()).update(keys)
+        return lacking
 
     def _contents(self, entries: Sequence[Entry], wholes: Mapping[str, Whole]) -> dict[str, dict[str, Any]]:
         """What the records show: the row's content, or for a change that is held the content of its version."""
@@ -149,15 +152,13 @@ class Place:
             )
         return found
 
-    def _payload(
-        self, entry: Entry, content: Mapping[str, Any] | None, uuid: str, references: Mapping[tuple[str, str], str]
-    ) -> Payload:
+    def _payload(self, entry: Entry, content: Mapping[str, Any] | None, uuid: str, told: Referred) -> Payload:
         if content is None:
             return Payload(self.form.kind.element, self.namespace, uuid=uuid)
-        payload = self.form.payload(self.namespace, content, uuid, references)
+        payload = self.form.payload(self.namespace, content, uuid, told)
         if self.form.keys:
             address = address_of(self.tracked.definition, entry.key, entry.local) if entry.hash else ()
-            self.form.add_key(payload, entry.key, address, references)
+            self.form.add_key(payload, entry.key, address, told.uuids)
         return payload
 
     def _etag(self, entry: Entry, content: Mapping[str, Any] | None) -> str:
@@ -171,9 +172,8 @@ class Place:
     # Keys ---------------------------------------------------------------------------------------------------------
 
     def shown_key(self, entry: Entry) -> str:
-        """The key that URLs show: the integer of a row where integers are chosen here, else the record's key."""
-        mapped = self.tracked.definition.identity in (Identity.MAPPED, Identity.COLUMN)
-        return str(entry.local) if mapped and entry.local is not None else entry.key
+        """The key that URLs show for a record of this resource."""
+        return keyed.shown_key(self.tracked, entry)
 
     def entries_at(self, addresses: Sequence[Any]) -> list[Entry]:
         """The entries of the rows at addresses, in their order; rows that are not in the ledger yet are left out."""
@@ -188,14 +188,7 @@ class Place:
 
     def entry_at(self, key: str) -> Entry | None:
         """The entry of the record that URLs call ``key``, dead or alive."""
-        if self.tracked.definition.identity in (Identity.MAPPED, Identity.COLUMN):
-            if key.lstrip("-").isdigit() and len(key) < 19:
-                return self.tracked.rows.by_locals([int(key)]).get(int(key)) or self._by_key(key)
-            return self._by_key(key)
-        return self._by_key(key)
-
-    def _by_key(self, key: str) -> Entry | None:
-        return self.tracked.rows.by_keys([key]).get(key)
+        return keyed.entry_at(self.tracked, key)
 
 
 def shown_version(whole: Whole) -> Version:

@@ -10,6 +10,7 @@ from tallystick.errors import FilterError, TallystickError, ValueRejected
 from tallystick.protocols.sdata.codec.payloads import Collection, Payload
 from tallystick.protocols.sdata.site import children, jobs
 from tallystick.protocols.sdata.site.children import Listed, references_in
+from tallystick.protocols.sdata.site.keyed import resolved
 from tallystick.protocols.sdata.site.place import Place
 from tallystick.protocols.sdata.store import Found, LinkTaken, NoResource, Query, Resource, StaleETag
 from tallystick.site import editing
@@ -78,8 +79,9 @@ def update(place: Place, key: str, payload: Payload, etag: str | None) -> Resour
     """The resource once the payload's fields were written over it. Raises NoResource, StaleETag, ValueRejected."""
     held = one(place, key)
     check_etag(held, etag)
-    content, lists = _content(place, payload)
-    edited = _written(place, Edit(Operation.UPDATE, _live(place, key).key, content))
+    entry = _live(place, key)
+    content, lists = _content(place, payload, entry)
+    edited = _written(place, Edit(Operation.UPDATE, entry.key, content))
     _write_lists(place, edited.key, lists)
     return _stored(place, edited.key)
 
@@ -100,7 +102,7 @@ def check_etag(held: Resource, etag: str | None) -> None:
         raise StaleETag(f"resource {held.key!r} has changed since it was read", held)
 
 
-def _content(place: Place, payload: Payload) -> tuple[dict[str, Any], list[Listed]]:
+def _content(place: Place, payload: Payload, entry: Entry | None = None) -> tuple[dict[str, Any], list[Listed]]:
     for name in payload.fields:
         known = place.form.kind.find(name)
         if known is None:
@@ -108,6 +110,7 @@ def _content(place: Place, payload: Payload) -> tuple[dict[str, Any], list[Liste
             raise ValueRejected(f"{place.form.kind.element} has no property {name!r}", hint=f"it has {listed}")
         if isinstance(payload.fields[name], Collection) and name not in place.nested:
             raise ValueRejected(f"{name} is no list")
+    payload = resolved(place, payload, entry)
     references = references_in(place, [payload])
     return place.form.content(payload, references), children.read(place, payload, references)
 
