@@ -28,7 +28,6 @@ from tallystick.protocols.eden.answering import Pull, answer_pull
 from tallystick.protocols.eden.codec.schema import Component, Field, Kind, Table, table
 from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.codec.xml_writing import write_xml
-from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.deciding import Policies
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Options
@@ -36,6 +35,7 @@ from tallystick.protocols.eden.memory import MemoryStore
 from tallystick.protocols.eden.site.creating import create_tables
 from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.protocols.eden.store import EdenStore, Identity, Repository
+from tallystick.sync.uncollected import uncollected
 
 FLOORS = {"export": 10_000, "import": 6_000, "nothing new ms": 50}
 START = datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -145,7 +145,7 @@ def take(store: EdenStore, body: bytes) -> int:
     described = store.table("org_organisation")
     assert described is not None
     pieces = (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
-    with collector_paused():
+    with uncollected():
         done = import_document(store, described, read_xml(pieces), Options(Policies(), "peer"), START)
     assert not done.reply.rejected, done.reply.issues[:3]
     return done.reply.records

@@ -27,7 +27,6 @@ from tallystick.protocols.eden.codec.replies import failure, write_reply
 from tallystick.protocols.eden.codec.times import parse_msince
 from tallystick.protocols.eden.codec.xml_reading import XmlReader
 from tallystick.protocols.eden.codec.xml_writing import write_xml
-from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.datasets import refresh
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
 from tallystick.protocols.eden.importing import import_document
@@ -39,6 +38,7 @@ from tallystick.protocols.eden.synchronizing import Active
 from tallystick.protocols.eden.transport import HttpTransport, Transport
 from tallystick.sync.guards import DEFAULT_GUARD, Guard
 from tallystick.sync.local import LocalReplica
+from tallystick.sync.uncollected import uncollected
 
 _CHUNK = 64 * 1024
 
@@ -193,7 +193,7 @@ class EdenAdapter:
         )
         options = Options(policies, repository.uuid, onconflict=onconflict, resolve=self.resolve)
         try:
-            with collector_paused():
+            with uncollected():
                 done = import_document(self.store, table, self._document(source), options, self.clock())
         except LimitExceeded as error:
             return _answer(Result.ERROR, True, error.message, failure(413, error.message))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
@@ -24,6 +22,7 @@ from tallystick.streams.changes import Change, Place
 from tallystick.streams.resuming import Held, Start
 from tallystick.streams.retention import Gone
 from tallystick.streams.scopes import StreamScope
+from tallystick.sync.uncollected import uncollected
 
 _FIRST_ROWS = 256
 _ROWS = 1024
@@ -155,18 +154,6 @@ class _Judge:
         if inside:
             return True, False
         return not self._initial, True
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Inside: the garbage collector does not walk the rows that are being read, of which none is garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _listed(changes: Iterator[Change]) -> Iterator[Sequence[Change]]:

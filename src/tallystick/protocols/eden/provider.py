@@ -28,7 +28,6 @@ from tallystick.protocols.eden.codec.replies import (
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table, write_create, write_fields
 from tallystick.protocols.eden.codec.xml_reading import read_xml
 from tallystick.protocols.eden.codec.xml_writing import write_xml
-from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.deciding import PLAIN_IMPORT
 from tallystick.protocols.eden.errors import DocumentError, TimeFormatError
 from tallystick.protocols.eden.importing import import_document
@@ -36,6 +35,7 @@ from tallystick.protocols.eden.items import Options
 from tallystick.protocols.eden.requests import JSON, REPLY, XML, Request, Response
 from tallystick.protocols.eden.settings import READABLE, import_settings, settings_document
 from tallystick.protocols.eden.store import Clock, EdenStore, LogEntry, Repository, Result
+from tallystick.sync.uncollected import uncollected
 
 AGENT = "tallystick"
 """How the ``User-Agent`` of another Tallystick site begins; real Eden sends none."""
@@ -230,7 +230,7 @@ class EdenProvider:
         if table.restricted:
             return requests.text(403, "Insufficient Privileges")
         push = Push(table, repository, query.strategy, query.update, query.msince, account.name, permitted=account.can)
-        with collector_paused():
+        with uncollected():
             reply = answer_push(self.store, push, self._document(request, "xml"), self.clock())
         return Response(200, REPLY, write_reply(reply))
 
@@ -279,7 +279,7 @@ class EdenProvider:
         if table.restricted or not all(account.can(table, one) for one in (Method.CREATE, Method.UPDATE)):
             return requests.text(403, "Insufficient Privileges")
         options = Options(PLAIN_IMPORT, None, account.name, permitted=account.can, skip_errors=query.ignore_errors)
-        with collector_paused():
+        with uncollected():
             document = self._document(request, extension)
             done = import_document(self.store, table, document, options, self.clock())
         return Response(200, JSON if extension == "s3json" else REPLY, write_reply(done.reply))

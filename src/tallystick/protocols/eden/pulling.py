@@ -12,13 +12,13 @@ from tallystick.protocols.eden.answering import component_tables, import_entry
 from tallystick.protocols.eden.asking import Pulled
 from tallystick.protocols.eden.codec.elements import STATE, Document, Resource
 from tallystick.protocols.eden.codec.schema import Table
-from tallystick.protocols.eden.collecting import collector_paused
 from tallystick.protocols.eden.datasets import find_dataset, read_archive
 from tallystick.protocols.eden.deciding import task_policies
 from tallystick.protocols.eden.importing import import_document
 from tallystick.protocols.eden.items import Hook, Imported, Options
 from tallystick.protocols.eden.partner import Partner, Transferred, is_blind
 from tallystick.protocols.eden.store import Result, Task
+from tallystick.sync.uncollected import uncollected
 
 PARKED = 1000
 """How many rejected records of a task are kept for retry; beyond it the watermark waits for them instead."""
@@ -36,7 +36,7 @@ def pull(partner: Partner, task: Task, onconflict: Hook | None = None, *, full: 
         return Transferred()
     blind = full or is_blind(task)
     try:
-        with collector_paused():
+        with uncollected():
             answer = ask(partner, task, blind=blind)
             done = _import(partner, task, table, answer.document, onconflict)
     except TallystickError as error:
