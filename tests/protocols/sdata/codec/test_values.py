@@ -59,6 +59,12 @@ def test_wire_text_becomes_the_canonical_value(logical: Logical, text: str | Non
         (Logical.BYTES, "!!"),
         (Logical.DATE, "19.5.2008"),
         (Logical.DATE, "2008-05-19T18:41:00"),
+        (Logical.DATE, "2020-13-45"),
+        (Logical.DATE, "2021-02-29"),
+        (Logical.DATE, "\u0662\u0660\u0662\u0660-01-01"),
+        (Logical.TIMESTAMP, "2020-04-31T10:00:00"),
+        (Logical.INSTANT, "2020-01-01T25:00:00Z"),
+        (Logical.TIME, "10:61:00"),
         (Logical.TIME, "6 pm"),
         (Logical.INSTANT, "yesterday"),
         (Logical.UUID, "42"),
@@ -97,6 +103,19 @@ values = st.one_of(
     st.tuples(st.just(Logical.DATE), st.dates().map(lambda day: day.isoformat())),
     st.tuples(st.just(Logical.UUID), st.uuids().map(str)),
 )
+
+
+@pytest.mark.parametrize(
+    ("logical", "text"),
+    (
+        (Logical.DATE, "2020-02-29"),
+        (Logical.DATE, "2021-12-31"),
+        (Logical.TIME, "24:00:00"),
+        (Logical.TIME, "23:59:60"),
+    ),
+)
+def test_the_last_days_and_times_there_are_can_be_read(logical: Logical, text: str) -> None:
+    assert from_wire(logical, text) == text
 
 
 @given(values)

@@ -6,6 +6,7 @@ import math
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
+from calendar import monthrange
 from collections.abc import Callable
 from typing import Final
 
@@ -13,9 +14,12 @@ from tallystick.core.values import CANONICAL, Logical, Value
 from tallystick.errors import ValueRejected
 
 _ZONE = re.compile(r"(Z|z|[+-]\d\d:\d\d)$")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_TIME = re.compile(r"\d\d:\d\d:\d\d(\.\d{1,6})?")
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?(\+00)?")
+_DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_CLOCK = r"(([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,6})?|24:00:00)"
+_DATE = re.compile(_DAY, re.ASCII)
+_TIME = re.compile(_CLOCK, re.ASCII)
+_TIMESTAMP = re.compile(rf"{_DAY} {_CLOCK}(\+00)?", re.ASCII)
+_DAYS: Final = frozenset({Logical.DATE, Logical.TIMESTAMP, Logical.INSTANT})
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DOUBLE = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
@@ -135,9 +139,17 @@ def _read_bytes(text: str) -> Value:
 def _matching(logical: Logical, pattern: re.Pattern[str]) -> Callable[[str], Value]:
     def read(text: str) -> Value:
         value = CANONICAL[logical](_ZONE.sub("", text) if logical in (Logical.DATE, Logical.TIME) else text)
-        return value if isinstance(value, str) and pattern.fullmatch(value) else None
+        return value if isinstance(value, str) and pattern.fullmatch(value) and _has_day(logical, value) else None
 
     return read
+
+
+def _has_day(logical: Logical, value: str) -> bool:
+    """Whether the month has that day; asked of few, since every month has a 28th."""
+    if logical not in _DAYS or value[8:10] <= "28":
+        return True
+    year, month, day = int(value[:4]), int(value[5:7]), int(value[8:10])
+    return day <= monthrange(year or 4, month)[1]
 
 
 _READERS: Final[dict[Logical, Callable[[str], Value]]] = {
