@@ -292,10 +292,18 @@ class _Step:
         return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL], computed)
 
     def _left_scope(self, row: Row, entry: Entry | None) -> None:
-        """The record no longer matches the sender's filter: kept unless the task deletes what left."""
+        """The record no longer matches the sender's filter: kept unless the task deletes what left.
+
+        One that rows here still refer to stays: what a cascade took along would be deleted at home, too.
+        """
         self.tally.unchanged += 1
         if entry is None or not self.applying.delete_left or not entry.hash:
             return
+        definition = self.tracked.definition
+        if not self.managed and definition.referrers:
+            address = address_of(definition, entry.key, entry.local)
+            if rows_with_children(self.ledger, definition, [address]):
+                return
         writing = Writing(entry.key, None, entry)
         Projector(self.ledger, self.tracked).write([writing])
         if writing.failure:

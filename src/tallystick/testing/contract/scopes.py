@@ -33,6 +33,24 @@ class ScopeContract(Agreeing):
         assert people(b) == []
         assert len(people(a)) == 1
 
+    @pytest.mark.parametrize("action", ("CASCADE", "SET NULL"))
+    def test_a_leaver_that_rows_refer_to_stays_and_takes_nothing_along(self, workshop: Workshop, action: str) -> None:
+        schema = (
+            "CREATE TABLE author (id TEXT PRIMARY KEY, age INTEGER)",
+            "CREATE TABLE book (id TEXT PRIMARY KEY, "
+            f"author_id TEXT REFERENCES author (id) ON DELETE {action} ON UPDATE CASCADE)",
+        )
+        rows = "INSERT INTO author VALUES ('x', 30), ('y', 30)", "INSERT INTO book VALUES ('b', 'x')"
+        a, b = workshop.end("a", *schema, *rows), workshop.end("b", *schema)
+        wanted = {"where": {"author": "age gt 18"}, "delete_left": True}
+        sync(a, b, **wanted)
+        a.execute("UPDATE author SET age=6")
+        sync(a, b, **wanted)
+        sync(a, b, **wanted)
+        assert b.rows("SELECT id FROM author") == [("x",)]
+        for end in (a, b):
+            assert end.rows("SELECT id, author_id FROM book") == [("b", "x")]
+
     @pytest.mark.parametrize("later", ({}, {"people": "age gt 3"}, {"people": "name eq 'Ann'"}))
     def test_what_left_a_filter_comes_back_when_the_filter_lets_it(
         self, workshop: Workshop, later: dict[str, str]
