@@ -141,6 +141,7 @@ class Push:
     repository: Repository
     strategy: frozenset[Method] = frozenset(Method)
     update: Resolution | None = None
+    conflict: Resolution | None = None
     msince: datetime | None = None
     user: str | None = None
     onconflict: Hook | None = None
@@ -157,7 +158,7 @@ def policies_for(push: Push, task: Task | None) -> Policies:
             last_pull=task.last_pull,
             active=False,
         )
-    return receiver_policies(strategy=push.strategy, update=push.update, last_sync=push.msince)
+    return receiver_policies(strategy=push.strategy, update=push.update, last_sync=push.msince, conflict=push.conflict)
 
 
 def answer_push(store: EdenStore, push: Push, document: Document, now: datetime) -> PushReply:

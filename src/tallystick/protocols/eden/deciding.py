@@ -63,13 +63,15 @@ class Policies:
     """The policies effective where the import runs, after any exchange of sides.
 
     ``conflict`` is None where no task decides: conflicts are then accepted (V2). ``last_sync`` is None where no
-    conflict can be detected.
+    conflict can be detected. ``versions`` decides conflicts of versions where ``conflict`` is None: what a Tallystick
+    site that pushes asked for, which has no effect on records without versions.
     """
 
     strategy: frozenset[Method] = frozenset(Method)
     update: FieldPolicy = NEWER
     conflict: Resolution | None = None
     last_sync: datetime | None = None
+    versions: Resolution | None = None
 
 
 PLAIN_IMPORT = Policies(update=FieldPolicy(Resolution.OTHER))
@@ -229,13 +231,19 @@ def swapped(policy: Resolution) -> Resolution:
 
 
 def receiver_policies(
-    *, strategy: frozenset[Method], update: Resolution | None, last_sync: datetime | None
+    *,
+    strategy: frozenset[Method],
+    update: Resolution | None,
+    last_sync: datetime | None,
+    conflict: Resolution | None = None,
 ) -> Policies:
     """The policies of a push for which no task exists at the receiver (section 9.5, second rule).
 
-    A conflict policy in a URL has no effect: without a task nothing decides conflicts, and they are accepted (V2).
+    A conflict policy in a URL decides between versions only: of records without, nothing decides conflicts where there
+    is no task, and they are accepted (V2).
     """
-    return Policies(strategy, FieldPolicy(swapped(update or Resolution.NEWER)), None, last_sync)
+    versions = None if conflict is None else swapped(conflict)
+    return Policies(strategy, FieldPolicy(swapped(update or Resolution.NEWER)), None, last_sync, versions)
 
 
 def task_policies(

@@ -229,7 +229,8 @@ class EdenProvider:
             return requests.failed(403, UNREGISTERED)
         if table.restricted:
             return requests.text(403, "Insufficient Privileges")
-        push = Push(table, repository, query.strategy, query.update, query.msince, account.name, permitted=account.can)
+        policies = (query.strategy, query.update, query.conflict)
+        push = Push(table, repository, *policies, query.msince, account.name, permitted=account.can)
         with uncollected():
             reply = answer_push(self.store, push, self._document(request, "xml"), self.clock())
         return Response(200, REPLY, write_reply(reply))

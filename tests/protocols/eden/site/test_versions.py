@@ -191,3 +191,20 @@ def test_a_deletion_that_stands_against_an_edit_reaches_others(network, here, th
     here.push(there)
     third.pull(there)
     assert there.names() == third.names() == set()
+
+
+@pytest.mark.parametrize("born_here", (True, False))
+@pytest.mark.parametrize("how", ("edit", "remove"))
+@pytest.mark.parametrize(("policy", "standing"), ((Resolution.THIS, "mine"), (Resolution.OTHER, "theirs")))
+def test_one_side_of_a_conflict_stands_at_both_sites(network, here, there, policy, standing, how, born_here):
+    here.connect(there, conflict=policy)
+    (here if born_here else there).put(A, "One")
+    here.sync(there)
+    network.pass_time(here, there)
+    here.edit(A, name="mine") if how == "edit" else here.remove(A)
+    network.pass_time(here, there)
+    there.edit(A, name="theirs")
+    here.sync(there)
+    expected = set() if how == "remove" and standing == "mine" else {standing}
+    assert here.names() == there.names() == expected
+    assert all(siblings.contested(site.store.ledger, undecided=None) for site in (here, there))

@@ -22,12 +22,15 @@ def policy_of(policies: Policies) -> Policy:
     """Eden's policies as those of the rules of versions.
 
     NEWER as an update policy is about records that may both have changed: a version that has seen ours is newer.
-    What the conflict policy leaves open, the update policy decides (section 10.4).
+    What the conflict policy leaves open, the update policy decides (section 10.4). Under THIS of a site that pushes,
+    its versions stand here as they do there.
     """
-    update, conflict = policies.update, policies.conflict
+    update, conflict = policies.update, policies.conflict or policies.versions
     taken = _replaced(update, Resolution.NEWER, Resolution.MERGE)
-    if conflict is Resolution.THIS:
+    if conflict is Resolution.THIS and policies.conflict is not None:
         return Policy(policies.strategy, taken, FieldPolicy(Resolution.THIS))
+    if conflict is Resolution.OTHER and policies.conflict is None:
+        return Policy(policies.strategy, taken, FieldPolicy(Resolution.OTHER))
     if conflict is Resolution.MASTER and update.default is Resolution.NEWER:
         return Policy(policies.strategy, taken, FieldPolicy(Resolution.MASTER, update.fields))
     return Policy(policies.strategy, taken, update)
