@@ -70,7 +70,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 class HttpTransport:
-    """HTTP to one origin, with keep-alive and, once asked for them, credentials: Digest if offered, else Basic.
+    """HTTP to one origin, with keep-alive and, once asked for them, credentials: Digest if offered, then Basic.
 
     ``timeout`` is in seconds, for connecting and for every silence of the provider. Credentials go to ``origin`` only.
     """
@@ -99,11 +99,13 @@ class HttpTransport:
         if origin_of(url) != self._origin:
             raise OriginRefused(f"{url[:200]} is not at {self._origin[0]}://{self._origin[1]}:{self._origin[2]}")
         answer = self._sent(method, url, {**headers, **self._authorization(method, url)}, body)
-        if answer.status != 401 or self._credentials is None:
-            return answer
-        if not self._accept_challenge(answer.headers.get("www-authenticate", "")):
-            return answer
-        return self._sent(method, url, {**headers, **self._authorization(method, url)}, body)
+        for refused in ("", "digest"):  # a provider may know a user by Basic alone, and offers Digest to all
+            if answer.status != 401 or self._credentials is None:
+                return answer
+            if not self._accept_challenge(answer.headers.get("www-authenticate", ""), refused):
+                return answer
+            answer = self._sent(method, url, {**headers, **self._authorization(method, url)}, body)
+        return answer
 
     def _sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         sent = {"User-Agent": USER_AGENT, **headers}
@@ -132,11 +134,16 @@ class HttpTransport:
 
     # Credentials --------------------------------------------------------------------------------------------------
 
-    def _accept_challenge(self, header: str) -> bool:
-        """Remember how the provider wants to be told who we are; False when we cannot, or it refused just that."""
+    def _accept_challenge(self, header: str, refused: str) -> bool:
+        """Remember how the provider wants to be told who we are; False when we cannot, or it refused just that.
+
+        ``refused`` is a scheme that it has just refused.
+        """
         for challenge in re.split(r",\s*(?=(?:Basic|Digest)\s)", header, flags=re.IGNORECASE):
             scheme, _, rest = challenge.strip().partition(" ")
             given = parse_parameters(rest)
+            if scheme.lower() == refused:
+                continue
             if scheme.lower() == "digest" and given.get("algorithm", "MD5").upper() in ALGORITHMS:
                 if "auth" not in [offer.strip() for offer in given.get("qop", "auth").split(",")]:
                     continue

@@ -226,6 +226,8 @@ def test_users_come_by_basic_and_digest_with_their_roles(serving):
 
     assert HttpTransport(served.root).request("GET", url, {}).status == 401
     assert (asked("dora", "dora's secret"), asked("dora", "wrong")) == (200, 401)
+    known = (asked("basil", "basil's secret"), asked("rita", "rita's secret"), asked("basil", "wrong"))
+    assert known == (200, 403, 401), "whom the site knows by Basic alone comes by Basic once Digest is refused"
     for name, status in (("basil", 200), ("rita", 403)):
         header = {"Authorization": "Basic " + b64encode(f"{name}:{name}'s secret".encode()).decode()}
         assert HttpTransport(served.root).request("GET", url, header).status == status
