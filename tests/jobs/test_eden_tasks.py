@@ -112,6 +112,7 @@ def test_a_filter_of_the_task_is_asked_of_the_peer(sides):
     ("task", "message"),
     (
         (Task("t", "relief", "*"), "names no table"),
+        (Task("t", "relief", "org_sektor"), "the table org_sektor, which is not here"),
         (Task("t", "relief", "org_sector", filters={"org_sector": "rank gt 3 or rank lt 1"}), "cannot be"),
         (Task("t", "relief", "org_sector", filters={"org_sector": "rank + 1 gt 3"}), "cannot be"),
         (Task("t", "relief", "org_sector", policy=Policy(conflict=FieldPolicy(Resolution.ASK))), "ask"),

@@ -95,6 +95,11 @@ class EdenPeerAdapter:
                 f"the task {task.name} names no table; an Eden site is asked for one",
                 hint="add one task per table: --resource org_organisation; or name data sets: peers add --dataset CODE",
             )
+        if self.adapter.store.table(task.resource) is None:
+            raise UsageError(
+                f"the task {task.name} names the table {task.resource}, which is not here",
+                hint=f"create it as the peer describes it: tallystick sync URL SITE --only {task.resource} --create",
+            )
         filters = tuple(one for table, text in task.filters.items() for one in _filters(task, table, text))
         policy = task.policy
         terms = Terms(
