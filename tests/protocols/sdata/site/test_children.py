@@ -149,6 +149,18 @@ def test_the_orders_of_two_ends_conflict_with_their_lines(serving, agreement):
     assert [row[1] for row in other.sql(LINES)] == [row[1] for row in one.sql(LINES)] == [11, 20, 30]
 
 
+@pytest.mark.parametrize("later", ("one", "other"))
+def test_lines_travel_on_after_a_conflict(serving, agreement, later):
+    ends = {"one": serving("one", *ROWS, **NEST, priority=1), "other": serving("other", **NEST, priority=9)}
+    agreement(*ends.values(), KINDS)
+    ends["one"].sql("UPDATE order_line SET quantity=11 WHERE quantity=10")
+    ends["other"].sql("UPDATE order_line SET quantity=21 WHERE quantity=20")
+    agreement(*ends.values(), KINDS)
+    ends[later].sql("UPDATE order_line SET quantity=12 WHERE quantity=11")
+    agreement(*ends.values(), KINDS)
+    assert [[row[1] for row in end.sql(LINES)] for end in ends.values()] == [[12, 20, 30], [12, 20, 30]]
+
+
 def test_a_list_that_names_all_deletes_what_it_does_not_name_and_another_leaves_it(serving, engine):
     served = serving("site", engine=engine, **NEST)
     assert [entry.status for entry in post(served, incoming(1, line(11, "1"), line(12, "2")))] == [200]

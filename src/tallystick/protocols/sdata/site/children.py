@@ -19,7 +19,7 @@ from tallystick.site import editing
 from tallystick.site.editing import Edit, Operation, contents_of
 from tallystick.site.engines.engine import Entry
 from tallystick.site.identity import address_of
-from tallystick.site.ledger import WHOLE
+from tallystick.site.ledger import UNSHOWN
 from tallystick.site.schema import Identity
 
 if TYPE_CHECKING:
@@ -233,9 +233,10 @@ def _parents(nested: Place, nest: Nest, keys: Sequence[str]) -> dict[str, str]:
 
 
 def _restamp(place: Place, keys: Sequence[str]) -> None:
-    """New dots for parents. One whose versions wait for a decision gets its dot with that."""
-    entries = [one for one in place.tracked.rows.by_keys(keys).values() if one.hash and not one.flags & WHOLE]
-    contents = contents_of(place.ledger, place.tracked, entries)
+    """New dots for parents, as edits of their rows give. One that waits for a decision gets its dot with that."""
+    entries = [one for one in place.tracked.rows.by_keys(keys).values() if one.hash and not one.flags & UNSHOWN]
+    undecided = {key for key, whole in place.wholes(entries).items() if whole.undecided}
+    contents = contents_of(place.ledger, place.tracked, [one for one in entries if one.key not in undecided])
     edits = [Edit(Operation.SETTLE, key, content) for key, content in contents.items()]
     editing.write(place.ledger, place.tracked, edits)
 
