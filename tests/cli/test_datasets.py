@@ -73,6 +73,20 @@ def test_the_first_pull_begins_with_the_archive_and_goes_on_from_there(served, r
     assert (names(database), names(database, "gis_bridge")) == (["North"], ["New bridge"])
 
 
+def test_what_changed_between_the_archive_and_its_first_pull_arrives(served, run, database):
+    run("datasets", "add", "hub.db", "roads", "--table", "gis_road")
+    database("hub.db", "INSERT INTO gis_road(name, status) VALUES ('East', 'open'), ('West', 'open')")
+    run("datasets", "archive", "hub.db", "roads")
+    database(
+        "hub.db", "UPDATE gis_road SET name='Far East' WHERE name='East'", "DELETE FROM gis_road WHERE name='West'"
+    )
+    pull(run)
+    assert names(database) == ["East", "North", "South", "West"]
+    pull(run)
+    assert names(database) == ["Far East", "North", "South"]
+    assert run("conflicts", "list", "field.db", "--all", "--json").json == []
+
+
 def test_a_data_set_that_ended_leaves_the_records_and_is_pulled_no_more(served, run, database):
     run("datasets", "add", "hub.db", "roads", "--table", "gis_road")
     run("datasets", "archive", "hub.db", "roads")

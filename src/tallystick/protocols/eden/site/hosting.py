@@ -99,12 +99,13 @@ class Hosting:
         return len(body)
 
     def _document(self, task: Task, now: datetime) -> list[bytes]:
+        """What a Tallystick site gets: without versions, what it read here would be news to it, and stand."""
         table = self.store.table(task.resource)
         if table is None:
             raise SchemaError(
                 f"the table {task.resource} of the data set is not tracked any more", hint="track it, or remove the set"
             )
-        pull = Pull(table, filters=task.filters, include_deleted=False, components=task.components)
+        pull = Pull(table, filters=task.filters, include_deleted=False, components=task.components, state="")
         found = answer_pull(self.store, pull, f"http://{self.store.identity().name}", now)
         return list(write_xml(found.attributes, found.resources))
 
