@@ -49,6 +49,7 @@ _TIMESTAMP = re.compile(
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T]00:00(?::00(?:\.0+)?)?)?", re.ASCII)
 _TIME = re.compile(r"(\d\d:\d\d)(:\d\d)?(?:\.(\d{1,9}))?", re.ASCII)
 _DECIMAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*|(?i:[+-]?inf(?:inity)?|nan)", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHORTEST_DECIMAL = re.compile(r"-?[1-9]\d{0,30}(?:\.\d{0,30}[1-9])?|0", re.ASCII)
 """Most of what comes is in its shortest form already."""
 _INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
@@ -261,6 +262,8 @@ def _utc(plain: str, fraction: str | None, zone: str) -> str | None:
 
 def canonical_uuid(value: Any) -> Value:
     """Lower-case text with hyphens; other text as it is."""
+    if value.__class__ is str and _UUID.fullmatch(value):
+        return value
     if isinstance(value, str):
         digits = value.strip("{}").replace("-", "").lower()
         if len(digits) == 32 and all(digit in "0123456789abcdef" for digit in digits):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tallystick.site import parking
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.verification import verify
@@ -158,6 +159,27 @@ def test_numbers_that_are_no_finite_ones_arrive_as_they_are(postgresql_database,
         assert b.rows("SELECT value::text FROM v") == a.rows("SELECT value::text FROM v")
         assert verify(a.replica, b.replica, deep=True).agree
         assert sync(a, b).records == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    (
+        ("UUID", "6F9619FF-8B86-D011-B42D-00CF4FC964FF"),
+        ("NUMERIC(8,2)", 1.5),
+        ("TIMESTAMP", "2024-01-01T10:00:00"),
+    ),
+)
+def test_a_key_that_postgresql_spells_otherwise_waits_by_name_and_is_not_doubled(mixed, kind, key):
+    a = mixed.end("a")
+    b = mixed.end("b", f"CREATE TABLE t (id {kind} PRIMARY KEY, c text)", f"INSERT INTO t VALUES ({key!r}, 'x')")
+    sync(a, b)
+    assert a.rows("SELECT c FROM t") == []
+    (waiting,) = parking.waiting(a.replica.ledger, parking.PARKED)
+    assert "is spelled" in waiting.reason
+    b.execute("UPDATE t SET c='y'")
+    settle(a, b)
+    assert b.rows("SELECT id, c FROM t") == [(key, "y")]
+    assert verify(a.replica, b.replica, deep=True).corrupt == {}
 
 
 def test_a_truncated_table_is_empty_everywhere(mixed):

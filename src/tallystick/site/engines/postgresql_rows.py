@@ -12,6 +12,7 @@ from tallystick.site.engines.postgresql_layout import (
     Layout,
     cast,
     check,
+    check_keys,
     compiled,
     local_form,
     local_text,
@@ -316,6 +317,8 @@ class PostgreSQLRows:
         names = [*self.definition.key_columns, *self.definition.columns]
         listed = ", ".join(map(quoted, names))
         check(columns, names, (*layout.keys, *layout.fields))
+        if self.definition.identity is Identity.NATURAL:
+            check_keys(columns, self.definition.key_fields)
         with self._attempt():
             done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), columns, refusals=True)
             if done != count:
