@@ -107,7 +107,8 @@ class Execution:
     def _synchronize(self, site: WatchedReplica, peer: Peer, task: Task, registry: Registry) -> None:
         def log(entry: LogEntry) -> None:
             self._check()
-            self._results.append(entry.result)
+            if not entry.idle:
+                self._results.append(entry.result)
             self._remote |= entry.remote and entry.result in (Result.ERROR, Result.FATAL)
             if entry.message:
                 self._messages.append(entry.message)

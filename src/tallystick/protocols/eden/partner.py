@@ -49,10 +49,18 @@ class Partner:
         return self.repository.uuid or self.repository.url or self.repository.name
 
     def log(
-        self, resource: str | None, mode: str, action: str, result: Result, message: str, *, remote: bool = False
+        self,
+        resource: str | None,
+        mode: str,
+        action: str,
+        result: Result,
+        message: str,
+        *,
+        remote: bool = False,
+        idle: bool = False,
     ) -> None:
         """Note an action of ours."""
-        entry = LogEntry(self.clock(), self.name, resource, mode, "outgoing", action, result, remote, message)
+        entry = LogEntry(self.clock(), self.name, resource, mode, "outgoing", action, result, remote, message, idle)
         self.store.log(entry)
 
 

@@ -40,7 +40,7 @@ def push(partner: Partner, task: Task) -> Transferred:
         _reached(partner, task, head, held)
         _log_held(partner, task, held)
         if not held:
-            partner.log(task.resource, "push", "export", Result.WARNING, NO_DATA)
+            partner.log(task.resource, "push", "export", Result.WARNING, NO_DATA, idle=True)
         return Transferred(held=held)
     parts = [*([(task.resource, found)] if found.count else []), *stubs]
     replies = []

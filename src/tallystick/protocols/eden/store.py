@@ -257,7 +257,10 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line of the synchronization log (section 2, ``sync_log``). ``remote``: the error was at the peer."""
+    """One line of the synchronization log (section 2, ``sync_log``). ``remote``: the error was at the peer.
+
+    ``idle``: the warning only says that there was nothing to do, which nobody has to look after.
+    """
 
     time: datetime
     repository: str | None
@@ -268,6 +271,7 @@ class LogEntry:
     result: Result
     remote: bool = False
     message: str | None = None
+    idle: bool = False
 
 
 class Identity(NamedTuple):
