@@ -22,7 +22,7 @@ from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences
 from tallystick.sync.guards import Guard
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
-from tallystick.sync.replica import Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
+from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.scoping import (
     check_named,
     chosen,
@@ -265,8 +265,8 @@ def _pass(
     theirs = None if known.state else source.digest("", scope)
     keys = {} if theirs is None else _first_contact(source, target, scope, known, theirs, plan)
     held: list[str] = []
-    if _may_hold(stated, known, scope, keys, plan):
-        held = _guarded(source, target, Selection(scope, known, keys), plan, report)
+    if _may_hold(stated, known, settings, keys):
+        held = _guarded(source, target, Selection(scope, known, keys), settings, report)
     from tallystick.sync.transfer import transfer
 
     done = transfer(source, target, settings, known, keys=keys, since=stated.seq, held=held, progress=plan.progress)
@@ -287,14 +287,14 @@ def _reconcile(source: Replica, target: Replica, scope: Scope, known: Known) -> 
             target.reconcile(wire, keys, theirs.digests[wire], forgotten)
 
 
-def _may_hold(stated: Meeting, known: Known, scope: Scope, keys: Mapping[str, list[str]], plan: Plan) -> bool:
+def _may_hold(stated: Meeting, known: Known, settings: Settings, keys: Mapping[str, list[str]]) -> bool:
     """False when guards hold nothing back even if everything that is new since the target's state is a deletion.
 
     Where both ends show the same (no ``keys``), a deletion finds nothing to delete.
     """
     new = stated.seq - _reached(stated, known.state)
-    guard, recent = Guard(allowed=plan.allowed), known.recent
-    differing = [wire for wire in scope.resources if keys.get(wire) != []]
+    guard, recent = Guard(allowed=settings.allowed), known.recent
+    differing = [wire for wire in settings.scope.resources if keys.get(wire) != [] and settings.deletes(wire)]
     counts = {wire: known.prints[wire][0] if wire in known.prints else 0 for wire in differing}
     return any(guard.holds(new, count, recent.get(wire, 0)) for wire, count in counts.items())
 
@@ -309,21 +309,30 @@ def _reached(stated: Meeting, text: str) -> int:
     return state.seq if usable else 0
 
 
-def _guarded(source: Replica, target: Replica, selection: Selection, plan: Plan, report: Report) -> list[str]:
+def _guarded(source: Replica, target: Replica, selection: Selection, settings: Settings, report: Report) -> list[str]:
     """Resources whose deletions are held back."""
+    selection.deletions_only = True
+    held = _held(_announced(source, selection), selection, settings)
+    report.held.update({f"{target.name}: {wire}": count for wire, count in held.items()})
+    return list(held)
+
+
+def _announced(source: Replica, selection: Selection) -> Announced:
     try:
-        selection.deletions_only = True
-        announced = source.announce(selection)
+        return source.announce(selection)
     except StateError:
         selection.stateless = True
-        announced = source.announce(selection)
-    guard = Guard(allowed=plan.allowed)
-    held = []
+        return source.announce(selection)
+
+
+def _held(announced: Announced, selection: Selection, settings: Settings) -> dict[str, int]:
+    """Deletions that the guards hold back, by wire name: of those only that the strategy would let be applied."""
+    guard, known = Guard(allowed=settings.allowed), selection.known
+    held = {}
     for wire, deletions in announced.deletions.items():
-        records = selection.known.prints[wire][0] if wire in selection.known.prints else 0
-        if guard.holds(deletions, records, selection.known.recent.get(wire, 0)):
-            held.append(wire)
-            report.held[f"{target.name}: {wire}"] = deletions
+        records = known.prints[wire][0] if wire in known.prints else 0
+        if settings.deletes(wire) and guard.holds(deletions, records, known.recent.get(wire, 0)):
+            held[wire] = deletions
     return held
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from tallystick.core.pages import Page, Tally
-from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.core.policies import DEFAULT_POLICY, Method, Policy
 from tallystick.site.history import HistoriesForm
 from tallystick.site.schema import Definition
 
@@ -170,6 +170,10 @@ class Settings:
     def policy(self, wire: str) -> Policy:
         """The policy of one resource."""
         return self.policies.get(wire, self.policies.get("", DEFAULT_POLICY))
+
+    def deletes(self, wire: str) -> bool:
+        """True when the strategy lets deletions of one resource be applied."""
+        return Method.DELETE in self.policy(wire).strategy
 
 
 class Wanted(msgspec.Struct, omit_defaults=True):

@@ -20,7 +20,7 @@ from tallystick.site.schema import Identity
 from tallystick.sync.agreement import DOUBTS_ALLOWED, DOUBTS_SHARE
 from tallystick.sync.guards import Guard
 from tallystick.sync.local import range_items
-from tallystick.sync.replica import Described, Known, Scope, Wanted
+from tallystick.sync.replica import Described, Known, Scope, Settings, Wanted
 from tallystick.sync.scoping import wanted
 from tallystick.sync.transfer import transfer
 
@@ -65,8 +65,8 @@ class Taking:
         known = self.session.local.digest(self.sender.site, manifest.scope)
         self._check_doubts(source, known)
         self._reconcile(manifest)
-        held = self._held(manifest, known)
         settings = self.session.settings(self.sender.site, manifest.scope)
+        held = self._held(manifest, known, settings)
         done = transfer(source, self.session.local, settings, known, held=held, progress=self.session.plan.progress)
         for wire, tally in done.tallies.items():
             self.session.took(wire, tally)
@@ -98,12 +98,12 @@ class Taking:
             local.prepare(Wanted(lacking, [], True, naming, dict(plan.references)))
             self.session.report.tracked.extend(item.wire for item in lacking)
 
-    def _held(self, manifest: Manifest, known: Known) -> list[str]:
+    def _held(self, manifest: Manifest, known: Known, settings: Settings) -> list[str]:
         """Resources whose deletions the guards hold back."""
-        guard, held = Guard(allowed=self.session.plan.allowed), []
+        guard, held = Guard(allowed=settings.allowed), []
         for wire, deletions in sorted(manifest.deletions.items()):
             records = known.prints[wire][0] if wire in known.prints else 0
-            if guard.holds(deletions, records, known.recent.get(wire, 0)):
+            if settings.deletes(wire) and guard.holds(deletions, records, known.recent.get(wire, 0)):
                 held.append(wire)
                 self.session.report.held[f"{self.session.local.name}: {wire}"] = deletions
         return held

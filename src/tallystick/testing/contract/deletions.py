@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tallystick.core.policies import Method, Policy
 from tallystick.errors import GuardStopped
 from tallystick.sync.verification import verify
 from tallystick.testing.contract.ends import PEOPLE, Agreeing, End, Workshop, later, people, settle, sync
@@ -103,6 +104,17 @@ class DeletionContract(Agreeing):
         assert ("p1", "edited", None, 1) in people(b)
         sync(a, b, allowed=54)
         assert people(b) == people(a)
+
+    @pytest.mark.parametrize("methods", ({Method.CREATE}, {Method.CREATE, Method.UPDATE}), ids=("create", "no-delete"))
+    def test_the_guard_counts_no_deletions_that_the_strategy_declines(
+        self, workshop: Workshop, methods: set[Method]
+    ) -> None:
+        rows = "INSERT INTO people VALUES " + ", ".join(f"('p{n}', 'n', NULL, {n})" for n in range(60))
+        a, b = workshop.end("a", PEOPLE, rows), workshop.end("b", PEOPLE)
+        sync(a, b)
+        a.execute("DELETE FROM people WHERE age > 5")
+        assert not sync(a, b, policies={"": Policy(frozenset(methods))}).held
+        assert len(people(b)) == 60
 
     @pytest.mark.parametrize(
         ("records", "deleted", "held"), ((1, 1, 0), (2, 2, 2), (60, 20, 0), (60, 21, 21), (80, 24, 0))
