@@ -87,6 +87,22 @@ def test_held_deletions_are_exit_code_4_and_named_with_the_flag_that_lets_them_t
     assert people("b.db", "SELECT count(*) FROM people") == [(2,)]
 
 
+def test_a_dry_run_says_what_the_guard_would_hold_back_and_exits_as_the_run_would(run, people):
+    rows = ", ".join(f"('n{number}', 'n', {number})" for number in range(50))
+    people("a.db", f"INSERT INTO people VALUES {rows}")
+    run("sync", "a.db", "b.db")
+    people("a.db", "DELETE FROM people WHERE full_name='n'")
+    told = run("sync", "a.db", "b.db", "--dry-run")
+    assert told.code == 4
+    assert "the guard would hold back deletions (50 of b.db: people)" in told.err
+    assert "--allow-deletes 50" in told.err
+    counted = run("sync", "a.db", "b.db", "--dry-run", "--json")
+    assert counted.json["a.db -> b.db"]["people"] == {"changes": 0, "deletions": 50, "held": 50}
+    for allowed in (("--allow-deletes", "50"), ("--strategy", "create,update")):
+        done = run("sync", "a.db", "b.db", "--dry-run", *allowed)
+        assert (done.code, done.err) == (0, "")
+
+
 def test_only_exclude_where_and_direction_limit_what_travels(run, people):
     people("a.db", "CREATE TABLE notes (id TEXT PRIMARY KEY)", "INSERT INTO notes VALUES ('n')")
     run("sync", "a.db", "b.db", "--only", "people", "--where", "people: age gt 35", "--direction", "push")

@@ -124,12 +124,13 @@ def say_preview(announced: Mapping[str, Mapping[str, Mapping[str, int]]], as_jso
     sys.stdout.flush()
 
 
-def say_held(held: Mapping[str, int]) -> None:
-    """Which deletions a guard held back, by where, and how they pass."""
+def say_held(held: Mapping[str, int], *, dry_run: bool = False) -> None:
+    """Which deletions a guard held back, or after a dry run would hold back, by where, and how they pass."""
     listed = ", ".join(f"{count} of {where}" for where, count in sorted(held.items()))
+    did, rest, again = ("would hold", "would be", "run") if dry_run else ("held", "was", "run again")
     click.echo(
-        f"tallystick: the guard held back deletions ({listed}); everything else was applied. Look at what was "
-        f"deleted, then run again with --allow-deletes {max(held.values())} or all",
+        f"tallystick: the guard {did} back deletions ({listed}); everything else {rest} applied. Look at what was "
+        f"deleted, then {again} with --allow-deletes {max(held.values())} or all",
         err=True,
     )
 

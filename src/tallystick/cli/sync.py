@@ -201,5 +201,15 @@ def _dry_run(first: Any, second: Any, plan: Any, json_wanted: bool) -> int:
 
     if not (is_replica(first) and is_replica(second)):
         raise UsageError("a directory of bundles cannot be asked what it would take", hint="leave out --dry-run")
-    say_preview(preview(first, second, plan), json_wanted)
-    return 0
+    found = preview(first, second, plan)
+    say_preview(found, json_wanted)
+    held = {
+        f"{side.rpartition(' -> ')[2]}: {wire}": counts["held"]
+        for side, resources in found.items()
+        for wire, counts in resources.items()
+        if "held" in counts
+    }
+    if not held:
+        return 0
+    say_held(held, dry_run=True)
+    return 4

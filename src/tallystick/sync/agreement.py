@@ -135,7 +135,8 @@ def _from_future(report: Report) -> Iterator[str]:
 def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
     """What ``agree`` would send, by direction and resource: changes and deletions. Creates no table, moves no record.
 
-    Raises what ``agree`` raises.
+    Where the guards would hold the deletions of a resource back, ``held`` is their number. Raises what ``agree``
+    raises.
     """
     report = Report(a.name, b.name)
     scope, sites = _prepare(a, b, plan, report, create=False)
@@ -147,9 +148,12 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
             keys = {}
             if not known.state:
                 keys = _first_contact(source, target, scope, known, source.digest("", scope), plan)
-            announced = source.announce(Selection(scope, known, keys))
+            selection = Selection(scope, known, keys)
+            announced = _announced(source, selection)
+            held = _held(announced, selection, Settings("", scope, plan.policies, allowed=plan.allowed))
             found[f"{source.name} -> {target.name}"] = {
                 wire: {"changes": announced.changes[wire], "deletions": announced.deletions[wire]}
+                | ({"held": held[wire]} if wire in held else {})
                 for wire in scope.resources
             } | _created(source, target, plan)
     return found
@@ -330,6 +334,8 @@ def _held(announced: Announced, selection: Selection, settings: Settings) -> dic
     guard, known = Guard(allowed=settings.allowed), selection.known
     held = {}
     for wire, deletions in announced.deletions.items():
+        if selection.keys.get(wire) == []:
+            continue  # both ends show the same: a deletion finds nothing to delete
         records = known.prints[wire][0] if wire in known.prints else 0
         if settings.deletes(wire) and guard.holds(deletions, records, known.recent.get(wire, 0)):
             held[wire] = deletions
