@@ -49,7 +49,7 @@ def collections(place: Place, entries: Sequence[Entry], *, name: bool) -> dict[s
     """The lists of live parents, by property and the parent's key; with ``name`` children without uuid get one."""
     made: dict[str, dict[str, Collection]] = {}
     for listed, nested in place.nested.items():
-        rows = _rows(place, nested, listed, entries)
+        rows = rows_of(place, nested, listed, entries)
         found = nested.resources([child for _, child in rows], name=name, full=False)
         items: dict[str, list[Payload]] = {entry.key: [] for entry in entries}
         for (parent, child), resource in zip(rows, found, strict=True):
@@ -67,7 +67,7 @@ def _nested(resource: Resource) -> Payload:
     return Payload(payload.name, "", payload.fields, resource.uuid, resource.key)
 
 
-def _rows(place: Place, nested: Place, listed: str, entries: Sequence[Entry]) -> list[tuple[str, Entry]]:
+def rows_of(place: Place, nested: Place, listed: str, entries: Sequence[Entry]) -> list[tuple[str, Entry]]:
     """The children of parents: the parent's key and the child's entry, ordered by the child's primary key."""
     nest = place.form.lists[listed]
     asked = {entry.key: address_of(nest.parent, entry.key, entry.local)[0] for entry in entries}
@@ -82,7 +82,7 @@ def _rows(place: Place, nested: Place, listed: str, entries: Sequence[Entry]) ->
 
 def held(place: Place, nested: Place, listed: str, entry: Entry) -> dict[str, str]:
     """The record keys of a parent's children in one list, by the keys that they show."""
-    return {nested.shown_key(child): child.key for _, child in _rows(place, nested, listed, [entry])}
+    return {nested.shown_key(child): child.key for _, child in rows_of(place, nested, listed, [entry])}
 
 
 def read(place: Place, payload: Payload, references: Mapping[tuple[str, str], str]) -> list[Listed]:
@@ -125,7 +125,7 @@ def write(place: Place, stated: Sequence[tuple[str, Sequence[Listed]]]) -> dict[
         if chosen:
             live = [entry for entry in entries.values() if entry.hash]
             held: dict[str, list[str]] = {}
-            for parent, child in _rows(place, nested, name, live):
+            for parent, child in rows_of(place, nested, name, live):
                 held.setdefault(parent, []).append(child.key)
             problems.update(_write(nested, place.form.lists[name], chosen, held))
     return problems

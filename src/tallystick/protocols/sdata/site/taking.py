@@ -24,7 +24,7 @@ from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.rules.application import Decided, Incoming, apply_page
 from tallystick.protocols.sdata.rules.conflicts import Verdict
 from tallystick.protocols.sdata.rules.standing import Page as PageFacts
-from tallystick.protocols.sdata.site import children, standings
+from tallystick.protocols.sdata.site import children, lost_children, standings
 from tallystick.protocols.sdata.site.children import Listed
 from tallystick.protocols.sdata.site.forms import referred_uuids
 from tallystick.protocols.sdata.site.links import keys_of
@@ -233,19 +233,29 @@ class Taking:
     def _write(self, decided: Sequence[Decided]) -> None:
         taken: list[_Incoming] = []
         kept: list[_Incoming] = []
+        won: list[_Incoming] = []
+        lost: list[_Incoming] = []
         for item, (verdict, failed) in zip(self.items, decided, strict=True):
             if failed:
                 continue
             if verdict.applies:
                 taken.append(item)
+                if verdict is Verdict.CONFLICT_WON:
+                    won.append(item)
             elif (verdict is Verdict.CONFLICT_LOST or item.told is not None) and self._read_quietly(item):
                 kept.append(item)
+                if verdict is Verdict.CONFLICT_LOST:
+                    lost.append(item)
+        at_stake = lost_children.rows_at_stake(self.place, [(item.key, item.lists) for item in won])
         if self.place.nested:
             children.end(self.place, [item.key for item in taken if item.deleted])
         self._apply(taken, _TAKE)
         self._apply(kept, _KEEP)
         if self.place.nested:
             self.unwritten = children.write(self.place, [(item.key, item.lists) for item in taken])
+        lost_children.log_overwritten(self.place, at_stake, self.run)
+        losers = [lost_children.Lost(item.key, item.state, item.lists) for item in lost]
+        lost_children.log_unwritten(self.place, losers, self.run)
 
     def _read_quietly(self, item: _Incoming) -> bool:
         done = item.content is not None or self._read(item)
