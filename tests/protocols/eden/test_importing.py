@@ -26,8 +26,8 @@ A, B = "urn:uuid:a", "urn:uuid:b"
 def take(here):
     """Imports the records of a table from elements given as text."""
 
-    def take(text, table=ORG, policies=PLAIN_IMPORT, **options):
-        document = read_xml(f"<s3xml domain='sender'>{text}</s3xml>".encode())
+    def take(text, table=ORG, policies=PLAIN_IMPORT, root="", **options):
+        document = read_xml(f"<s3xml domain='sender' {root}>{text}</s3xml>".encode())
         return import_document(
             here.store, here.store.table(table), document, Options(policies, "peer", **options), here.now
         )
@@ -227,6 +227,15 @@ def test_components_of_a_record_that_is_kept_are_decided_for_themselves(here, ta
     take(org(A, "Older", older, OFFICE_TEXT.format("New office")), policies=Policies())
     assert here.get(A).values["name"] == "Local"
     assert here.get("urn:uuid:o", OFFICE).values["name"] == "New office"
+
+
+@pytest.mark.parametrize(("root", "offices"), (("", set()), ('tally="True"', {"New office"})))
+def test_only_an_eden_leaves_out_components_with_a_conflict_that_stands(here, take, root, offices):
+    """A Tallystick site sends them once: they would be missing here for ever."""
+    here.put(A, "Local")
+    since = Policies(conflict=Resolution.THIS, last_sync=here.now - timedelta(hours=1))
+    done = take(org(A, "Theirs", more=OFFICE_TEXT.format("New office")), policies=since, root=root)
+    assert (done.reply.conflicts, here.names(), here.names(OFFICE)) == ([1], {"Local"}, offices)
 
 
 def test_a_component_outside_the_strategy_is_reported_by_itself(here, take):

@@ -81,6 +81,8 @@ def export(store: EdenStore, table: Table, selection: Selection, layout: Layout)
         if selection.limit is not None:
             attributes["limit"] = str(selection.limit)
     attributes |= {"results": str(count), "domain": store.identity().domain, "url": layout.base}
+    if layout.extensions:
+        attributes[EXTENSION] = "True"
     writer = _Exporter(store, table, selection, layout)
     return Export(attributes, writer.resources() if count else iter(()), count, writer.progress)
 

@@ -146,7 +146,7 @@ def _decide(job: Job, item: Item) -> None:
                 job.reject(item, f"{one.name}: {REQUIRED}")
     if item.error is not None:
         item.decision = Decision(Outcome.REJECTED)
-    elif parent is not None and (parent.stands or parent.outcome in (Outcome.REJECTED, Outcome.SKIPPED)):
+    elif parent is not None and _goes_with(job, parent):
         item.decision = Decision(Outcome.SKIPPED)
     else:
         item.method = deciding.method_of(
@@ -157,6 +157,16 @@ def _decide(job: Job, item: Item) -> None:
         item.decision = Decision(Outcome.SKIPPED) if item.skip else _judged(job, item)
         if item.decision.outcome is Outcome.REJECTED:
             job.reject(item, NOT_PERMITTED)
+
+
+def _goes_with(job: Job, parent: Decision) -> bool:
+    """True where components are left out with their record: it does not come, or its conflict stands, as in Eden.
+
+    A Tallystick site sends a change once and counts on its being taken, so that its components are decided alone.
+    """
+    if parent.outcome in (Outcome.REJECTED, Outcome.SKIPPED):
+        return True
+    return parent.stands and not job.from_tallystick
 
 
 def _judged(job: Job, item: Item) -> Decision:

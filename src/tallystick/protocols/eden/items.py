@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from tallystick.core.policies import Method
 from tallystick.protocols.eden import deciding
-from tallystick.protocols.eden.codec.elements import Document, Resource
+from tallystick.protocols.eden.codec.elements import EXTENSION, Document, Resource
 from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Field, Table
@@ -127,7 +127,7 @@ class Job:
 
     ``items`` are in the order in which they were reached, ``by_name`` finds them by the names that references use,
     ``known`` are referenced records that are here, ``messages`` the reasons of rejections, the first first, ``held``
-    what the guard holds back.
+    what the guard holds back. ``from_tallystick`` says who wrote the document.
     """
 
     def __init__(self, store: EdenStore, table: Table, document: Document, options: Options, now: datetime) -> None:
@@ -137,6 +137,7 @@ class Job:
         self.options = options
         self.now = now.replace(microsecond=0)
         self.own_domain = store.identity().domain
+        self.from_tallystick = EXTENSION in document.attributes
         self.items: list[Item] = []
         self.by_name: dict[Target, Item] = {}
         self.known: set[Target] = set()

@@ -208,3 +208,19 @@ def test_one_side_of_a_conflict_stands_at_both_sites(network, here, there, polic
     expected = set() if how == "remove" and standing == "mine" else {standing}
     assert here.names() == there.names() == expected
     assert all(siblings.contested(site.store.ledger, undecided=None) for site in (here, there))
+
+
+def test_a_component_that_waited_for_its_record_is_shown_when_that_comes_back(network, here, there):
+    there.put(A, "One")
+    here.connect(there)
+    here.pull(there)
+    network.pass_time(here, there)
+    there.put(B, "HQ", OFFICE, organisation_id=Target(ORG, A))
+    network.pass_time(here, there)
+    here.remove(A)
+    first = here.pull(there)
+    assert [one.attributes["uuid"] for one in first.imported.reply.rejected] == [B]
+    network.pass_time(here, there)
+    there.edit(A, name="Two")
+    here.pull(there)
+    assert (here.names(), here.names(OFFICE)) == ({"Two"}, {"HQ"})

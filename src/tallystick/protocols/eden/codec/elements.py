@@ -108,7 +108,10 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 EXTENSION = "tally"
-"""The attribute of ``resource`` in which two Tallystick sites carry versions; Eden ignores it."""
+"""The attribute of ``resource`` in which two Tallystick sites carry versions; Eden ignores it.
+
+At the root it says that a Tallystick site wrote the document, whether or not a record in it has a version to carry.
+"""
 
 NULLS = "tally_nulls"
 """The attribute of ``resource`` that names, separated by commas, the fields that hold nothing; Eden ignores it."""

@@ -83,10 +83,6 @@ class Joining:
                 found.append(Leaving(write, version.key, entry))
         return found
 
-    def waits(self) -> bool:
-        """True when any of them is held and not shown."""
-        return bool(self._reasons())
-
     def outcomes(self) -> Iterator[tuple[int, str, Outcome, str | None]]:
         """Place, key, what became of the version, and why it waits."""
         after, waiting = self.bound.tracked.rows.by_keys(self.keys), self._reasons()

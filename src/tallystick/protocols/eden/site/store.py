@@ -36,7 +36,7 @@ from tallystick.protocols.eden.store import (
     Write,
 )
 from tallystick.protocols.eden.watermarks import Answered
-from tallystick.site import deletions
+from tallystick.site import deletions, parking
 from tallystick.site.holding import load_wholes
 from tallystick.site.ledger import WHOLE, Ledger
 from tallystick.site.retrying import retry
@@ -176,9 +176,8 @@ class SiteStore:
         """Applies a batch: versions of other Tallystick sites page by page, everything else in one transaction."""
         found: dict[int, Applied] = {}
         joining = [(index, one) for index, one in enumerate(batch.writes) if isinstance(one.foreign, Foreign)]
-        if joining:
-            self._join(batch, joining, found)
-        rest = [index for index in range(len(batch.writes)) if index not in found]
+        groups = self._join(batch, joining)
+        rest = [index for index, one in enumerate(batch.writes) if not isinstance(one.foreign, Foreign)]
         if rest or batch.lost:
             with self.ledger.write():
                 self._stamp()
@@ -188,6 +187,9 @@ class SiteStore:
                 found.update(zip(rest, writing.run(writes), strict=True))
                 if batch.allowed >= 0:
                     self._note_deletions(one for index, one in zip(rest, writes, strict=True) if not found[index].error)
+        if batch.writes:
+            self._retry()
+        self._report(batch, groups, found)
         return [found[index] for index in range(len(batch.writes))]
 
     def _note_deletions(self, writes: Iterable[Write]) -> None:
@@ -195,7 +197,7 @@ class SiteStore:
         for name, count in gone.items():
             deletions.note(self.ledger, self.catalog.known(name).tracked.wire, count)
 
-    def _join(self, batch: Batch, joining: Sequence[tuple[int, Write]], found: dict[int, Applied]) -> None:
+    def _join(self, batch: Batch, joining: Sequence[tuple[int, Write]]) -> list[Joining]:
         """Live versions with referenced tables first, deletions the other way round."""
         groups = []
         for name in self._parents_first({one.table for _, one in joining}):
@@ -206,10 +208,17 @@ class SiteStore:
         for group in reversed(groups):
             self._prepare_deletions(batch, group)
             group.take(self.replica, batch, deletions=True)
-        if any(group.waits() for group in groups):
+        return groups
+
+    def _retry(self) -> None:
+        """Show what waited for a record that came by now, in this batch or after the one that it was in."""
+        if parking.count(self.ledger):
             with self.ledger.write():
                 stamp(self.ledger)
                 retry(self.ledger)
+
+    def _report(self, batch: Batch, groups: Sequence[Joining], found: dict[int, Applied]) -> None:
+        """What became of the versions."""
         self.reader.fresh()
         for group in groups:
             numbers = self.reader.numbers(group.bound, group.keys)
