@@ -167,3 +167,35 @@ def test_values_that_are_none_of_their_type_stay_text() -> None:
     payload = Payload("a", CRM, {"active": "maybe", "size": "many", "limit": "NaN", "rate": "INF"})
     found = json.loads(write_entry_json(Entry(payload=payload), TYPES))
     assert {name: found[name] for name in TYPES} == payload.fields
+
+
+def test_values_in_lists_and_references_are_typed_like_those_above_them() -> None:
+    fields = {"size": "2", "active": "false", "name": "7", "limit": "0.10"}
+    nested = {"lines": Collection((Payload("line", fields=fields),)), "owner": Payload("owner", fields=fields)}
+    types = {**TYPES, "lines": TYPES, "owner": TYPES}
+    written = write_entry_json(Entry(payload=Payload("a", CRM, nested)), types)
+    found = json.loads(written, parse_float=str)
+    expected = {"size": 2, "active": False, "name": "7", "limit": "0.10"}
+    assert (found["lines"]["$resources"], found["owner"]) == ([expected], expected)
+    untyped = json.loads(write_entry_json(Entry(payload=Payload("a", CRM, nested)), {"lines": Logical.INT64}))
+    assert untyped["lines"]["$resources"] == [fields], "what no type is known for stays text"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    (
+        ("12345678901234567890.12", "12345678901234567890.12"),
+        ("0.10", "0.10"),
+        ("-1E-7", "-0.0000001"),
+        ("1.5e3", "1500"),
+        ("1e999999999", "1e999999999"),
+        ("1e99999999999999999999999", "1e99999999999999999999999"),
+    ),
+)
+def test_numbers_are_read_to_the_last_digit(number: str, text: str) -> None:
+    body = f'{{"limit": {number}, "addresses": [{{"limit": {number}}}]}}'.encode()
+    payload = read_entry_json(read_json(body, 10_000), SHAPE).payload
+    assert payload is not None
+    listed = payload.fields["addresses"]
+    assert isinstance(listed, Collection)
+    assert (payload.fields["limit"], listed.items[0].fields["limit"]) == (text, text)

@@ -229,6 +229,12 @@ def test_what_was_read_before_anything_was_synchronized_is_written_back_unchange
     assert served.sql("SELECT count(*) FROM tally_sdata_link") == [(0,)], "reading and writing gives no uuid"
 
 
+def test_numbers_of_lines_are_numbers_in_json(serving):
+    served = serving("site", *ROWS, **NEST)
+    read = json.loads(served.get("orders('1')?include=orderLines&format=json").body)
+    assert [one["quantity"] for one in read["orderLines"]["$resources"]] == [10, 20]
+
+
 def test_a_copy_of_an_order_has_lines_of_its_own(serving):
     served = serving("site", *ROWS, **NEST)
     read = json.loads(served.get("orders('1')?include=orderLines&format=json").body)

@@ -18,15 +18,16 @@ from tallystick.protocols.sdata.codec.digests import Digest, DigestEntry, SyncSt
 from tallystick.protocols.sdata.codec.entries import Entry, Link
 from tallystick.protocols.sdata.codec.escaping import checked_name
 from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead
+from tallystick.protocols.sdata.codec.kinds import Types
 from tallystick.protocols.sdata.codec.names import MISSING_PRIORITY
 from tallystick.protocols.sdata.codec.payloads import Collection, Field, Payload, checked_uuid
 from tallystick.protocols.sdata.codec.stamps import NO_STAMP, read_stamp
 from tallystick.protocols.sdata.codec.tracking import Tracking
 from tallystick.protocols.sdata.errors import EncodingRefused, MalformedMessage, MessageTooLarge
 
-Types = Mapping[str, Logical]
-
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_DIGITS = 320
+"""How many digits before or after the point a number may get by writing out its exponent: what a double can need."""
 _RELATIONS = ("self", "first", "next", "previous", "last")
 
 
@@ -149,15 +150,16 @@ def _payload_object(payload: Payload, types: Types) -> dict[str, Any]:
     return found
 
 
-def _field_value(field: Field, logical: Logical | None) -> Any:
+def _field_value(field: Field, known: Logical | Types | None) -> Any:
+    types = known if isinstance(known, Mapping) else {}
     if isinstance(field, Payload):
-        return _payload_object(field, {})
+        return _payload_object(field, types)
     if isinstance(field, Collection):
-        found: dict[str, Any] = {"$resources": [_payload_object(item, {}) for item in field.items]}
+        found: dict[str, Any] = {"$resources": [_payload_object(item, types) for item in field.items]}
         if field.delete_missing:
             found["$deleteMissing"] = True
         return found
-    return field if field is None or logical is None else _typed(field, logical)
+    return _typed(field, known) if field is not None and isinstance(known, Logical) else field
 
 
 def _typed(text: str, logical: Logical) -> Any:
@@ -179,6 +181,20 @@ def _typed(text: str, logical: Logical) -> Any:
 # Reading --------------------------------------------------------------------------------------------------------
 
 
+def _exact(text: str) -> str:
+    """A number with a fraction or an exponent as text, no digit lost; the exponent written out where that is short."""
+    if "e" not in text and "E" not in text:
+        return text
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        return text
+    return f"{number:f}" if abs(number.adjusted()) <= _DIGITS else text
+
+
+_decoder = msgspec.json.Decoder(dict[str, Any], float_hook=_exact)
+
+
 def read_json(data: bytes, size: int) -> dict[str, Any]:
     """The JSON object that a message is.
 
@@ -187,7 +203,7 @@ def read_json(data: bytes, size: int) -> dict[str, Any]:
     if len(data) > size:
         raise MessageTooLarge(f"the message has more than {size} bytes")
     try:
-        found = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
+        found: dict[str, Any] = _decoder.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except UnicodeDecodeError as error:
         raise EncodingRefused("the message is not UTF-8") from error
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -61,6 +62,10 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         return {found.name: found.type for found in self.properties if found.relationship is None}
 
 
+Types = Mapping[str, "Logical | Types"]
+"""The logical types of a payload's plain values, by name, and for its nested payloads the types of theirs."""
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The kinds of one contract and the namespace of their payloads."""
 
@@ -72,6 +77,19 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         """The kind that URLs call ``name``, in any case; embedded ones too."""
         folded = name.lower()
         return next((found for found in self.kinds if found.name.lower() == folded), None)
+
+    def types(self, kind: Kind) -> Types:
+        """What is in payloads of ``kind``: its values, those of its children, and those of what it refers to."""
+        return self._types(kind, frozenset())
+
+    def _types(self, kind: Kind, above: frozenset[str]) -> Types:
+        found: dict[str, Logical | Types] = {**kind.values}
+        for listed in kind.properties:
+            related = self.kind(listed.kind) if listed.relationship is not None and listed.kind else None
+            if related is not None:  # references run in circles, and so might what a foreign schema calls embedded
+                deeper = related.embedded and related.name not in above
+                found[listed.name] = self._types(related, above | {kind.name}) if deeper else related.values
+        return found
 
     @property
     def served(self) -> tuple[Kind, ...]:

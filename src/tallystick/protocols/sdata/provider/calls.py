@@ -175,13 +175,13 @@ class Call:
     def answer_entry(self, entry: Entry, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
         """An answer that consists of ``entry``."""
         if self.form is Form.JSON:
-            return _answer(status, JSON_TYPE, write_entry_json(entry, self.kind.values), headers)
+            return _answer(status, JSON_TYPE, write_entry_json(entry, self.contract.types(self.kind)), headers)
         return _answer(status, ENTRY_TYPE, write_entry_message(entry), headers)
 
     def answer_feed(self, feed: Feed) -> Answer:
         """An answer that consists of ``feed``."""
         if self.form is Form.JSON:
-            return _answer(200, JSON_TYPE, write_feed_json(feed.head, feed.entries, self.kind.values))
+            return _answer(200, JSON_TYPE, write_feed_json(feed.head, feed.entries, self.contract.types(self.kind)))
         return _answer(200, FEED_TYPE, write_feed(feed.head, feed.entries))
 
     def answer_digest(self, digest: Digest, updated: str) -> Answer:
