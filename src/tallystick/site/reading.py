@@ -127,6 +127,21 @@ class Reader:
                 chosen.append((entry, whole))
         return chosen
 
+    def left(self, position: int, until: int) -> list[str]:
+        """Keys of the records that ``batch`` would say have left the filter."""
+        found = self.tracked.rows.after(position, until, 1 << 31, self._skip, False)
+        wholes, managed = self._wholes(found), self._managed(found)
+        pending = marked_again(self.ledger, self.tracked)
+        return [
+            entry.key
+            for entry, values in found
+            if entry.key not in wholes
+            and entry.key not in pending
+            and (values is not None or entry.key in managed)
+            and self._news(entry, None)
+            and not self._in_scope(entry, values, managed)
+        ]
+
     def _names(self, origins: Mapping[int, int]) -> list[str]:
         return [self.ledger.origin_name(number) for number in origins]
 

@@ -135,8 +135,8 @@ def _from_future(report: Report) -> Iterator[str]:
 def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
     """What ``agree`` would send, by direction and resource: changes and deletions. Creates no table, moves no record.
 
-    Where the guards would hold the deletions of a resource back, ``held`` is their number. Raises what ``agree``
-    raises.
+    Rows that would be deleted because they left a filter are among the deletions. Where the guards would hold the
+    deletions of a resource back, ``held`` is their number. Raises what ``agree`` raises.
     """
     report = Report(a.name, b.name)
     scope, sites = _prepare(a, b, plan, report, create=False)
@@ -150,9 +150,13 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
                 keys = _first_contact(source, target, scope, known, source.digest("", scope), plan)
             selection = Selection(scope, known, keys)
             announced = _announced(source, selection)
-            held = _held(announced, selection, Settings("", scope, plan.policies, allowed=plan.allowed))
+            leaving = _leaving(announced, target)
+            held = _held(announced, leaving, selection, Settings("", scope, plan.policies, allowed=plan.allowed))
             found[f"{source.name} -> {target.name}"] = {
-                wire: {"changes": announced.changes[wire], "deletions": announced.deletions[wire]}
+                wire: {
+                    "changes": announced.changes[wire],
+                    "deletions": announced.deletions[wire] + leaving.get(wire, 0),
+                }
                 | ({"held": held[wire]} if wire in held else {})
                 for wire in scope.resources
             } | _created(source, target, plan)
@@ -298,7 +302,9 @@ def _may_hold(stated: Meeting, known: Known, settings: Settings, keys: Mapping[s
     """
     new = stated.seq - _reached(stated, known.state)
     guard, recent = Guard(allowed=settings.allowed), known.recent
-    differing = [wire for wire in settings.scope.resources if keys.get(wire) != [] and settings.deletes(wire)]
+    left = settings.scope.filters if settings.scope.delete_left else {}
+    deleting = [wire for wire in settings.scope.resources if settings.deletes(wire) or wire in left]
+    differing = [wire for wire in deleting if keys.get(wire) != []]
     counts = {wire: known.prints[wire][0] if wire in known.prints else 0 for wire in differing}
     return any(guard.holds(new, count, recent.get(wire, 0)) for wire, count in counts.items())
 
@@ -316,7 +322,8 @@ def _reached(stated: Meeting, text: str) -> int:
 def _guarded(source: Replica, target: Replica, selection: Selection, settings: Settings, report: Report) -> list[str]:
     """Resources whose deletions are held back."""
     selection.deletions_only = True
-    held = _held(_announced(source, selection), selection, settings)
+    announced = _announced(source, selection)
+    held = _held(announced, _leaving(announced, target), selection, settings)
     report.held.update({f"{target.name}: {wire}": count for wire, count in held.items()})
     return list(held)
 
@@ -329,15 +336,21 @@ def _announced(source: Replica, selection: Selection) -> Announced:
         return source.announce(selection)
 
 
-def _held(announced: Announced, selection: Selection, settings: Settings) -> dict[str, int]:
-    """Deletions that the guards hold back, by wire name: of those only that the strategy would let be applied."""
+def _leaving(announced: Announced, target: Replica) -> dict[str, int]:
+    """How many rows the target would delete because they left a filter, by wire name."""
+    return {wire: len(target.unreferred(wire, keys)) for wire, keys in announced.left.items() if keys}
+
+
+def _held(announced: Announced, leaving: Mapping[str, int], selection: Selection, settings: Settings) -> dict[str, int]:
+    """Deletions that the guards hold back, by wire name: what left a filter, and what the strategy lets be deleted."""
     guard, known = Guard(allowed=settings.allowed), selection.known
     held = {}
-    for wire, deletions in announced.deletions.items():
+    for wire, deleted in announced.deletions.items():
         if selection.keys.get(wire) == []:
             continue  # both ends show the same: a deletion finds nothing to delete
         records = known.prints[wire][0] if wire in known.prints else 0
-        if settings.deletes(wire) and guard.holds(deletions, records, known.recent.get(wire, 0)):
+        deletions = leaving.get(wire, 0) + (deleted if settings.deletes(wire) else 0)
+        if guard.holds(deletions, records, known.recent.get(wire, 0)):
             held[wire] = deletions
     return held
 

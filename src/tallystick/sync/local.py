@@ -21,6 +21,7 @@ from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Batch, Reader, field_forms
+from tallystick.site.referring import unreferred
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
 from tallystick.site.schema import Definition, Identity, define
@@ -178,6 +179,9 @@ class LocalReplica:
         entries = self.ledger.resource(resource).rows.by_keys(keys)
         return [key for key, entry in entries.items() if entry.flags & GENESIS and entry.extra is None]
 
+    def unreferred(self, resource: str, keys: Sequence[str]) -> list[str]:
+        return unreferred(self.ledger, self.ledger.resource(resource), keys)
+
     def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
         with self.ledger.engine.read():
             return natural_values(self.ledger, self.ledger.resource(resource), columns)
@@ -228,6 +232,8 @@ class LocalReplica:
             live = [entry for entry in rows if not entry.flags & DELETED]
             announced.changes[wire] = len(live) if keys is None else len(set(keys) & {entry.key for entry in live})
             announced.deletions[wire] = len(rows) - len(live)
+            if selection.scope.delete_left and selection.known.state and reader.matches is not None:
+                announced.left[wire] = reader.left(state.seq, tracked.seq)
         return announced
 
     def _start(self, selection: Selection) -> State:
@@ -408,7 +414,7 @@ class _Pass:
             self.selection.known.digests.get(wire, {}),
             dead=dead,
             matches=_matches(self.selection.scope, tracked),
-            scoped=bool(self.selection.known.state),
+            scoped=bool(self.selection.known.state) and wire not in self.selection.held,
             keys=None if dead else self.selection.keys.get(wire),
             since=self.selection.since,
         )

@@ -143,16 +143,19 @@ class Selection(msgspec.Struct, omit_defaults=True):
     deletions_only: bool = False
     """For ``announce``: count deletions only, which is all that guards ask for."""
     held: list[str] = []
-    """Resources whose deletions a guard holds back: they are not sent, and the state does not move past them."""
+    """Resources whose deletions a guard holds back: neither they nor what left the filter is sent, and the state does
+    not move past them."""
     since: int = 0
     """The source's seq before ``keys`` were found: what changed after that is sent in any case."""
 
 
-class Announced(msgspec.Struct):
-    """What a source says before page one: changes by resource, live and deletions, and how many records it has."""
+class Announced(msgspec.Struct, omit_defaults=True):
+    """What a source says before page one, by resource: changes of live records, deletions, what left the filter."""
 
     changes: dict[str, int]
     deletions: dict[str, int]
+    left: dict[str, list[str]] = {}
+    """Where records that left a filter are to be deleted: their keys. The target need not hold all of them."""
 
 
 @dataclass(slots=True)
@@ -216,6 +219,9 @@ class Replica(Protocol):
 
     def older(self, resource: str, keys: Sequence[str]) -> list[str]:
         """Those keys whose records are rows older than tracking that were never edited."""
+
+    def unreferred(self, resource: str, keys: Sequence[str]) -> list[str]:
+        """Those keys whose records have a row here that no row refers to: they are deleted when they leave a filter."""
 
     def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
         """For every live record: its values of ``columns`` (wire names) as canonical text, to its key.

@@ -20,6 +20,7 @@ _SAYS = {
     "digest": "What the site knows of a scope",
     "ranges": "Compare ranges of keys",
     "older": "Which of some records are older than tracking",
+    "unreferred": "Which of some records have a row that none refers to",
     "naturals": "Keys of records by the values of some columns",
     "rekey": "Give records older than tracking other keys",
     "reconcile": "Let go of records whose deletion the other end has purged",

@@ -69,6 +69,10 @@ def _older(replica: LocalReplica, message: Keyed, role: Role) -> Any:
     return replica.older(message.resource, message.keys)
 
 
+def _unreferred(replica: LocalReplica, message: Keyed, role: Role) -> Any:
+    return replica.unreferred(message.resource, message.keys)
+
+
 def _naturals(replica: LocalReplica, message: Columned, role: Role) -> Any:
     return replica.naturals(message.resource, message.columns)
 
@@ -103,6 +107,7 @@ CALLS: Final[dict[str, Callable[[LocalReplica, Any, Role], Any]]] = {
     "digest": _digest,
     "ranges": _ranges,
     "older": _older,
+    "unreferred": _unreferred,
     "naturals": _naturals,
     "rekey": _rekey,
     "reconcile": _reconcile,

@@ -145,6 +145,9 @@ class RemoteReplica:
     def older(self, resource: str, keys: Sequence[str]) -> list[str]:
         return self._call("older", Keyed(resource, list(keys)), list[str])
 
+    def unreferred(self, resource: str, keys: Sequence[str]) -> list[str]:
+        return self._call("unreferred", Keyed(resource, list(keys)), list[str])
+
     def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
         return self._call("naturals", Columned(resource, list(columns)), dict[str, str])
 

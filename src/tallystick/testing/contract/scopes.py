@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tallystick.core.policies import Method, Policy
+from tallystick.sync.agreement import Plan, preview
 from tallystick.testing.contract.ends import PEOPLE, Agreeing, End, Workshop, people, settle, sync
 
 
@@ -32,6 +35,33 @@ class ScopeContract(Agreeing):
         sync(a, b, **wanted)
         assert people(b) == []
         assert len(people(a)) == 1
+
+    def test_the_guard_counts_leavers_like_deletions_and_a_preview_shows_them(self, workshop: Workshop) -> None:
+        rows = "INSERT INTO people VALUES " + ", ".join(f"('p{n}', 'n', NULL, {n + 20})" for n in range(60))
+        a, b = workshop.end("a", PEOPLE, rows), workshop.end("b", PEOPLE)
+        wanted: dict[str, Any] = {"where": {"people": "age gt 18"}, "delete_left": True, "direction": "push"}
+        sync(a, b, **wanted)
+        a.execute("UPDATE people SET age=6 WHERE age > 25", "UPDATE people SET name='edited' WHERE id='p1'")
+        (found,) = preview(a.replica, b.replica, Plan(**wanted)).values()
+        assert found["people"] == {"changes": 1, "deletions": 54, "held": 54}
+        for _ in range(2):
+            assert list(sync(a, b, **wanted).held.values()) == [54]
+            assert len(people(b)) == 60
+            assert ("p1", "edited", None, 21) in people(b)
+        assert not sync(a, b, **wanted, allowed=54).held
+        assert [row[0] for row in people(b)] == ["p0", "p1", "p2", "p3", "p4", "p5"]
+        assert len(people(a)) == 60
+
+    def test_the_guard_counts_no_leavers_that_the_receiver_does_not_show(self, workshop: Workshop) -> None:
+        rows = "INSERT INTO people VALUES " + ", ".join(f"('p{n}', 'n', NULL, {n})" for n in range(60))
+        a, b = workshop.end("a", PEOPLE, rows), workshop.end("b", PEOPLE)
+        wanted = {"where": {"people": "age gt 55"}, "delete_left": True, "direction": "push"}
+        sync(a, b, **wanted)
+        a.execute("UPDATE people SET name='edited' WHERE age < 56", "UPDATE people SET age=1 WHERE id='p59'")
+        assert not sync(a, b, **wanted).held
+        assert [row[0] for row in people(b)] == ["p56", "p57", "p58"]
+        a.execute("UPDATE people SET name='again' WHERE age < 56")
+        assert not sync(a, b, **wanted).held
 
     @pytest.mark.parametrize("action", ("CASCADE", "SET NULL"))
     def test_a_leaver_that_rows_refer_to_stays_and_takes_nothing_along(self, workshop: Workshop, action: str) -> None:

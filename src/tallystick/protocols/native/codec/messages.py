@@ -53,7 +53,7 @@ class Ranging(msgspec.Struct):
 
 
 class Keyed(msgspec.Struct):
-    """The request of ``older``."""
+    """The request of ``older`` and of ``unreferred``."""
 
     resource: str
     keys: list[str]
@@ -121,6 +121,7 @@ _LISTED = (
     Verb("digest", Digesting, Known, Role.READ),
     Verb("ranges", Ranging, Answer, Role.READ),
     Verb("older", Keyed, list[str], Role.READ),
+    Verb("unreferred", Keyed, list[str], Role.READ),
     Verb("naturals", Columned, dict[str, str], Role.READ),
     Verb("rekey", Rekeying, None, Role.SYNC),
     Verb("reconcile", Reconciling, int, Role.SYNC),
