@@ -144,7 +144,7 @@ def test_a_task_says_what_how_and_when(run, hub):
         (("tasks", "add", "a.db", "t", "--peer", "hub", "--every", "1m", "--cron", "* * * * *"), "given together"),
         (("tasks", "add", "a.db", "t", "--peer", "hub", "--jitter", "much"), "no length of time"),
         (("tasks", "add", "a.db", "t", "--peer", "hub", "--conflict", "maybe"), "no policy"),
-        (("tasks", "add", "a.db", "t", "--peer", "hub", "--filter", "people"), "NAME:VALUE"),
+        (("tasks", "add", "a.db", "t", "--peer", "hub", "--filter", "people"), "NAME: EXPR"),
         (("tasks", "add", "a.db", "t", "--peer", "hub", "--allow-deletes", "few"), "neither a number nor all"),
         (("tasks", "run", "a.db", "none"), "no task 'none'"),
         (("peers", "add", "a.db", "hub", "c.db"), "a peer 'hub' already"),

@@ -12,12 +12,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def pairs(texts: Sequence[str], option: str, separator: str = "=") -> dict[str, str]:
-    """``A=B`` texts as a mapping. Raises UsageError."""
+    """``A=B`` texts, or with the separator ``:`` filters by name, as a mapping. Raises UsageError."""
     found = {}
+    form = "NAME: EXPR" if separator == ":" else f"NAME{separator}VALUE"
     for text in texts:
         left, sign, right = text.partition(separator)
         if not sign or not left.strip() or not right.strip():
-            raise UsageError(f"{option} {text!r} is not NAME{separator}VALUE", hint="see --help for examples")
+            raise UsageError(f"{option} {text!r} is not {form}", hint="see --help for examples")
         found[left.strip()] = right.strip()
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tallystick.core.values import Logical
+from tallystick.errors import FilterError
 from tallystick.site.identity import addressable, key_parts
 from tallystick.site.schema import Definition
 
@@ -25,8 +26,15 @@ def selector(definition: Definition, text: str) -> Matches:
     spelled = {name: item for item in known for name in (item.wire, item.column)}
     expression = filters.parse(text)
     types = {name: item.logical for name, item in spelled.items()}
+    named = filters.fields(expression)
+    if unknown := sorted(named - {*types, "$key"}) if types else []:
+        raise FilterError(
+            f"table {definition.name!r} has no column {unknown[0]!r}",
+            hint=f"columns: {', '.join(sorted({item.column for item in known}))}",
+            code="filter-unknown-property",
+        )
     selects = filters.predicate(expression, {**types, "$key": Logical.TEXT} if types else None)
-    aliases = {name: spelled[name].wire if name in spelled else name for name in filters.fields(expression)}
+    aliases = {name: spelled[name].wire if name in spelled else name for name in named}
     parts = [] if definition.mapped else [item.wire for item in definition.key_fields]
 
     def matches(content: Mapping[str, Any]) -> bool:

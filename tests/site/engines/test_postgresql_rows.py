@@ -171,6 +171,12 @@ WRONG = (
 )
 
 
+def test_a_text_for_a_column_of_bytes_is_refused_as_no_bytes(postgresql_site):
+    site = postgresql_site("CREATE TABLE t (id INT PRIMARY KEY, value bytea)")
+    with site.engine.write(), pytest.raises(Rejected, match="column 'value' holds bytes, the value is no bytes"):
+        site.rows("t").insert([((number,), ("text",)) for number in range(30)])
+
+
 @pytest.mark.parametrize(("kind", "value"), WRONG)
 @pytest.mark.parametrize("count", (1, 30))
 def test_values_that_do_not_fit_are_refused_one_way_or_the_other(postgresql_site, kind, value, count):

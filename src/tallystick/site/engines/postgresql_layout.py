@@ -121,7 +121,7 @@ def check(columns: Sequence[Sequence[Value]], names: Sequence[str], kinds: Seque
         types = set(map(type, values))
         if kind.known == "bytea":
             if str in types or int in types or float in types:
-                raise Rejected(f"column {name!r} holds bytes, the value is none", "value")
+                raise Rejected(f"column {name!r} holds bytes, the value is no bytes", "value")
         elif bytes in types:
             raise Rejected(f"column {name!r} holds {kind.declared}, the value is bytes", "value")
         longest = limit(kind)
