@@ -196,6 +196,8 @@ def _foreign(job: Job, item: Item) -> object | None:
     extension = item.resource.attributes.get(EXTENSION)
     if not extension or job.options.onconflict is not None or job.options.resolve is not None:
         return None
+    if item.deleted and item.local is not None and job.store.extension(item.local) is None:
+        return None  # a stub shows no references: ours tells that its versions are not those of the sender
     return job.store.foreign(item.table, item.uuid, extension, item.values)
 
 

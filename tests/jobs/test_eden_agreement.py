@@ -1,0 +1,111 @@
+"""Sites whose rows are partly older than tracking agree over Eden's protocol and lose no row."""
+
+import sqlite3
+from contextlib import closing
+from random import Random
+
+import pytest
+
+from tallystick import api
+from tallystick.jobs.eden import eden_store
+from tallystick.jobs.eden_peers import EdenLink, Wish
+from tallystick.jobs.tasks import Peer
+from tallystick.web import running
+from tallystick.web.eden import eden
+
+ORG = "org_organisation"
+TABLES = (
+    "CREATE TABLE gis_location (id INTEGER PRIMARY KEY, name TEXT)",
+    f"CREATE TABLE {ORG} (id INTEGER PRIMARY KEY, name TEXT NOT NULL, year INTEGER, "
+    f"location_id INTEGER REFERENCES gis_location(id), parent_id INTEGER REFERENCES {ORG}(id))",
+    "CREATE TABLE org_office (id INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+    f"organisation_id INTEGER NOT NULL REFERENCES {ORG}(id) ON DELETE CASCADE)",
+)
+VIEWS = (
+    f"SELECT o.name, o.year, l.name, p.name FROM {ORG} o LEFT JOIN gis_location l ON l.id=o.location_id "
+    f"LEFT JOIN {ORG} p ON p.id=o.parent_id ORDER BY 1",
+    f"SELECT f.name, o.name FROM org_office f JOIN {ORG} o ON o.id=f.organisation_id ORDER BY 1",
+)
+ROUNDS, SETTLING = 20, 4
+
+
+class Programs:
+    """What the applications of all sites do; every row gets a name of its own."""
+
+    def __init__(self, seed):
+        self.random = Random(seed)
+        self.count = 0
+
+    def work(self, path, times):
+        with closing(sqlite3.connect(path, timeout=30)) as database, database:
+            for _ in range(times):
+                self._step(database)
+
+    def _step(self, database):
+        self.count += 1
+        organisations = _ids(database, ORG)
+        kind = self.random.choice(("organisation", "year", "year", "office", "rename", "close", "leave"))
+        if kind == "organisation" or not organisations:
+            place = None
+            if self.random.random() < 0.5:
+                place = database.execute("INSERT INTO gis_location(name) VALUES (?)", (f"at{self.count}",)).lastrowid
+            parent = self.random.choice([None, None, *organisations])
+            row = (f"org{self.count}", self.count, place, parent)
+            database.execute(f"INSERT INTO {ORG}(name, year, location_id, parent_id) VALUES (?, ?, ?, ?)", row)
+        elif kind == "office":
+            row = (f"office{self.count}", self.random.choice(organisations))
+            database.execute("INSERT INTO org_office(name, organisation_id) VALUES (?, ?)", row)
+        elif kind == "year":
+            row = (self.count, self.random.choice(organisations))
+            database.execute(f"UPDATE {ORG} SET year=? WHERE id=?", row)
+        elif kind == "leave":
+            database.execute(f"UPDATE {ORG} SET parent_id=NULL WHERE id=?", (self.random.choice(organisations),))
+        elif offices := _ids(database, "org_office"):
+            one = self.random.choice(offices)
+            if kind == "rename":
+                database.execute("UPDATE org_office SET name=? WHERE id=?", (f"office{self.count}", one))
+            else:
+                database.execute("DELETE FROM org_office WHERE id=?", (one,))
+
+
+def _ids(database, table):
+    return [number for (number,) in database.execute(f"SELECT id FROM {table} ORDER BY id")]
+
+
+def _shown(path):
+    with closing(sqlite3.connect(path)) as database:
+        return [database.execute(view).fetchall() for view in VIEWS]
+
+
+def _made(path, programs):
+    """A site, half of the time with rows that are older than tracking."""
+    with closing(sqlite3.connect(path)) as database, database:
+        for table in TABLES:
+            database.execute(table)
+    programs.work(path, programs.random.choice((0, 3)))
+    with api.open(path) as site:
+        site.track()
+
+
+def _synchronize(path, address):
+    with api.open(path) as site:
+        peer = Peer("hub", f"eden+{address}eden")
+        done = EdenLink(eden_store(site.replica, keep_secrets=False), peer, None).synchronize([ORG], Wish(allowed=-1))
+    assert all(table.error is None for table in done.tables.values())
+    return [issue for table in done.tables.values() for issue in table.issues]
+
+
+@pytest.mark.parametrize("seed", (6, 34))
+def test_three_sites_agree_and_lose_no_row(tmp_path, seed):
+    programs = Programs(seed)
+    hub, *fields = paths = [str(tmp_path / f"{name}.db") for name in ("hub", "east", "west")]
+    for path in paths:
+        _made(path, programs)
+    with running(hub, providers=[eden("/eden")]) as address:
+        for _ in range(ROUNDS):
+            programs.work(programs.random.choice(paths), programs.random.randint(1, 4))
+            if programs.random.random() < 0.5:
+                _synchronize(programs.random.choice(fields), address)
+        left = [[issue for path in fields for issue in _synchronize(path, address)] for _ in range(SETTLING)]
+    assert left[-1] == []
+    assert _shown(fields[0]) == _shown(fields[1]) == _shown(hub)
