@@ -21,6 +21,8 @@ from tallystick.site.schema import Identity
 PAGE_ROWS = 8000
 PAGE_BYTES = 4 * 1024 * 1024
 FIRST_ROWS = 32
+KNOWN_ROWS = 1000
+"""Entries looked at at once while the receiver knows them all: no rows are read then, but records kept whole are."""
 FEW_ORIGINS = 32
 LEFT_SCOPE = 8
 
@@ -89,8 +91,13 @@ class Reader:
             position = last
             if not more:
                 return Batch(rows, self._names(origins), until, False)
-            self._limit = max(FIRST_ROWS, min(PAGE_ROWS, self._limit * 4, PAGE_BYTES * len(rows) // max(size, 1)))
+            self._limit = self._wider(PAGE_BYTES * len(rows) // max(size, 1))
         return Batch(rows, self._names(origins), position, True)
+
+    def _wider(self, fitting: int) -> int:
+        """The length of the next stretch, when about ``fitting`` rows would fill a page."""
+        bound = KNOWN_ROWS if self._known else min(PAGE_ROWS, fitting)
+        return max(FIRST_ROWS, min(self._limit * 4, bound))
 
     def _stretch(
         self, position: int, until: int, limit: int, origins: dict[int, int]
@@ -103,11 +110,17 @@ class Reader:
                 return plain.rows, plain.seq or position, len(plain.rows) == limit
         found = self.tracked.rows.after(position, until, limit, self._skip, self.dead, not self._known)
         wholes = self._wholes(found)
-        if self._known and any(self._news(entry, wholes.get(entry.key)) for entry, _ in found):
-            found = self.tracked.rows.after(position, until, limit, self._skip, self.dead)
+        more = len(found) == limit
+        news = self._first_news(found, wholes) if self._known else None
+        if news is not None:  # read on from there, now with rows and as carefully as at the beginning
+            found, more = found[:news], True
         made = self._rows(found, wholes, origins, pending)
-        self._known = not made and self.keys is None
-        return made, found[-1][0].seq if found else position, len(found) == limit
+        self._known = news is None and not made and self.keys is None
+        return made, found[-1][0].seq if found else position, more
+
+    def _first_news(self, found: Sequence[tuple[Entry, object]], wholes: Mapping[str, Stored]) -> int | None:
+        """Where in a stretch the receiver does not know all there is any more."""
+        return next((at for at, (entry, _) in enumerate(found) if self._news(entry, wholes.get(entry.key))), None)
 
     def _wholes(self, found: Sequence[tuple[Entry, object]]) -> dict[str, Stored]:
         return load_stored(self.ledger, self.tracked, [entry.key for entry, _ in found if entry.flags & WHOLE])
