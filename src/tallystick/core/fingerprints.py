@@ -79,7 +79,8 @@ def canonical_names(versions: Iterable[tuple[Collection[bytes], Collection[tuple
     parts = []
     for genesis, dots in versions:
         if not genesis and len(dots) == 1:
-            parts.extend([dot_name(origin, tick) for origin, tick in dots])
+            (dot,) = dots
+            parts.append(dot_name(*dot))
             continue
         names = [*sorted(genesis), *sorted(dot_name(origin, tick) for origin, tick in dots)]
         parts.append(b"\1".join(names))

@@ -126,15 +126,16 @@ def has_plain_name(raw: bytes | None) -> bool:
 
 def version_form(version: Version) -> VersionForm:
     """A version as a plain form."""
+    dots, genesis, past = version.dots, version.genesis, version.past
     return VersionForm(
         version.origin,
         version.tick,
         version.hash,
         version.stamp,
-        sorted(version.dots) if len(version.dots) > 1 else list(version.dots),
-        sorted(version.genesis),
-        _plain(version.past.vector),
-        sorted(version.past.genesis),
+        sorted(dots) if len(dots) > 1 else list(dots),
+        sorted(genesis) if genesis else [],
+        _plain(past.vector),
+        sorted(past.genesis) if past.genesis else [],
         version.priority,
         _plain(version.fields),
         version.rest,

@@ -65,7 +65,8 @@ def joined_pair(one: Record, other: Record) -> tuple[Record, Version, Version] |
         return None
     if not (_plain_edit(mine) and _plain_edit(theirs)) or mine.hash == theirs.hash or one.seen.covers_dot(theirs.dot):
         return None
-    record = Record(ordered((mine, theirs)), one.seen.merged(other.seen), _copies(one, other))
+    copies = one.copies if one.copies == other.copies else _copies(one, other)
+    record = Record(ordered((mine, theirs)), one.seen.merged(other.seen), copies)
     return record, mine, theirs
 
 

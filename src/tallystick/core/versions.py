@@ -133,8 +133,10 @@ def birth(versions: Collection[Version]) -> Origin:
     What copies of a row older than tracking state counts only where there is nothing else: each claims to be the
     first, and whoever agreed with nothing sent has never heard of the others.
     """
-    edits = [version for version in versions if version.dots]
-    return min((version.born or version.origin for version in edits or versions), default="")
+    edits = [version.born or version.origin for version in versions if version.dots]
+    if len(edits) == 1:
+        return edits[0]
+    return min(edits or [version.born or version.origin for version in versions], default="")
 
 
 def covered(version: Version, seen: Seen) -> bool:

@@ -224,10 +224,11 @@ def closing_edit(
     tick, stamp, digest = made
     vector, genesis = _all_seen(whole)
     vector[ledger.origin] = max(tick, vector.get(ledger.origin, 0))
+    born = record.born
     extra = Extra(
         seen=None if vector == {ledger.origin: tick} else vector,
         seen_genesis=sorted(genesis),
-        born="" if record.born in ("", ledger.origin) else record.born,
+        born="" if born == ledger.origin else born,
         copies=record.copies,
         aside=dict(aside),
     )
@@ -240,13 +241,15 @@ def closing_edit(
 
 def _all_seen(whole: Whole) -> tuple[dict[str, int], set[bytes]]:
     """Whatever a record knows of: what was seen by it and by its versions, and their names."""
+    versions = whole.record.versions
     vector, genesis = dict(whole.record.seen.vector), set(whole.record.seen.genesis)
-    for version in (*whole.shown, *whole.record.versions):
+    gone = [version for version in whole.shown if not any(version is known for known in versions)]
+    for version in (*gone, *versions):
         genesis.update(version.past.genesis)
         for origin, tick in version.past.vector.items():
             if vector.get(origin, 0) < tick:
                 vector[origin] = tick
-    for version in whole.record.versions:
+    for version in versions:
         genesis.update(version.genesis)
         for origin, tick in version.dots:
             if vector.get(origin, 0) < tick:
