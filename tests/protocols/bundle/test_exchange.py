@@ -308,6 +308,26 @@ def test_a_bundle_that_would_delete_everything_is_held_until_it_is_allowed(works
     assert a.visit().notes != []
 
 
+def test_what_leaves_the_filter_of_a_bundle_is_held_like_deletions(workshop):
+    a = workshop.place("a", PEOPLE, *(f"INSERT INTO people(name, age) VALUES ('p{n}', 30)" for n in range(30)))
+    b = workshop.place("b")
+    wanted = {"where": {"people": "age gt 18"}, "delete_left": True}
+    workshop.acquainted(a, b)
+    for _ in range(2):
+        b.visit(**wanted)
+        a.visit(delete_left=True)
+    b.visit(**wanted)
+    assert len(b.rows()) == 30
+    a.execute("UPDATE people SET age=6", "INSERT INTO people(id, name, age) VALUES (99, 'new', 40)")
+    a.visit(delete_left=True)
+    for _ in range(2):
+        assert b.visit(**wanted).held == {f"{b.site.name}: people": 30}
+        assert len(b.rows()) == 31  # what is new came; nothing went
+    assert not b.visit(allowed=30, **wanted).held
+    assert b.rows() == [(99, "new", 40)]
+    assert len(a.rows()) == 31
+
+
 def test_rows_that_share_an_integer_and_differ_stop_the_first_contact(workshop):
     a = workshop.place("a", PEOPLE, *(f"INSERT INTO people(name) VALUES ('a{n}')" for n in range(30)))
     b = workshop.place("b", PEOPLE, *(f"INSERT INTO people(name) VALUES ('b{n}')" for n in range(30)))

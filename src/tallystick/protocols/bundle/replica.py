@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tallystick.core.pages import FLAGS, Page, Tally
+from tallystick.core.pages import FLAGS, KEY, Page, Tally
 from tallystick.core.states import parse_state
 from tallystick.protocols.bundle.codec.documents import (
     MANIFEST,
@@ -26,6 +26,7 @@ from tallystick.protocols.bundle.codec.signing import SigningKey, read_signed, s
 from tallystick.protocols.bundle.directory import Directory
 from tallystick.protocols.bundle.errors import BundleDamaged, BundleForeign, BundleMissing
 from tallystick.site.ledger import DELETED
+from tallystick.site.reading import LEFT_SCOPE
 from tallystick.sync.replica import Closing, Selection, Settings
 
 
@@ -52,13 +53,23 @@ class BundleSource:
                 raise BundleDamaged(f"{self.directory.shown(path)} changed while it was read")
             yield from pages_of(part, self.directory.shown(path))
 
+    def left(self) -> dict[str, list[str]]:
+        """Keys of the records that left the filter and are to be deleted, by resource."""
+        found: dict[str, list[str]] = {}
+        for page in self.pages() if self.manifest.scope.delete_left else ():
+            found.setdefault(page.resource, []).extend(row[KEY] for row in page.rows if row[FLAGS] & LEFT_SCOPE)
+        return found
+
     def changes(self, selection: Selection) -> Iterator[Page | Closing]:
-        """The pages that the reader has not taken yet, without the deletions that its guards hold back."""
+        """The pages that the reader has not taken yet, without the deletions and leavers that its guards hold back."""
         skip = self._is_resumed(selection.known.state)
         for page in self.pages():
             if skip:
                 skip = page.state != selection.known.state
-            elif not (page.resource in selection.held and all(row[FLAGS] & DELETED for row in page.rows)):
+            elif page.resource in selection.held:
+                if rows := [row for row in page.rows if not row[FLAGS] & (DELETED | LEFT_SCOPE)]:
+                    yield replace(page, rows=rows, state="")
+            else:
                 yield replace(page, state="") if selection.held else page
         closing = self.manifest.closing
         if selection.held:

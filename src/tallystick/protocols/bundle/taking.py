@@ -66,7 +66,7 @@ class Taking:
         self._check_doubts(source, known)
         self._reconcile(manifest)
         settings = self.session.settings(self.sender.site, manifest.scope)
-        held = self._held(manifest, known, settings)
+        held = self._held(source, known, settings)
         done = transfer(source, self.session.local, settings, known, held=held, progress=self.session.plan.progress)
         for wire, tally in done.tallies.items():
             self.session.took(wire, tally)
@@ -98,12 +98,14 @@ class Taking:
             local.prepare(Wanted(lacking, [], True, naming, dict(plan.references)))
             self.session.report.tracked.extend(item.wire for item in lacking)
 
-    def _held(self, manifest: Manifest, known: Known, settings: Settings) -> list[str]:
+    def _held(self, source: BundleSource, known: Known, settings: Settings) -> list[str]:
         """Resources whose deletions the guards hold back."""
-        guard, held = Guard(allowed=settings.allowed), []
-        for wire, deletions in sorted(manifest.deletions.items()):
+        guard, held, left = Guard(allowed=settings.allowed), [], source.left()
+        for wire in source.manifest.scope.resources:
+            deletions = source.manifest.deletions.get(wire, 0) if settings.deletes(wire) else 0
+            deletions += len(self.session.local.unreferred(wire, left[wire])) if wire in left else 0
             records = known.prints[wire][0] if wire in known.prints else 0
-            if settings.deletes(wire) and guard.holds(deletions, records, known.recent.get(wire, 0)):
+            if guard.holds(deletions, records, known.recent.get(wire, 0)):
                 held.append(wire)
                 self.session.report.held[f"{self.session.local.name}: {wire}"] = deletions
         return held
