@@ -243,7 +243,7 @@ def test_what_asks_for_nothing_that_exists_is_refused(folder):
         folder.sync(Recorder(), on_error="ignore")
 
 
-def test_an_error_that_cannot_be_written_down_is_parked_like_any_other(folder):
+def test_an_error_that_cannot_be_written_down_is_parked_like_any_other(folder, caplog):
     class Refusing:
         def update(self, item, flags):
             raise ValueError("\udcff")
@@ -251,3 +251,4 @@ def test_an_error_that_cannot_be_written_down_is_parked_like_any_other(folder):
     folder.create_item(subject="s")
     folder.sync(Refusing())
     assert [parked.message for parked in folder.parked] == ["ValueError: \\udcff"]
+    assert "ValueError: \\udcff" in caplog.text.encode().decode(), "a file takes the log"

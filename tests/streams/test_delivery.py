@@ -180,7 +180,7 @@ class Mute(Exception):
 
 
 @pytest.mark.parametrize(("error", "reason"), ((ValueError("\udcff"), "ValueError: \\udcff"), (Mute(), "Mute: (")))
-def test_an_error_that_cannot_be_written_down_delays_nobody(people, error, reason):
+def test_an_error_that_cannot_be_written_down_delays_nobody(people, error, reason, caplog):
     class Refusing(Copy):
         def update(self, change, flags):
             if change.key == "a":
@@ -192,6 +192,7 @@ def test_an_error_that_cannot_be_written_down_delays_nobody(people, error, reaso
     assert "a" not in [key for _, key in copy.rows]
     assert len(copy.rows) == people.count - 1
     assert [item.reason[: len(reason)] for item in people.parked] == [reason]
+    assert "was refused and is parked" in caplog.text.encode().decode(), "a file takes the log"
 
 
 def test_a_callback_may_change_what_it_is_told_of(place, people):

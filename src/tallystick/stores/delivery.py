@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TypeVar
 
 from tallystick.errors import TallystickError, UsageError
-from tallystick.streams.refused import reason_of
+from tallystick.streams.refused import reason_of, trace_of
 
 OnError = Literal["log", "raise", "retry"]
 """What to do with an exception out of a callback: log, count and park; let it out; try the callback again first."""
@@ -111,7 +110,7 @@ class Delivery:
         if self._on_error == "raise":
             raise error
         reason = reason_of(error)
-        self._log.error("the importer's %s raised %s\n%s", callback, reason, traceback.format_exc())
+        self._log.error("the importer's %s raised %s\n%s", callback, reason, trace_of(error))
         if self._stats is not None:
             self._stats["errors"] = self._stats.get("errors", 0) + 1
         self.refused.append((told.sourcekey, callback, reason))

@@ -16,7 +16,7 @@ from tallystick.errors import UsageError
 from tallystick.site.ledger import Ledger
 from tallystick.streams.changes import Change
 from tallystick.streams.reading import changes_of
-from tallystick.streams.refused import park, refused, settle
+from tallystick.streams.refused import park, refused, settle, trace_of
 from tallystick.streams.resuming import Resync
 from tallystick.streams.scopes import StreamScope
 from tallystick.streams.stream import Changes
@@ -141,7 +141,8 @@ class _Telling:
                     self._note(change)
                     return
         if self._on_error != "park":
-            _log.error("%s of %s %r was refused and is parked", name, change.resource, change.key, exc_info=error)
+            where = (name, change.resource, change.key)
+            _log.error("%s of %s %r was refused and is parked\n%s", *where, trace_of(error))
         self._count("errors")
         self._parked[change.resource, change.key] = None
         park(self._ledger, self._consumer, change, name, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import NamedTuple
 
 from tallystick.site.ledger import Ledger
@@ -30,7 +31,16 @@ def reason_of(error: BaseException) -> str:
         message = str(error)
     except Exception:
         message = "(it cannot say what happened)"
-    return f"{type(error).__name__}: {message}".encode(errors="backslashreplace").decode()[:_REASON]
+    return _printable(f"{type(error).__name__}: {message}")[:_REASON]
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an error came from, as text for a log: a file of it could not be written with half a character in it."""
+    return _printable("".join(traceback.format_exception(error))).rstrip()
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def park(ledger: Ledger, consumer: str, change: Change, callback: str, error: Exception) -> None:
