@@ -122,7 +122,11 @@ def test_what_names_no_site_is_refused_with_the_way_on(site, monkeypatch):
 
 
 def test_a_site_that_cannot_be_opened_is_a_mapi_error(tmp_path):
+    torn = tmp_path / "s.db"
+    torn.write_bytes(b"no database at all" * 100)
     with pytest.raises(Struct.MAPIErrorDiskError):
+        kopano.server(server_socket=str(torn))
+    with pytest.raises(kopano.LogonError, match="there is no directory"):
         kopano.server(server_socket=str(tmp_path / "none" / "s.db"))
 
 
