@@ -163,7 +163,7 @@ class TestBundles(AdapterContract):
 
 
 class TestEden(AdapterContract):
-    mixes, vouches, checks_words, knows_tables, dates_old_rows = False, False, False, False, True
+    mixes, vouches, checks_words, dates_old_rows = False, False, False, True
 
     @pytest.fixture
     def meeting(self, tmp_path):

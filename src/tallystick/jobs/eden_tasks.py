@@ -71,7 +71,11 @@ class EdenPeerAdapter:
         full = is_full_due(task.full_every, progress.full, self.adapter.clock())
         if task.resource == EVERYTHING and self.peer.datasets:
             return self._pull_datasets(full)
-        return self.adapter.pull(self._kept(task), onconflict, full=full)
+        try:
+            kept = self._kept(task)
+        except (UsageError, FilterError) as error:
+            return self._refused(task, "pull", error)
+        return self.adapter.pull(kept, onconflict, full=full)
 
     def _pull_datasets(self, full: bool) -> Outcome:
         """Pulls every task that the peer's data sets have."""
@@ -86,7 +90,19 @@ class EdenPeerAdapter:
         if task.resource == EVERYTHING and self.peer.datasets:
             return None, None
         self.adapter.guard = Guard(allowed=task.allowed)
-        return self.adapter.push(self._kept(task))
+        try:
+            kept = self._kept(task)
+        except (UsageError, FilterError) as error:
+            return self._refused(task, "push", error)
+        return self.adapter.push(kept)
+
+    def _refused(self, task: Task, mode: str, error: UsageError | FilterError) -> Outcome:
+        """A task that cannot run as it was entered: its run is fatal, and others go on."""
+        now, name = self.adapter.clock(), self.peer.name
+        self.adapter.store.log(
+            LogEntry(now, name, task.resource, mode, "outgoing", mode, eden.Result.FATAL, False, str(error))
+        )
+        return str(error), None
 
     def _kept(self, task: Task) -> eden.Task:
         """The task as Eden's store keeps it, with its watermarks. Raises UsageError, FilterError."""
