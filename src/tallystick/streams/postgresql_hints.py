@@ -112,7 +112,7 @@ class PostgreSQLHints:
                     return []
             except Exception as error:
                 self._lost(error, deadline)
-                return [ANYTHING]
+                return [] if self._closed else [ANYTHING]  # closing takes the connection from under a wait
         return []
 
     def _received(self) -> list[Hint]:
