@@ -111,8 +111,7 @@ class PostgreSQLHints:
                 if self._pause(min(left, _RENEW_S)):
                     return []
             except Exception as error:
-                self._lost(error, deadline)
-                return [] if self._closed else [ANYTHING]  # closing takes the connection from under a wait
+                return self._lost(error, deadline)
         return []
 
     def _received(self) -> list[Hint]:
@@ -150,10 +149,13 @@ class PostgreSQLHints:
             return True
         return False
 
-    def _lost(self, error: Exception, deadline: float) -> None:
-        """The connection is gone: have another one made by the next call. Raises what is not about the connection."""
+    def _lost(self, error: Exception, deadline: float) -> list[Hint]:
+        """The connection is gone: have another one made by the next call. Raises what is not about the connection.
+
+        Returns what the wait answers: closing takes the connection from under it, and then there is nothing to say.
+        """
         if self._closed:
-            return
+            return []
         psycopg = driver.driver()
         if not isinstance(error, (psycopg.Error, TallystickError, OSError)):
             raise error
@@ -164,6 +166,7 @@ class PostgreSQLHints:
         pause = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
         self._failures += 1
         time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        return [ANYTHING]
 
     def wake(self) -> None:
         """See ``Hints.wake``."""
