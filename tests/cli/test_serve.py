@@ -34,6 +34,15 @@ def test_serving_a_tracked_database_says_where_and_no_more(said, run, people):
     assert len(said(1, "a.db")) == 1
 
 
+def test_serving_other_protocols_says_what_to_call_the_site_there(said, run, people):
+    run("track", "a.db")
+    base = "https://hub.example.org/sdata"
+    words = ("a.db", "--sdata", "--base-url", base, "--application", "erp", "--contract", "crm", "--eden", "/relief")
+    first, *others = said(3, *words)
+    address = first.split()[-1].rstrip("/")
+    assert [line.strip() for line in others] == [f"and as sdata+{base}/erp/crm/-", f"and as eden+{address}/relief"]
+
+
 def test_a_key_without_a_certificate_is_refused(run, people):
     done = run("serve", "a.db", "--key", "key.pem")
     assert (done.code, "--certificate" in done.err) == (2, True)

@@ -25,7 +25,8 @@ def eden(path: str = "/eden") -> Mounting:
 
     def mounting(services: Services) -> Mounted:
         service = EdenService(services.pool, eden_store, services.users.check, prefix, DEFAULT_LIMITS)
-        return Mounted("eden", VERSION, prefix, service, authenticates=True, refuse=_refuse)
+        end = f"eden+{{}}{prefix.rstrip('/')}"
+        return Mounted("eden", VERSION, prefix, service, authenticates=True, refuse=_refuse, end=end)
 
     return mounting
 

@@ -41,7 +41,8 @@ class Mounted:
     asks for credentials itself, and there is no caller unless the site is open here. ``refuse`` answers in the
     protocol's own form what is refused before the application is reached. ``life`` is entered when the server starts
     and left when it stops; ``stop`` is called when it begins to stop, so that connections that would stay open end;
-    ``close`` is called at the very end.
+    ``close`` is called at the very end. ``end`` is what the command calls it as an end, with {} for the server's
+    address; "" where that address alone names it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Mounted:
     also: tuple[str, ...] = ()
     websocket: bool = False
     stop: Callable[[], None] = lambda: None
+    end: str = ""
 
     def fits(self, path: str) -> int:
         """How much of ``path`` is a prefix of this provider; 0 when the request does not belong here."""

@@ -71,8 +71,8 @@ class Service:
         async def answered(scope: ASGIScope, receive: Receive, send: Send) -> None:
             await application(scope, receive, send)
 
-        prefix = "/" + urlsplit(base).path.strip("/")
-        return Mounted("sdata", VERSION, prefix, answered, authenticates=True, refuse=_refused, life=life)
+        prefix, end = "/" + urlsplit(base).path.strip("/"), f"sdata+{dataset_url}"
+        return Mounted("sdata", VERSION, prefix, answered, authenticates=True, refuse=_refused, life=life, end=end)
 
 
 @contextlib.contextmanager

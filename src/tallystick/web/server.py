@@ -203,6 +203,8 @@ def _bound(host: str, port: int) -> socket.socket:
 def _said(app: Application) -> Callable[[str], None]:
     def say(address: str) -> None:
         print(f"serving {app.services.site} at {address}", file=sys.stderr, flush=True)
+        for end in filter(None, (item.end for item in app.mounted)):
+            print(f"  and as {end.replace('{}', address.rstrip('/'))}", file=sys.stderr, flush=True)
         if untracked := _untracked(app):
             print(untracked, file=sys.stderr, flush=True)
 
