@@ -145,14 +145,19 @@ def _ends(
 
 def _chosen(contract: Contract, names: set[str]) -> Contract:
     kinds = tuple(kind for kind in contract.kinds if not kind.embedded)
-    unknown = names - {fold(kind.name) for kind in kinds}
+    unknown = names.difference(*(_names(kind) for kind in kinds))
     if unknown:
         listed = ", ".join(kind.name for kind in kinds)
         raise ConfigurationError(f"there is no resource kind {sorted(unknown)[0]!r}", hint=f"kinds: {listed}")
-    chosen = tuple(kind for kind in kinds if not names or fold(kind.name) in names)
+    chosen = tuple(kind for kind in kinds if not names or not names.isdisjoint(_names(kind)))
     inner = {listed.kind for kind in chosen for listed in kind.properties if listed.collection}
     chosen += tuple(kind for kind in contract.kinds if kind.embedded and kind.name in inner)
     return Contract(name=contract.name, namespace=contract.namespace, kinds=chosen)
+
+
+def _names(kind: Kind) -> set[str]:
+    """What a kind may be called by: its plural, or the singular, as tables are called."""
+    return {fold(kind.name), fold(kind.element)}
 
 
 def _site(stack: ExitStack, opening: Opening, contract: Contract, wish: Wish) -> _End:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sqlite3
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 import tallystick
 from tallystick.cli.main import group
 from tallystick.errors import UsageError
+from tallystick.web.eden import eden
+from tallystick.web.server import running
 
 PEOPLE = (
     "INSERT INTO sales_person VALUES (1, 'Sam')",
@@ -153,6 +156,22 @@ def test_a_provider_and_a_served_site_agree_through_a_database(serving, tmp_path
     direction = "push" if provider_first else "pull"
     run("sync", *ends, "--through", between, "--direction", direction, "--allow-deletes", "all")
     assert hub.sql("SELECT name FROM accounts ORDER BY 1") == names[1:]
+
+
+def test_a_provider_and_an_eden_site_agree_through_a_database(serving, tmp_path, monkeypatch):
+    monkeypatch.setenv("TALLYSTICK_KEY", base64.b64encode(bytes(32)).decode())
+    sector = "CREATE TABLE org_sector (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL)"
+    erp = serving("erp", "INSERT INTO org_sector VALUES (1, 'Water')", schema=(sector,))
+    relief, between = serving("relief", "INSERT INTO org_sector VALUES (1, 'Health')", schema=(sector,)), tmp_path / "m"
+    with running(relief.url, providers=[eden("/eden")]) as address:
+        peer = f"eden+{address}eden"
+        run("sync", peer, between, "--only", "org_sector", "--create")
+        run("sync", url(erp), peer, "--through", between, "--only", "org_sector")
+        for site in (erp, relief):
+            assert site.sql("SELECT name FROM org_sector ORDER BY 1") == [("Health",), ("Water",)]
+        relief.sql("UPDATE org_sector SET name='Health care' WHERE name='Health'")
+        run("sync", peer, url(erp), "--through", between, "--only", "org_sector")
+        assert erp.sql("SELECT name FROM org_sector ORDER BY 1") == [("Health care",), ("Water",)]
 
 
 @pytest.mark.parametrize("ends", ((NOBODY, NOBODY), ("a.db", "b.db")))
