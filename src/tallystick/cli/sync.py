@@ -96,6 +96,11 @@ def command(a: str, b: str, **given: Any) -> int:
 
         return synchronize(a, b, given)
     refuse(TREES_ONLY, "databases and sites")
+    return _synchronize(a, b, given)
+
+
+def _synchronize(a: str, b: str, given: dict[str, Any]) -> int:
+    """Databases, served sites and directories of bundles, in any pair."""
     from tallystick.api import as_plain, both_ends, logged_agree
     from tallystick.cli.credentials import password_for
 
