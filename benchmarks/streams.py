@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -149,11 +149,14 @@ def latencies(url: str, heard: queue.Queue[tuple[str, int]], count: int, notify:
     while len(told) < count:
         key, at = heard.get(timeout=30)
         told.setdefault(key, at)
-    taken = sorted((told[f"w{number}"] - at) / 1e6 for number, at in enumerate(committed))
-    return {
-        "p50_ms": round(statistics.median(taken), 2),
-        "p99_ms": round(taken[min(len(taken) - 1, int(len(taken) * 0.99))], 2),
-    }
+    return percentiles((told[f"w{number}"] - at) / 1e6 for number, at in enumerate(committed))
+
+
+def percentiles(taken: Iterable[float]) -> dict[str, float]:
+    """The median and the 99th percentile of milliseconds."""
+    ordered = sorted(taken)
+    last = min(len(ordered) - 1, int(len(ordered) * 0.99))
+    return {"p50_ms": round(statistics.median(ordered), 2), "p99_ms": round(ordered[last], 2)}
 
 
 def wake(url: str, count: int) -> dict[str, float]:
@@ -179,8 +182,7 @@ def bare_commit(path: str, count: int) -> dict[str, float]:
         connection.execute("INSERT INTO person VALUES (?, 'x', 1)", (f"w{number}",))
         taken.append((time.perf_counter() - began) * 1000)
     connection.close()
-    taken.sort()
-    return {"p50_ms": round(statistics.median(taken), 2), "p99_ms": round(taken[int(len(taken) * 0.99)], 2)}
+    return percentiles(taken)
 
 
 def bare_postgresql_commit(url: str, count: int) -> dict[str, float]:
@@ -195,8 +197,7 @@ def bare_postgresql_commit(url: str, count: int) -> dict[str, float]:
             began = time.perf_counter()
             connection.execute("INSERT INTO floor VALUES (%s)", (f"w{number}",))
             taken.append((time.perf_counter() - began) * 1000)
-    taken.sort()
-    return {"p50_ms": round(statistics.median(taken), 2), "p99_ms": round(taken[int(len(taken) * 0.99)], 2)}
+    return percentiles(taken)
 
 
 def bare_notify(url: str, count: int) -> dict[str, float]:
