@@ -172,6 +172,21 @@ def test_what_cannot_be_read_is_unknown_and_never_deleted(call, error):
         recovers(ground)
 
 
+@pytest.mark.parametrize("call", ("open_directory", "read_link", "open_read"))
+def test_what_cannot_be_read_in_a_new_directory_is_no_success_and_is_read_by_the_next_run(call):
+    with Ground() as ground:
+        grow(ground.local, {"new": {"inner": {"x": "deep"}, "link": "@y", "y": "file"}})
+
+        def refuse(name, arguments):
+            if name == call and arguments[0] in ("inner", "link", "y"):
+                raise PermissionError(errno.EACCES, "not yours")
+
+        report = ground.run(files=FaultyFiles(Faults(meanwhile=refuse)))
+        assert not report.succeeded
+        assert ground.run().succeeded
+        assert shown(ground.remote) == shown(ground.local)
+
+
 # Others at work -----------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ from tallystick.trees.plan import Action, Half, Plan, moves, plan, possible_move
 from tallystick.trees.problems import NoSpace, RootChanged
 from tallystick.trees.processes import in_processes
 from tallystick.trees.report import Report
-from tallystick.trees.scan import Scan
+from tallystick.trees.scan import Scan, unread
 from tallystick.trees.scope import Both, Scope
 from tallystick.trees.settling import settle
 from tallystick.trees.state import FEW, MANY, BaseRow, Changes, NotedSide, State, is_damage
@@ -116,11 +116,11 @@ class _Run:
         self._read(trees)
         rescued = [] if self.options.dry_run else self._clean_swaps()
         found = plan(*trees, self.options.mode, self.options.half)
+        found.unknown.extend(unread(self.scans.values(), found.unknown))
         if not self.options.confirm_deletions:
             facts = Facts(self.state.base_files(), self.options.first_download_done)
             found = guarded(found, facts, self.options.limits)
-        report = Report(found, self.options.dry_run, rescued=rescued, failed=self.failures)
-        report.warnings = self._warnings(forest)
+        report = Report(found, self.options.dry_run, 0, 0, self.failures, self._warnings(forest), rescued)
         report.entries = sum(end_scan.entries for end_scan in self.scans.values())
         if not self.options.dry_run:
             self._carry_out(found, forest, report)

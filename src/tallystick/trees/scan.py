@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import stat
 from array import array
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,6 +82,12 @@ def scan(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callabl
     scanner = _Scanner(files, noted, scope, now_ns)
     scanner.visit("", root)
     return scanner.found
+
+
+def unread(scans: Iterable[Scan], known: Collection[str]) -> list[str]:
+    """What scans could not read beyond the ``known`` paths: a plan does not look into what is carried over whole."""
+    warnings = [warning for found in scans for warning in found.warnings]
+    return sorted({path for code, path, _ in warnings if code == "unreadable"} - set(known))
 
 
 class _Scanner:
@@ -173,6 +179,7 @@ class _Scanner:
         values = self._first_values(path, directory, names, numbers)
         unchanged = self._carry(path, names, numbers, values)
         self._distrust(numbers)
+        _distrust_unknown(numbers, values)
         listing = Listing(names, numbers, bytes(values))
         (self.found.reordered if unchanged else self.found.changed)[path] = listing
         return listing
@@ -241,3 +248,12 @@ class _Scanner:
         for start in range(0, len(numbers), WIDTH):
             if max(numbers[start + 3], numbers[start + 4]) > now - RACE_NS:
                 numbers[start + 4] = DISTRUST
+
+
+def _distrust_unknown(numbers: array[int], values: bytearray) -> None:
+    """What could not be read is noted so that the next scan tries again."""
+    marks = values[::VALUE_BYTES]
+    if Mark.UNKNOWN in marks:
+        for position, mark in enumerate(marks):
+            if mark == Mark.UNKNOWN:
+                numbers[position * WIDTH + WIDTH - 1] = DISTRUST
