@@ -126,10 +126,6 @@ class ContextEnd:
         """Remember what a directory holds by now."""
         self._listings[path] = listing
 
-    def in_order(self, path: str, listing: Listing) -> Listing:
-        """By name."""
-        return _sorted(listing)
-
     def read_values(self, groups: Sequence[Sequence[str]]) -> list[ReadValue]:
         """Every digest is known from the manifest."""
         return [self._value(path) for paths in groups for path in paths]
@@ -257,9 +253,9 @@ class _Reading:
     def _listing(self, path: str) -> Listing:
         entries = list(self._entries.get(path, {}).values())
         if self.whole:
-            return _sorted(Listing.of(entries))
+            return Listing.of(entries).by_name()
         before = self.noted.listing(path) or Listing()
-        return _sorted(before.changed_with(entries, self._gone.get(path, set()) - self._entries.get(path, {}).keys()))
+        return before.changed_with(entries, self._gone.get(path, set()) - self._entries.get(path, {}).keys())
 
     def _is_noted(self, path: str, listing: Listing) -> bool:
         before = self.noted.signature(path) if self.whole else None
@@ -267,9 +263,3 @@ class _Reading:
             return False
         noted = self.noted.listing(path)
         return noted is not None and noted.values == listing.values
-
-
-def _sorted(listing: Listing) -> Listing:
-    if listing.names == sorted(listing.names):
-        return listing
-    return Listing.of(sorted(listing, key=lambda entry: entry.name))

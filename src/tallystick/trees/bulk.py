@@ -259,13 +259,13 @@ class _Copier:
             return False
 
     def _list(self) -> None:
-        """The listing of the copy in the order in which a scan will find it, and that of the source with digests."""
+        """The listing of the copy, by name as a scan will find it, and that of the source with digests."""
         now = self.clock()
         names: list[str] = []
         stats: list[int] = []
         values: list[bytes] = []
         with self.to_files.entries(self.to) as entries:
-            found = [entry.name for entry in entries]
+            found = sorted(entry.name for entry in entries)
         for name in found:
             known = self.found.get(name)
             if known is None:

@@ -136,31 +136,17 @@ class DirectoryEnd:
 
     def _read_one(self, path: str) -> ReadValue:
         at, name = self.mount.split(path)
-        entry = self._entry(path)
-        if entry is not None and entry.stats[0] & 0o170000 == 0o120000:
+        parent = self.listing(path.rpartition("/")[0])
+        if parent is not None and name in parent.links:
             stats = stats_of(self.mount.files.status(name, at))
             digest = link_digest(self.mount.files.read_link(name, at))
             return ReadValue(path, Mark.LINK, digest, settled_stats(stats, self.clock()))
         read = read_stable(self.mount.files, at, name)
         return ReadValue(path, Mark.FILE, read.digest, settled_stats(read.stats, self.clock()))
 
-    def _entry(self, path: str) -> Entry | None:
-        parent, _, name = path.rpartition("/")
-        listing = self.listing(parent)
-        return None if listing is None else listing.find(name)
-
     def note(self, path: str, listing: Listing | None) -> None:
         """Remember what a directory holds by now."""
         self._listings[path] = listing
-
-    def in_order(self, path: str, listing: Listing) -> Listing:
-        """The listing in the order of the directory."""
-        try:
-            with self.mount.files.entries(self.mount.directory(path)) as entries:
-                names = [entry.name for entry in entries]
-        except OSError:
-            return listing
-        return listing.ordered(names)
 
     def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of ignore files."""

@@ -78,9 +78,6 @@ class TreeEnd(Contents, Protocol):
     def note(self, path: str, listing: Listing | None) -> None:
         """Remember what a directory holds by now; None when it has gone."""
 
-    def in_order(self, path: str, listing: Listing) -> Listing:
-        """The listing in the order in which the next scan will find it, so that it need not be noted again."""
-
     def read_values(self, groups: Sequence[Sequence[str]]) -> list[ReadValue]:
         """The digests of leaves; a group (a database) is read in one still state (U8).
 

@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -208,31 +209,38 @@ _FLAGS = {"linux": {NO_REPLACE: 1, EXCHANGE: 2}, "darwin": {NO_REPLACE: 4, EXCHA
 _NAMES = {"linux": "renameat2", "darwin": "renameatx_np"}
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
-_library: Any = None
 
-
+@cache
 def _system() -> Any:
     """The C library; None where it cannot be had."""
-    global _library
-    if _library is None:
-        try:
-            import ctypes
+    try:
+        import ctypes
 
-            _library = ctypes.CDLL(None, use_errno=True)
-        except (ImportError, OSError):
-            _library = False
-    return _library or None
+        return ctypes.CDLL(None, use_errno=True)
+    except (ImportError, OSError):
+        return None
+
+
+@cache
+def _renaming() -> Any:
+    """The system call that renames with a flag; None where there is none."""
+    call = getattr(_system(), _NAMES.get(sys.platform, ""), None)
+    if call is not None:
+        import ctypes
+
+        call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return call
 
 
 def _rename_with(name: str, at: Handle, new: str, new_at: Handle, wish: str) -> bool:
     """Rename with a flag; False when the system or the volume does not know it."""
-    call = getattr(_system(), _NAMES.get(sys.platform, ""), None)
+    call = _renaming()
     if call is None:
         return False
+    if call(at, os.fsencode(name), new_at, os.fsencode(new), _FLAGS[sys.platform][wish]) == 0:
+        return True
     import ctypes
 
-    if call(at, os.fsencode(name), new_at, os.fsencode(new), ctypes.c_uint(_FLAGS[sys.platform][wish])) == 0:
-        return True
     code = ctypes.get_errno()
     if code in _UNSUPPORTED:
         return False

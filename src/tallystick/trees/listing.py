@@ -10,7 +10,8 @@ import os
 import stat
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from tallystick.trees.nodes import PERMISSIONS
@@ -29,6 +30,10 @@ DISTRUST = -1
 
 RACE_NS = 20_000_000
 """How old a time stamp must be before an equal one proves that nothing changed since."""
+
+
+FEW_NAMES = 64
+"""Among so few names one is found without an index of all."""
 
 
 class Mark:
@@ -120,9 +125,13 @@ class Listing:
             bytes(self.values[value + 1 : value + VALUE_BYTES]),
         )
 
+    def marked(self) -> Iterator[tuple[bytes]]:
+        """The value of every entry, as it is stored."""
+        return VALUES.iter_unpack(self.values)
+
     def parts(self) -> Iterator[tuple[tuple[int, ...], tuple[bytes]]]:
         """The numbers and the value of every entry, as they are stored."""
-        return zip(STATS.iter_unpack(self.stats), VALUES.iter_unpack(self.values), strict=True)
+        return zip(STATS.iter_unpack(self.stats), self.marked(), strict=True)
 
     def find(self, name: str) -> Entry | None:
         """The entry of a name; None when there is none."""
@@ -131,6 +140,8 @@ class Listing:
 
     def position(self, name: str) -> int | None:
         """Where the entry of a name stands; None when there is none."""
+        if self._positions is None and len(self.names) <= FEW_NAMES:
+            return self.names.index(name) if name in self.names else None
         if self._positions is None:
             self._positions = {known: position for position, known in enumerate(self.names)}
         return self._positions.get(name)
@@ -145,6 +156,14 @@ class Listing:
     def plain(self) -> bool:
         """True when everything that is listed is a file, link or directory that can be seen and read."""
         return not {Mark.INVISIBLE, Mark.UNKNOWN, Mark.EXPIRED} & set(self.values[::VALUE_BYTES])
+
+    @property
+    def links(self) -> Collection[str]:
+        """The names of symbolic links."""
+        modes = self.stats[::WIDTH]
+        if not any(map(stat.S_ISLNK, set(modes))):
+            return ()
+        return {name for name, mode in zip(self.names, modes, strict=True) if stat.S_ISLNK(mode)}
 
     @property
     def size(self) -> int:
@@ -163,45 +182,51 @@ class Listing:
             return []
         return [name for name, mark in zip(self.names, marks, strict=True) if mark == Mark.DIRECTORY]
 
-    def changed_with(self, entries: Sequence[Entry], gone: frozenset[str] | set[str]) -> Listing:
-        """The listing without the ``gone`` names and with these entries in the place of those of their names."""
-        changed = Listing(self.names, self.stats[:], self.values)
-        places = [self.position(name) for name in gone]
-        for place in sorted((place for place in places if place is not None), reverse=True):
-            del changed.names[place]
-            del changed.stats[place * WIDTH : (place + 1) * WIDTH]
-            del changed.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
-        for entry in {entry.name: entry for entry in entries}.values():
-            changed._put(changed.position(entry.name), entry)
-        changed._positions = None
+    def changed_with(self, entries: Sequence[Entry], gone: Collection[str] = ()) -> Listing:
+        """The listing by name, without the ``gone`` names and with these entries instead of those of their names."""
+        if len(entries) + len(gone) > FEW_NAMES:
+            return self._rebuilt(entries, gone)
+        changed = self.by_name()
+        if changed is self:
+            changed = Listing(self.names, self.stats[:], self.values)
+        for name in gone:
+            changed._remove(name)
+        for entry in entries:
+            changed._put(entry)
         return changed
 
-    def _put(self, place: int | None, entry: Entry) -> None:
-        """Write an entry at a place, or (None) after all others, where it is not found by its name."""
-        value = bytes((entry.mark,)) + entry.digest
-        if place is None:
-            self.names.append(entry.name)
-            self.stats.extend(entry.stats)
-            self.values += value
-            return
-        self.stats[place * WIDTH : (place + 1) * WIDTH] = array("q", entry.stats)
-        self.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES] = value
+    def by_name(self) -> Listing:
+        """The same entries sorted by name, as every scan finds them; this very listing when they are."""
+        return self if self.names == sorted(self.names) else self._rebuilt()
 
-    def ordered(self, names: Sequence[str]) -> Listing:
-        """The same entries in the order of these names; others come last."""
-        if self.names == names:
-            return self
-        places = {name: place for place, name in enumerate(names)}
-        last = len(places)
-        return self._selected(sorted(range(len(self.names)), key=lambda place: places.get(self.names[place], last)))
+    def _rebuilt(self, entries: Sequence[Entry] = (), gone: Collection[str] = ()) -> Listing:
+        parts = dict(zip(self.names, self.parts(), strict=True))
+        for name in gone:
+            parts.pop(name, None)
+        parts.update((entry.name, (entry.stats, (bytes((entry.mark,)) + entry.digest,))) for entry in entries)
+        names = sorted(parts)
+        stats = array("q", [number for name in names for number in parts[name][0]])
+        return Listing(names, stats, b"".join(parts[name][1][0] for name in names))
 
-    def _selected(self, chosen: Sequence[int]) -> Listing:
-        """A listing of the entries at these positions, put together without an object for any."""
-        stats, values = array("q"), bytearray()
-        for place in chosen:
-            stats += self.stats[place * WIDTH : (place + 1) * WIDTH]
-            values += self.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
-        return Listing([self.names[place] for place in chosen], stats, values)
+    def _place(self, name: str) -> tuple[int, bool]:
+        """Where a name stands or would stand among the others, which are sorted, and whether it does."""
+        place = bisect_left(self.names, name)
+        return place, place < len(self.names) and self.names[place] == name
+
+    def _remove(self, name: str) -> None:
+        place, stands = self._place(name)
+        if stands:
+            del self.names[place]
+            del self.stats[place * WIDTH : (place + 1) * WIDTH]
+            del self.values[place * VALUE_BYTES : (place + 1) * VALUE_BYTES]
+
+    def _put(self, entry: Entry) -> None:
+        place, stands = self._place(entry.name)
+        end = place + stands
+        if not stands:
+            self.names.insert(place, entry.name)
+        self.stats[place * WIDTH : end * WIDTH] = array("q", entry.stats)
+        self.values[place * VALUE_BYTES : end * VALUE_BYTES] = bytes((entry.mark,)) + entry.digest
 
 
 def packed_names(names: Sequence[str]) -> bytes:

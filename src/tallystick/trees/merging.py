@@ -7,7 +7,7 @@ as conflict copies, and what is left alone. ``plan`` turns the result into actio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -67,8 +67,7 @@ class Origin(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a path becomes on both sides: a leaf, a directory, a whole subtree as it stands, nothing, or no change.
 
     ``origin`` says where the content of a leaf or a whole subtree stands. ``aside`` is the path of the conflict
@@ -143,7 +142,7 @@ class _Merger:
     def at(self, path: str, base: Node, local: Node, remote: Node, copies: list[_Copy] | None = None) -> Result:
         """The result at one path; leaves that lose their name are added to ``copies``."""
         copies = [] if copies is None else copies
-        if UNKNOWN in (base, local, remote):
+        if base is UNKNOWN or local is UNKNOWN or remote is UNKNOWN:
             self.found.unknown.append(path)
             return Result("cannot be read", kept=True)
         if known_equal(base, local, remote):
@@ -168,11 +167,16 @@ class _Merger:
         results: dict[str, Result] = {}
         copies: list[_Copy] = []
         for group in _groups(names, olds, heres, theres):
+            if len(group) == 1:
+                name = group[0]
+                there = EXPIRED if expired and name in olds else theres.get(name)
+                results[name] = self.at(joined(path, name), olds.get(name), heres.get(name), there, copies)
+                continue
             triples = {
                 name: (olds.get(name), heres.get(name), EXPIRED if expired and name in olds else theres.get(name))
                 for name in group
             }
-            if len(group) > 1 and all(_leafy(node) for triple in triples.values() for node in triple):
+            if all(_leafy(node) for triple in triples.values() for node in triple):
                 results.update(self._group(path, triples, copies))
                 continue
             for name, triple in triples.items():
@@ -242,7 +246,7 @@ class _Merger:
         if other is None or same(other, base):
             return stands
         copies.append(_copy_of(path, other, side.other))
-        return replace(stands, aside="")
+        return stands._replace(aside="")
 
     def _emptied(
         self, path: str, kids: Mapping[str, Result], directory: Node, other: Node, side: Side, reason: str
@@ -300,7 +304,7 @@ class _Merger:
                     results[chosen] = Result(f"conflict copy of {name}", leaf=leaf, origin=origin)
                 self.found.conflicts.append(Conflict(joined(path, name), origin, joined(path, chosen)))
                 if results[name].aside == "":
-                    results[name] = replace(results[name], aside=joined(path, chosen))
+                    results[name] = results[name]._replace(aside=joined(path, chosen))
 
 
 def _copy_of(path: str, leaf: Node, side: Side) -> _Copy:
@@ -379,11 +383,11 @@ def _readable(triple: tuple[Node, Node, Node]) -> tuple[Node, Node, Node]:
 
 
 def _equal(one: Value, other: Value) -> bool:
-    return all(same(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+    return all(map(same, one, other))
 
 
 def _absent(value: Value) -> bool:
-    return all(node is None for node in value)
+    return value.count(None) == len(value)
 
 
 def _latest(value: Value) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
@@ -272,38 +272,36 @@ class _Run:
 
     def _note_values(self, trees: Trees, side: Side, values: Iterable[ReadValue]) -> None:
         """Complete the trees and the listings with what was read."""
-        read: dict[str, list[Entry]] = {}
+        listed: dict[str, list[ReadValue]] = {}
         for value in values:
-            entry = self._note_value(trees, side, value)
-            if entry is not None:
-                read.setdefault(value.path.rpartition("/")[0], []).append(entry)
-        for path, entries in read.items():
-            listing = (self.ends[side].listing(path) or Listing()).changed_with(entries, NOTHING)
-            self.ends[side].note(path, listing)  # in the order it was scanned in
-            self.touched[side].add(path)
+            listed.setdefault(value.path.rpartition("/")[0], []).append(value)
+        for path, found in listed.items():
+            directory = find(self._tree(trees, side), path)
+            assert isinstance(directory, Directory)
+            assert isinstance(directory.children, dict)
+            read = [self._note_value(directory.children, side, value) for value in found]
+            entries = [entry for entry in read if entry is not None]
+            if entries:
+                self.ends[side].note(path, (self.ends[side].listing(path) or Listing()).changed_with(entries))
+                self.touched[side].add(path)
 
-    def _note_value(self, trees: Trees, side: Side, value: ReadValue) -> Entry | None:
-        parent, _, name = value.path.rpartition("/")
-        directory = find(self._tree(trees, side), parent)
-        assert isinstance(directory, Directory)
-        assert isinstance(directory.children, dict)
+    def _note_value(self, children: dict[str, Node], side: Side, value: ReadValue) -> Entry | None:
+        name = value.path.rpartition("/")[2]
         if value.problem is not None:
             self.failures[value.path] = value.problem
-            directory.children[name] = UNKNOWN
+            children[name] = UNKNOWN
             return None
-        old = directory.children[name]
+        old = children[name]
         assert isinstance(old, Leaf)
         entry = Entry(name, tuple(value.stats), value.mark, value.digest)
         permissions = entry.permissions if self.ends[side].volume.permissions else old.permissions
-        directory.children[name] = old._replace(
+        children[name] = old._replace(
             digest=value.digest, size=entry.size, mtime_ns=entry.mtime_ns, permissions=permissions
         )
         return entry
 
-    def _note_entries(self, side: Side, path: str, entries: Sequence[Entry], gone: Iterable[str] = ()) -> None:
-        listing = (self.ends[side].listing(path) or Listing()).changed_with(entries, set(gone))
-        # What stays keeps its order where something goes; where something comes, only the directory knows its place.
-        self.ends[side].note(path, self.ends[side].in_order(path, listing) if entries else listing)
+    def _note_entries(self, side: Side, path: str, entries: Sequence[Entry], gone: Collection[str] = ()) -> None:
+        self.ends[side].note(path, (self.ends[side].listing(path) or Listing()).changed_with(entries, gone))
         self.touched[side].add(path)
 
     # Carrying out ---------------------------------------------------------------------------------
@@ -411,7 +409,7 @@ class _Run:
         self.changes.listings[(self.stored[side], path)] = listing
         if listing is None:
             return
-        for name in self.noted[side].subdirectories(path) - set(listing.subdirectories()):
+        for name in set(self.noted[side].subdirectories(path)).difference(listing.subdirectories()):
             self.changes.listings.setdefault((self.stored[side], joined(path, name)), None)
 
     def _remember_base(self, path: str, before: Node, after: Node, forest: Forest) -> None:

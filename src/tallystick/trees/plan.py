@@ -128,7 +128,9 @@ def plan(
     found = Plan(base, local, remote, mode, half, merged, blocked=list(merged.blocked))
     for side, tree in ((Side.REMOTE, remote), (Side.LOCAL, local)):
         if half.writes(side):
-            found.actions.extend(_ordered(_Differ(side, found.blocked).at("", tree, merged.result)))
+            differ = _Differ(side, found.blocked)
+            differ.at("", tree, merged.result)
+            found.actions.extend(_ordered(differ.actions))
     return found
 
 
@@ -138,41 +140,42 @@ class _Differ:
     def __init__(self, side: Side, blocked: list[str]) -> None:
         self.side = side
         self.blocked = blocked
+        self.actions: list[Action] = []
 
-    def at(self, path: str, current: Node, result: Result) -> Iterator[Action]:
-        """The actions at and below one path."""
+    def at(self, path: str, current: Node, result: Result) -> None:
+        """Find the actions at and below one path."""
         if result.kept:
             return
         if current is EXPIRED:
             current = None
         if result.whole is not None:
-            yield from self._whole(path, current, result, result.whole)
+            self._whole(path, current, result, result.whole)
         elif result.children is not None:
-            yield from self._children(path, current, result, result.children)
+            self._children(path, current, result, result.children)
         elif result.leaf is not None:
-            yield from self._leaf(path, current, result, result.leaf)
+            self._leaf(path, current, result, result.leaf)
         elif current is not None:
-            yield from self._absent(path, current, result)
+            self._absent(path, current, result)
 
-    def _whole(self, path: str, current: Node, result: Result, whole: Directory) -> Iterator[Action]:
+    def _whole(self, path: str, current: Node, result: Result, whole: Directory) -> None:
         assert result.origin is not None
         if result.origin.side is not self.side:
-            yield self._action(Verb.GRAFT, path, whole, result, current)
+            self._act(Verb.GRAFT, path, whole, result, current)
 
-    def _children(self, path: str, current: Node, result: Result, children: Mapping[str, Result]) -> Iterator[Action]:
+    def _children(self, path: str, current: Node, result: Result, children: Mapping[str, Result]) -> None:
         if not isinstance(current, Directory):
-            yield self._action(Verb.MAKE, path, Directory(), result, current)
+            self._act(Verb.MAKE, path, Directory(), result, current)
         stands = children_of(current)
         for name, child in children.items():
-            yield from self.at(joined(path, name), stands.get(name), child)
+            self.at(joined(path, name), stands.get(name), child)
 
-    def _leaf(self, path: str, current: Node, result: Result, leaf: Leaf) -> Iterator[Action]:
+    def _leaf(self, path: str, current: Node, result: Result, leaf: Leaf) -> None:
         if not same(current, leaf):
-            yield self._action(Verb.PUT, path, leaf, result, current)
+            self._act(Verb.PUT, path, leaf, result, current)
         elif isinstance(current, Leaf) and current.permissions != leaf.permissions:
-            yield self._action(Verb.PERMIT, path, leaf, result, current)
+            self._act(Verb.PERMIT, path, leaf, result, current)
 
-    def _absent(self, path: str, current: Node, result: Result) -> Iterator[Action]:
+    def _absent(self, path: str, current: Node, result: Result) -> None:
         """Whatever may go goes; directories that hold something invisible or unknown stay (D.5)."""
         if current is UNKNOWN:
             return
@@ -180,17 +183,16 @@ class _Differ:
             if not current.holder:
                 self.blocked.append(path)
             for name, child in sorted(current.children.items()):
-                yield from self._absent(joined(path, name), child, result)
+                self._absent(joined(path, name), child, result)
         else:
-            yield self._action(Verb.REMOVE, path, current, result, None)
+            self._act(Verb.REMOVE, path, current, result, None)
 
-    def _action(self, verb: Verb, path: str, node: Node, result: Result, replaces: Node) -> Action:
-        return Action(verb, self.side, path, node, result.reason, result.origin, replaces, result.aside)
+    def _act(self, verb: Verb, path: str, node: Node, result: Result, replaces: Node) -> None:
+        self.actions.append(Action(verb, self.side, path, node, result.reason, result.origin, replaces, result.aside))
 
 
-def _ordered(actions: Iterator[Action]) -> list[Action]:
+def _ordered(listed: list[Action]) -> list[Action]:
     """Copies and creations from the root down, then removals from the leaves up."""
-    listed = list(actions)
     copies = {action.aside for action in listed if action.aside}
     builds = [action for action in listed if action.verb is not Verb.REMOVE]
     builds.sort(key=lambda action: (action.path.count("/"), action.path not in copies, action.path))
@@ -268,14 +270,19 @@ def undetermined(base: Node, local: Node, remote: Node, path: str = "") -> Itera
         return
     alone = base is None and (local is None or remote is None)  # then it is read while it is carried over ...
     for side, node in ((Side.LOCAL, local), (Side.REMOTE, remote)):
-        unread = isinstance(node, Leaf) and node.digest is None
-        if unread and (not alone or _decides_others(node, path)):  # ... unless others depend on it
+        if _is_unread(node) and (not alone or _decides_others(node, path)):  # ... unless others depend on it
             yield side, path
     if alone:
         return
     olds, heres, theres = children_of(base), children_of(local), children_of(remote)
     for name in sorted(olds.keys() | heres.keys() | theres.keys()):
-        yield from undetermined(olds.get(name), heres.get(name), theres.get(name), joined(path, name))
+        triple = olds.get(name), heres.get(name), theres.get(name)
+        if _is_unread(triple[1]) or _is_unread(triple[2]) or any(isinstance(node, Directory) for node in triple):
+            yield from undetermined(*triple, joined(path, name))
+
+
+def _is_unread(node: Node) -> bool:
+    return isinstance(node, Leaf) and node.digest is None
 
 
 def _decides_others(node: Node, path: str) -> bool:
@@ -291,13 +298,13 @@ def possible_moves(base: Node, local: Node, remote: Node) -> Iterator[tuple[Side
 
 
 def _vanished(base: Node, tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:
-    if known_equal(base, tree):
-        return
     if isinstance(base, Leaf) and tree is None:
         yield path, base
-    elif isinstance(base, Directory):
+    elif isinstance(base, Directory) and not known_equal(base, tree):
+        stands = children_of(tree)
         for name, child in base.children.items():
-            yield from _vanished(child, children_of(tree).get(name), joined(path, name))
+            if name not in stands or isinstance(child, Directory):
+                yield from _vanished(child, stands.get(name), joined(path, name))
 
 
 def _unread(tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:
@@ -305,4 +312,5 @@ def _unread(tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:
         yield path, tree
     if isinstance(tree, Directory) and tree.mark is None:
         for name, child in tree.children.items():
-            yield from _unread(child, joined(path, name))
+            if not isinstance(child, Leaf) or child.digest is None:
+                yield from _unread(child, joined(path, name))

@@ -11,6 +11,7 @@ import stat
 from array import array
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Protocol
 
 from tallystick.trees.files import Files, Handle
@@ -36,6 +37,7 @@ _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
 """The value of a file that nobody has read yet."""
 
+_READ = (Mark.FILE, Mark.LINK)
 _FIRST_MARKS = {stat.S_IFREG: Mark.UNREAD, stat.S_IFDIR: Mark.DIRECTORY, stat.S_IFLNK: Mark.LINK}
 
 
@@ -59,7 +61,8 @@ class Noted(Protocol):
 class Scan:
     """What a scan found: the directories that differ from what was noted, and what could not be looked at.
 
-    ``reordered`` directories hold the same entries in another order: they are noted anew and nothing else.
+    ``reordered`` directories hold what was noted in another order than that of the names: they are noted anew and
+    nothing else.
     ``warnings`` are (code, path, reason). ``leftovers`` are temporary files of ours. ``rules`` are the paths of
     ignore files in directories that differ.
     """
@@ -75,6 +78,7 @@ class Scan:
 
 
 IGNORE_FILE = ".tallyignore"
+_NAME = attrgetter("name")
 
 
 def scan(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int]) -> Scan:
@@ -116,12 +120,12 @@ class _Scanner:
             self._enter(path, directory, name, depth)
 
     def _look(self, path: str, directory: Handle) -> tuple[list[str], array[int], list[str]]:
-        """Names and stats as the directory gives them: the loop that decides what a scan costs."""
+        """Names and stats in the order of the names: the loop that decides what a scan costs."""
         names: list[str] = []
         inner: list[str] = []
         flat: list[int] = []
         with self.files.entries(directory) as entries:
-            for entry in entries:
+            for entry in sorted(entries, key=_NAME):  # so that what we change ourselves has its place, too
                 try:
                     found = entry.stat(follow_symlinks=False)
                 except OSError as problem:
@@ -228,15 +232,16 @@ class _Scanner:
         before = self.noted.listing(path)
         if before is None:
             return False
+        noted = zip(zip(before.names, STATS.iter_unpack(before.stats), strict=True), before.marked(), strict=True)
+        known = dict(noted).get
         equal = start = 0
-        noted = dict(zip(before.names, before.parts(), strict=True))
-        for name, here in zip(names, STATS.iter_unpack(numbers), strict=True):
-            found = noted.get(name)
-            if found is not None and found[0] == here:
-                (known,) = found[1]
-                if values[start] == Mark.UNREAD and known[0] in (Mark.FILE, Mark.LINK):
-                    values[start : start + VALUE_BYTES] = known
-                equal += values[start] == known[0]
+        for here in zip(names, STATS.iter_unpack(numbers), strict=True):
+            found = known(here)
+            if found is not None:
+                (value,) = found
+                if value[0] in _READ and values[start] == Mark.UNREAD:
+                    values[start : start + VALUE_BYTES] = value
+                equal += values[start] == value[0]
             start += VALUE_BYTES
         return equal == len(names) == len(before) and self.noted.signature(path) is not None
 

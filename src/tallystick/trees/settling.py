@@ -115,7 +115,8 @@ class _Settler:
         )
 
     def _value(self, path: str, leaf: Leaf) -> Leaf:
-        return self.taken.get(path, leaf)._replace(materialised=True)
+        found = self.taken.get(path, leaf)
+        return found if found.materialised else found._replace(materialised=True)
 
     # Halves and one-way modes ---------------------------------------------------------------------
 

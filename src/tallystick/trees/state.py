@@ -10,18 +10,18 @@ import fcntl
 import os
 import sqlite3
 import struct
-from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISDIR
 from typing import IO, NamedTuple
 from urllib.parse import quote
 
 from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
 from tallystick.trees.listing import (
     DIGEST_BYTES,
+    FEW_NAMES,
     VALUE_BYTES,
     VALUES,
     WIDTH,
@@ -42,6 +42,7 @@ MANY = 64
 FEW = 8
 """... that was more than one of so many, all are read at once in the order of the pages."""
 BASE_VALUE = struct.Struct(">BHQ32s")
+BASE_BYTES = BASE_VALUE.size
 _FILE, _LINK, _DIRECTORY, _NEVER_HELD = Mark.FILE, Mark.LINK, Mark.DIRECTORY, 0x80
 _SIDES = {Side.LOCAL: 0, Side.REMOTE: 1}
 
@@ -90,23 +91,30 @@ class BaseRow(NamedTuple):
 
     def updated(self, kept: Collection[str], children: Mapping[str, Node]) -> BaseRow:
         """The row that holds what this one holds under the ``kept`` names, and these children."""
-        if not kept:
-            return BaseRow.of(children)
         own = BaseRow.of(children)
-        parts = {**{name: part for name, part in self.parts() if name in kept}, **dict(own.parts())}
-        listed = sorted(parts)
-        return BaseRow(packed_names(listed), b"".join(parts[name] for name in listed))
+        if not kept:
+            return own
+        names, content, parts = unpacked_names(self.names), bytearray(self.content), dict(own.parts())
+        changed = {name for name in names if name not in kept} | parts.keys()
+        if len(changed) > FEW_NAMES or names != sorted(names):
+            parts = {**{name: part for name, part in self.parts() if name in kept}, **parts}
+            return BaseRow(packed_names(listed := sorted(parts)), b"".join(parts[name] for name in listed))
+        for name in changed:
+            place = bisect_left(names, name)
+            end = place + (name in names)
+            names[place:end] = [name] if name in parts else []
+            content[place * BASE_BYTES : end * BASE_BYTES] = parts.get(name, b"")
+        return BaseRow(packed_names(names), bytes(content))
 
     def parts(self) -> Iterator[tuple[str, bytes]]:
         """Every name with what is stored of it."""
-        size = BASE_VALUE.size
         for position, name in enumerate(unpacked_names(self.names)):
-            yield name, self.content[position * size : (position + 1) * size]
+            yield name, self.content[position * BASE_BYTES : (position + 1) * BASE_BYTES]
 
     @property
     def files(self) -> int:
         """How many materialised leaves it holds."""
-        return sum(mark in (_FILE, _LINK) for mark in self.content[:: BASE_VALUE.size])
+        return sum(mark in (_FILE, _LINK) for mark in self.content[::BASE_BYTES])
 
 
 @dataclass(slots=True)
@@ -315,6 +323,7 @@ class NotedSide:
         self._side = _SIDES[side]
         self._signatures: dict[str, tuple[bytes, bytes]] | None = None
         self._rows: dict[str, tuple[bytes, bytes, bytes]] | None = None
+        self._inner: dict[str, list[str]] | None = None
         self._reads = 0
         self.afresh = False
         """True when every directory is to be looked at entry by entry, because the scope changed."""
@@ -330,14 +339,21 @@ class NotedSide:
             self._signatures = {os.fsdecode(path): (names, stats) for path, names, stats in rows}
         return self._signatures.get(path)
 
-    def subdirectories(self, path: str) -> set[str]:
-        """The names of the directories that were noted in a directory, without reading more than its signature."""
-        self.signature(path)
-        names, stats = (self._signatures or {}).get(path, (b"", b""))
-        modes = array("q", stats)[::WIDTH]
-        if not any(map(S_ISDIR, set(modes))):
-            return set()
-        return {name for name, mode in zip(unpacked_names(names), modes, strict=True) if S_ISDIR(mode)}
+    def subdirectories(self, path: str) -> Collection[str]:
+        """The names of the directories in a directory that were noted themselves."""
+        if self._inner is None:
+            self._inner = {}
+            for noted in self._paths():
+                parent, _, name = noted.rpartition("/")
+                if noted:
+                    self._inner.setdefault(parent, []).append(name)
+        return self._inner.get(path, ())
+
+    def _paths(self) -> Iterable[str]:
+        if self._rows is not None:
+            return self._rows
+        paths = self._state.connection.execute("SELECT path FROM listing WHERE side = ?", (self._side,))
+        return [os.fsdecode(path) for (path,) in paths]
 
     def token(self) -> str:
         """The token of the end when this was noted."""
