@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import os
@@ -135,5 +136,19 @@ def _fail(message: str, code: int, debug: bool = False) -> None:
     sys.exit(code)
 
 
+def run() -> None:
+    """The command as a process of its own: it does not wait until Python has taken every module and object apart."""
+    try:
+        main()
+    except SystemExit as done:
+        threads = sys.modules.get("threading")
+        if isinstance(done.code, int) and (threads is None or threads.active_count() == 1):
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(done.code)
+        raise
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +19,8 @@ _BRIEF = 48
 
 def print_json(value: Any) -> None:
     """One JSON document."""
+    import json
+
     click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
 
 

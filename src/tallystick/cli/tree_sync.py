@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def _run(opened: OpenedPair, wishes: Wishes, quiet: bool) -> tuple[Report, float
     gauge = Gauge(quiet or wishes.dry_run)
     started = time.monotonic()
     try:
-        wanted = replace(wishes, progress=gauge.progress)
+        wanted = wishes._replace(progress=gauge.progress)
         if opened.pair.local.mount is not None and opened.pair.remote.mount is not None:
             return opened.run(wanted), time.monotonic() - started
         from tallystick.contexts.opening import again_while_moved
@@ -159,6 +158,8 @@ def _ends(a: str, b: str, given: Mapping[str, Any]) -> list[TreeEnd]:
 
 def verify(a: str, b: str, given: Mapping[str, Any]) -> int:
     """Compare two trees by reading every file; exit 0 only if they agree."""
+    from dataclasses import asdict
+
     from tallystick.trees.ignoring import IgnoreRules
     from tallystick.trees.scope import Both
     from tallystick.trees.verifying import SAMPLE, compare, rules_in

@@ -6,7 +6,7 @@ The other guards stand where their facts are: a missing root (G3) and unreadable
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import Directory, leaves
@@ -14,8 +14,7 @@ from tallystick.trees.plan import Action, Plan, held_back, moves
 from tallystick.trees.problems import DeletionsHeld
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How much may be deleted on one side in one run without being confirmed."""
 
     share: float = 0.5
@@ -30,8 +29,7 @@ class Limits:
     """So many deletions pass whatever the other limits say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the guards have to know beside the plan: the number of materialised files in the base, in scope, and
     whether every download that the mount was promised has succeeded once.
     """
@@ -40,7 +38,10 @@ class Facts:
     first_download_done: bool = True
 
 
-def guarded(found: Plan, facts: Facts, limits: Limits = Limits()) -> Plan:
+USUAL = Limits()
+
+
+def guarded(found: Plan, facts: Facts, limits: Limits = USUAL) -> Plan:
     """The plan with the deletions held back that no guard lets through, each with the reason."""
     for side in Side:
         why = _objection(found, side, facts, limits)

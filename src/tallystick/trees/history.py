@@ -7,7 +7,6 @@ is copied here before it goes, under the time of the run and its path.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +66,8 @@ def purge(directory: Path, now_ns: int, days: int = RETENTION_DAYS) -> Sequence[
         except ValueError:
             continue
         if made.timestamp() * 1e9 < now_ns - days * _DAY_NS:
+            import shutil
+
             shutil.rmtree(run, ignore_errors=True)
             gone.append(run)
     return gone

@@ -36,6 +36,8 @@ class Side(Enum):
     LOCAL = "local"
     REMOTE = "remote"
 
+    __hash__ = object.__hash__  # there is one of each: no need to hash their names
+
     @property
     def other(self) -> Side:
         """The opposite side."""
@@ -199,7 +201,9 @@ class _Merger:
         return self._leaves(path, base, local, None, copies)
 
     def _leaves(self, path: str, base: Node, local: Node, remote: Node, copies: list[_Copy]) -> Result:
-        choice = decide(self.mode, (base,), (local,), (remote,))
+        agree, local_stands, remote_stands = same(local, remote), same(local, base), same(remote, base)
+        choice = _ruled(self.mode, agree, local_stands, remote_stands, local is None, remote is None)
+        choice = choice or _preferred(self.mode, (local,), (remote,))
         if choice is Choice.BOTH:
             copies.append(_copy_of(path, local, Side.LOCAL))
         return self._chosen(path, choice, base, local, remote)
@@ -352,20 +356,25 @@ Value = tuple[Node, ...]
 
 def decide(mode: Reconcile, base: Value, local: Value, remote: Value) -> Choice:
     """What becomes of leaf values at one path (D.3, second case; add and mirror by their columns of D.2)."""
+    found = _ruled(
+        mode, _equal(local, remote), _equal(local, base), _equal(remote, base), _absent(local), _absent(remote)
+    )
+    return found or _preferred(mode, local, remote)
+
+
+def _ruled(
+    mode: Reconcile, agree: bool, local_stands: bool, remote_stands: bool, absent_here: bool, absent_there: bool
+) -> Choice | None:
+    """The choice where the two sides have not both written something; ``stands``: it is as the base says."""
     if mode is Reconcile.MIRROR:
         return Choice.LOCAL
-    if _equal(local, remote):
+    if agree or local_stands:
         return Choice.REMOTE
-    absent_here, absent_there = _absent(local), _absent(remote)
-    if mode is Reconcile.ADD and (absent_here or (absent_there and _equal(local, base))):
+    if mode is Reconcile.ADD and absent_here:
         return Choice.REMOTE
-    if _equal(local, base):
-        return Choice.REMOTE
-    if _equal(remote, base) or absent_there:
+    if remote_stands or absent_there:
         return Choice.LOCAL
-    if absent_here:
-        return Choice.REMOTE
-    return _preferred(mode, local, remote)
+    return Choice.REMOTE if absent_here else None
 
 
 def _preferred(mode: Reconcile, local: Value, remote: Value) -> Choice:

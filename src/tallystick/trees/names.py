@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tallystick.trees.problems import UnsafePath
 
@@ -18,13 +18,10 @@ MAX_DEPTH = 512
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\..*)?")
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*\\]')
-_SUSPECT = re.compile(
-    r'(?i)[\x00-\x1f<>:"|?*\\]|[. ](?:/|$)|(?:^|/)(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(?:[./]|$)'
-)
+_DEVICES = ("con", "prn", "aux", "nul", "com", "lpt")
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(NamedTuple):
     """What a file system can hold. The default is a POSIX volume that keeps every name apart."""
 
     keeps_case: bool = True
@@ -144,10 +141,18 @@ def hidden_names(names: Iterable[str], volume: Volume, materialised: Collection[
 def portability(names: Collection[str]) -> dict[str, str]:
     """Names that some other volume would refuse or merge, with the reason: to be reported before transfer."""
     found: dict[str, str] = {}
-    joined = "/".join(names)
-    if _SUSPECT.search(joined):
+    together = "/".join(names)
+    folded_together = together.casefold()
+    if _is_suspect(folded_together):
         found = {name: f"illegal on Windows: {why}" for name in names if (why := illegal_on_windows(name))}
-    if not joined.isascii() or len({name.casefold() for name in names}) < len(names):
+    if not together.isascii() or len(set(folded_together.split("/"))) < len(names):
         for group in twins(names):
             found.update((name, f"differs from {group[0]!r} only in case or Unicode form") for name in group[1:])
     return found
+
+
+def _is_suspect(names: str) -> bool:
+    """False when Windows takes all the names, which are joined by slashes and case-folded."""
+    if _FORBIDDEN.search(names) or "./" in names or " /" in names or names.endswith((".", " ")):
+        return True
+    return any(device in names for device in _DEVICES)

@@ -7,12 +7,11 @@ that is named the other way round must not look like two trees that never met.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -39,8 +38,7 @@ CONFLICTS: Mapping[str, tuple[Reconcile, Reconcile]] = {
 """What a conflict policy is when the first-named tree is the local one, and when it is the remote one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """What a synchronization of two trees is asked for, in terms of the first-named and the second-named tree.
 
     ``direction`` push writes the second tree only, pull the first. ``mirror`` makes the written tree equal to the
@@ -56,9 +54,9 @@ class Wishes:
     conflict: str = "keep-both"
     patterns: Sequence[str] = ()
     ignore_files: bool = True
-    scope: Scope = field(default_factory=Everything)
+    scope: Scope = Everything()
     allowed: int | None = 0
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     accept_root: bool = False
     durable: bool = True
     dry_run: bool = False
@@ -106,7 +104,7 @@ class OpenedPair:
             scope=wishes.scope,
             patterns=wishes.patterns,
             ignore_files=wishes.ignore_files,
-            limits=replace(wishes.limits, allowed=wishes.allowed or 0),
+            limits=wishes.limits._replace(allowed=wishes.allowed or 0),
             confirm_deletions=wishes.allowed is None,
             accept_root=wishes.accept_root,
             durable=wishes.durable,
@@ -119,6 +117,8 @@ class OpenedPair:
         """Give the handles of both trees back."""
         self.pair.close()
         if self.stand_in is not None:
+            import shutil
+
             shutil.rmtree(self.stand_in, ignore_errors=True)
 
 
@@ -146,6 +146,8 @@ def open_directories(
         if create:
             os.makedirs(path)
         else:
+            import tempfile
+
             stand_in = tempfile.mkdtemp(prefix="tallystick-")
             paths[position], memory = os.path.join(stand_in, "tree"), Path(stand_in, "memory.db")
             os.mkdir(paths[position])

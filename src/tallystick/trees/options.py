@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tallystick.trees.guards import Limits
 from tallystick.trees.merging import Reconcile
@@ -13,8 +13,7 @@ from tallystick.trees.progress import Progress
 from tallystick.trees.scope import Everything, Scope
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What one run is asked for.
 
     ``pull`` turns one-way modes round: the remote tree is the source. ``durable`` makes what was written survive a
@@ -25,10 +24,10 @@ class Options:
     mode: Reconcile = Reconcile.SAFE
     half: Half = Half.WHOLE
     pull: bool = False
-    scope: Scope = field(default_factory=Everything)
+    scope: Scope = Everything()
     patterns: Sequence[str] = ()
     ignore_files: bool = True
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     confirm_deletions: bool = False
     first_download_done: bool = True
     accept_root: bool = False

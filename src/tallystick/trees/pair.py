@@ -9,7 +9,6 @@ that can be interrupted at any instant and run again.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -19,10 +18,9 @@ from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.guards import Facts, guarded
 from tallystick.trees.history import History, purge
-from tallystick.trees.listing import Entry, Listing, unpacked_names
+from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
-from tallystick.trees.names import portability
 from tallystick.trees.nodes import (
     PERMISSIONS,
     UNKNOWN,
@@ -45,6 +43,7 @@ from tallystick.trees.settling import settle
 from tallystick.trees.state import FEW, MANY, BaseRow, Changes, NotedSide, State, is_damage
 from tallystick.trees.unchanged import NOTHING
 from tallystick.trees.unsettled import disagreeing
+from tallystick.trees.warnings import warnings_of
 
 MAX_RULE_ROUNDS = 4
 
@@ -120,7 +119,8 @@ class _Run:
         if not self.options.confirm_deletions:
             facts = Facts(self.state.base_files(), self.options.first_download_done)
             found = guarded(found, facts, self.options.limits)
-        report = Report(found, self.options.dry_run, 0, 0, self.failures, self._warnings(forest), rescued)
+        report = Report(found, self.options.dry_run, rescued=rescued, failed=self.failures)
+        report.warnings = warnings_of(self.scans.values(), self.ends.values(), forest)
         report.entries = sum(end_scan.entries for end_scan in self.scans.values())
         if not self.options.dry_run:
             self._carry_out(found, forest, report)
@@ -154,7 +154,8 @@ class _Run:
 
     def _refresh(self) -> None:
         """Scan both trees under the rules that both trees hold by now."""
-        known = json.loads(self.state.meta("rules") or "{}")
+        stored = self.state.meta("rules")
+        known = _unpacked(stored) if stored else {}
         self.rule_paths = {side: list(known.get(self.stored[side].value, ())) for side in Side}
         for _ in range(MAX_RULE_ROUNDS):
             rules = self._rules()
@@ -172,9 +173,8 @@ class _Run:
         if before != fingerprint:
             self.changes.meta["scope"] = fingerprint
         present = {side: [path for path in self.rule_paths[side] if path in rules[side]] for side in Side}
-        packed = json.dumps({self.stored[side].value: present[side] for side in Side}, sort_keys=True)
         if any(present.values()) or known:
-            self.changes.meta["rules"] = packed
+            self.changes.meta["rules"] = _packed({self.stored[side].value: present[side] for side in Side})
 
     def _rules(self) -> dict[Side, Mapping[str, bytes]]:
         if not self.options.ignore_files:
@@ -477,22 +477,19 @@ class _Run:
         self.changes.unsettled = unsettled - before
         self.changes.settled = before - unsettled
 
-    def _warnings(self, forest: Forest) -> list[tuple[str, str, str]]:
-        """What deserves to be known before anything is transferred, and is no failure (K7, M3, M4)."""
-        warnings = [warning for scan in self.scans.values() for warning in scan.warnings]
-        for path in sorted(set().union(*(scan.changed.keys() for scan in self.scans.values()))):
-            hidden = forest.hidden_at(path)
-            for name, why in sorted(hidden.items()):
-                if why in ("illegal_name", "name_clash"):
-                    warnings.append((why, joined(path, name), "cannot be shown on a side; it is left alone on both"))
-            listings = [end.listing(path) for end in self.ends.values()]
-            names = {name for listing in listings if listing is not None for name in listing.names} - hidden.keys()
-            row = self._base_row(path)
-            if row is not None and names <= set(unpacked_names(row.names)):
-                continue  # all of them have travelled
-            warnings += [("portability", joined(path, name), why) for name, why in sorted(portability(names).items())]
-        return warnings
-
 
 def _is_below(path: str, above: str) -> bool:
     return path == above or path.startswith(f"{above}/")
+
+
+def _packed(paths: Mapping[str, Sequence[str]]) -> str:
+    import json  # few trees have rules of their own
+
+    return json.dumps(paths, sort_keys=True)
+
+
+def _unpacked(packed: str) -> dict[str, list[str]]:
+    import json
+
+    found: dict[str, list[str]] = json.loads(packed)
+    return found

@@ -1,0 +1,39 @@
+"""What deserves to be known before anything is transferred, and is no failure (spec contexts K7, M3, M4)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from tallystick.trees.assembling import Forest
+from tallystick.trees.ends import TreeEnd
+from tallystick.trees.listing import unpacked_names
+from tallystick.trees.names import portability
+from tallystick.trees.nodes import joined
+from tallystick.trees.scan import Scan
+
+Warned = tuple[str, str, str]
+"""A code, a path, and why."""
+
+
+def warnings_of(scans: Collection[Scan], ends: Collection[TreeEnd], forest: Forest) -> list[Warned]:
+    """The warnings of the scans, and what is odd about the names in directories that changed."""
+    warnings = [warning for scan in scans for warning in scan.warnings]
+    for path in sorted(set().union(*(scan.changed.keys() for scan in scans))):
+        warnings += _of_directory(path, ends, forest)
+    return warnings
+
+
+def _of_directory(path: str, ends: Collection[TreeEnd], forest: Forest) -> Iterator[Warned]:
+    hidden = forest.hidden_at(path)
+    for name, why in sorted(hidden.items()):
+        if why in ("illegal_name", "name_clash"):
+            yield why, joined(path, name), "cannot be shown on a side; it is left alone on both"
+    names: set[str] = set()
+    for end in ends:
+        listing = end.listing(path)
+        names.update(listing.names if listing is not None else ())
+    names -= hidden.keys()
+    row = forest.base(path)
+    if row is None or not names.issubset(unpacked_names(row.names)):  # else all of them have travelled
+        for name, why in sorted(portability(names).items()):
+            yield "portability", joined(path, name), why
