@@ -40,7 +40,7 @@ from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan, unread
 from tallystick.trees.scope import Both, Scope
 from tallystick.trees.settling import settle
-from tallystick.trees.state import FEW, MANY, BaseRow, Changes, NotedSide, State, is_damage
+from tallystick.trees.state import BaseRow, Changes, NotedSide, State, is_damage
 from tallystick.trees.unchanged import NOTHING
 from tallystick.trees.unsettled import disagreeing
 from tallystick.trees.warnings import warnings_of
@@ -241,8 +241,9 @@ class _Run:
         for side, scan in self.scans.items():
             self.dirty |= scan.changed.keys()
             self.touched[side] |= scan.changed.keys() | scan.reordered.keys()
-        if len(self.dirty) >= MANY and len(self.dirty) * FEW > max(scan.directories for scan in self.scans.values()):
-            self.base_rows = dict(self.state.base_rows())
+        self.base_rows = self.state.base_rows(self.dirty)
+        for side, scan in self.scans.items():
+            self.noted[side].expect(self.dirty - scan.changed.keys() - scan.reordered.keys())
 
     def _forest(self) -> Forest:
         sources = [Source(end.listing, end.unknown, end.volume) for end in self.ends.values()]

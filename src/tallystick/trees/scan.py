@@ -7,12 +7,14 @@ with one comparison; only directories that differ are listed entry by entry.
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from array import array
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from tallystick.trees.files import Files, Handle
 from tallystick.trees.listing import (
@@ -30,7 +32,6 @@ from tallystick.trees.names import MAX_DEPTH, TEMPORARY, link_leaves
 from tallystick.trees.nodes import joined
 from tallystick.trees.scope import Scope
 
-_DIRECTORY = stat.S_IFDIR
 _TYPE = 0o170000
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -49,6 +50,9 @@ class Noted(Protocol):
 
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory; None when it was never listed."""
+
+    def expect(self, paths: Collection[str]) -> None:
+        """These listings will be asked for: they are read together."""
 
     def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
         """For those of the digests that were noted somewhere, a path that held such content then."""
@@ -79,12 +83,15 @@ class Scan:
 
 IGNORE_FILE = ".tallyignore"
 _NAME = attrgetter("name")
+_NUMBERS = attrgetter("st_mode", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+_NO_NUMBERS = array("q", (0, 0, 0))
 
 
 def scan(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int]) -> Scan:
     """Compare a tree with what was noted of it. Changes nothing; raises OSError only for the root itself."""
     scanner = _Scanner(files, noted, scope, now_ns)
     scanner.visit("", root)
+    scanner.compare()
     return scanner.found
 
 
@@ -101,6 +108,7 @@ class _Scanner:
         self.scope = scope
         self.now_ns = now_ns
         self.found = Scan()
+        self.differing: dict[str, Listing] = {}
 
     def visit(self, path: str, directory: Handle, depth: int = 0) -> None:
         """List one directory and all below it."""
@@ -109,7 +117,7 @@ class _Scanner:
         self.found.directories += 1
         before = self.noted.signature(path)
         if before is None or before[0] != packed_names(names) or before[1] != numbers.tobytes():
-            listing = self._compare(path, directory, names, numbers)
+            listing = self.differing[path] = self._listed(path, directory, names, numbers)
             inner = listing.subdirectories()
         elif not self.scope.everything:
             inner = [name for name in inner if self.scope.enters(joined(path, name))]
@@ -120,25 +128,34 @@ class _Scanner:
             self._enter(path, directory, name, depth)
 
     def _look(self, path: str, directory: Handle) -> tuple[list[str], array[int], list[str]]:
-        """Names and stats in the order of the names: the loop that decides what a scan costs."""
-        names: list[str] = []
-        inner: list[str] = []
-        flat: list[int] = []
+        """Names and stats in the order of the names, and which are directories: what decides the cost of a scan."""
         with self.files.entries(directory) as entries:
-            for entry in sorted(entries, key=_NAME):  # so that what we change ourselves has its place, too
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except OSError as problem:
-                    self._failed_entry(joined(path, entry.name), problem)
-                    continue
-                mode = found.st_mode
-                if mode & _TYPE == _DIRECTORY:
-                    inner.append(entry.name)
-                    flat += (mode, found.st_ino, 0, 0, 0)
-                else:
-                    flat += (mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-                names.append(entry.name)
-        return names, array("q", flat), inner
+            listed = sorted(entries, key=_NAME)  # so that what we change ourselves has its place, too
+            try:
+                found = [entry.stat(follow_symlinks=False) for entry in listed]
+            except OSError:
+                listed, found = self._look_singly(path, listed)
+        names = [entry.name for entry in listed]
+        numbers = array("q", list(chain.from_iterable(map(_NUMBERS, found))))
+        modes = numbers[::WIDTH]
+        if not any(map(stat.S_ISDIR, set(modes))):
+            return names, numbers, []
+        places = [place for place, mode in enumerate(modes) if stat.S_ISDIR(mode)]
+        for place in places:
+            numbers[place * WIDTH + 2 : (place + 1) * WIDTH] = _NO_NUMBERS
+        return names, numbers, [names[place] for place in places]
+
+    def _look_singly(self, path: str, listed: list[Any]) -> tuple[list[Any], list[os.stat_result]]:
+        """The entries that can be looked at, and what they are."""
+        looked, found = [], []
+        for entry in listed:
+            try:
+                found.append(entry.stat(follow_symlinks=False))
+            except OSError as problem:
+                self._failed_entry(joined(path, entry.name), problem)
+            else:
+                looked.append(entry)
+        return looked, found
 
     def _failed_entry(self, path: str, problem: OSError) -> None:
         if problem.errno not in _VANISHED:
@@ -170,8 +187,8 @@ class _Scanner:
 
     # A directory that differs ---------------------------------------------------------------------
 
-    def _compare(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> Listing:
-        """The new listing of a directory: values are carried over where the stats are as noted."""
+    def _listed(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> Listing:
+        """The new listing of a directory, with the values that nobody needs to read for."""
         keep = [position for position, name in enumerate(names) if not name.startswith(TEMPORARY)]
         if len(keep) < len(names):
             self.found.leftovers += [joined(path, name) for name in names if name.startswith(TEMPORARY)]
@@ -181,12 +198,16 @@ class _Scanner:
         if IGNORE_FILE in names:
             self.found.rules.append(joined(path, IGNORE_FILE))
         values = self._first_values(path, directory, names, numbers)
-        unchanged = self._carry(path, names, numbers, values)
-        self._distrust(numbers)
-        _distrust_unknown(numbers, values)
-        listing = Listing(names, numbers, bytes(values))
-        (self.found.reordered if unchanged else self.found.changed)[path] = listing
-        return listing
+        return Listing(names, numbers, values)
+
+    def compare(self) -> None:
+        """Carry over what was noted of the directories that differ, all of it read at once."""
+        self.noted.expect(self.differing)
+        for path, listing in self.differing.items():
+            unchanged = self._carry(path, listing.names, listing.stats, listing.values)
+            self._distrust(listing.stats)
+            _distrust_unknown(listing.stats, listing.values)
+            (self.found.reordered if unchanged else self.found.changed)[path] = listing
 
     def _first_values(self, path: str, directory: Handle, names: list[str], numbers: array[int]) -> bytearray:
         """The values that modes and scope alone give: nothing has been read yet."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import quote
 
 from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
@@ -37,6 +37,8 @@ FORMAT = 1
 PAGE_BYTES = 32_768
 """Pages that hold several directories each: in small ones every row would spill into overflow pages."""
 CACHE_KIB = 16_384
+ASKED = 500
+"""So many rows are asked for in one query."""
 MANY = 64
 """When so many rows were asked for one by one, and ..."""
 FEW = 8
@@ -255,10 +257,19 @@ class State:
         row = found.fetchone()
         return None if row is None else BaseRow(*row)
 
-    def base_rows(self) -> dict[str, BaseRow]:
-        """The base of every directory."""
-        rows = self.connection.execute("SELECT path, names, content FROM base")
-        return {os.fsdecode(path): BaseRow(names, content) for path, names, content in rows}
+    def base_rows(self, wanted: Collection[str]) -> dict[str, BaseRow | None]:
+        """The base of these directories."""
+        rows = self.selected("SELECT path, names, content FROM base WHERE path IN", wanted)
+        found: dict[str, BaseRow | None] = dict.fromkeys(wanted)
+        found.update((os.fsdecode(path), BaseRow(names, content)) for path, names, content in rows)
+        return found
+
+    def selected(self, query: str, paths: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query that ends with IN, for these paths, a part of them at a time."""
+        packed = sorted(map(os.fsencode, paths))  # in the order of the pages
+        for start in range(0, len(packed), ASKED):
+            asked = packed[start : start + ASKED]
+            yield from self.connection.execute(f"{query} ({','.join('?' * len(asked))})", asked)
 
     def base_paths(self) -> set[str]:
         """Every directory of the base."""
@@ -324,6 +335,7 @@ class NotedSide:
         self._signatures: dict[str, tuple[bytes, bytes]] | None = None
         self._rows: dict[str, tuple[bytes, bytes, bytes]] | None = None
         self._inner: dict[str, list[str]] | None = None
+        self._expected: dict[str, tuple[bytes, bytes, bytes]] = {}
         self._reads = 0
         self.afresh = False
         """True when every directory is to be looked at entry by entry, because the scope changed."""
@@ -361,8 +373,16 @@ class NotedSide:
 
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory."""
-        row = self._rows.get(path) if self._rows is not None else self._row(path)
+        row = self._expected.get(path)
+        if row is None:
+            row = self._rows.get(path) if self._rows is not None else self._row(path)
         return None if row is None else Listing.from_row(*row)
+
+    def expect(self, paths: Collection[str]) -> None:
+        """Read these rows together: they will be asked for."""
+        query = f"SELECT path, names, stats, content FROM listing WHERE side = {self._side} AND path IN"
+        for path, *row in self._state.selected(query, paths):
+            self._expected[os.fsdecode(path)] = (row[0], row[1], row[2])
 
     def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
         """For those of the digests that were noted for a file, its path; one look at everything that was noted."""

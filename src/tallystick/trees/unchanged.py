@@ -23,11 +23,12 @@ def unchanged_names(base: BaseRow, local: Listing, remote: Listing) -> frozenset
 
     Left out are those on which other names may depend: conflict copies, and everything beside a database's journal.
     """
-    if ends_with(local.names, *JOURNALS) or ends_with(remote.names, *JOURNALS):
+    together = "\0".join((*local.names, *remote.names, ""))
+    if any(f"{ending}\0" in together for ending in JOURNALS):
         return NOTHING
     common = _shown(local) & _shown(remote) & _known(base)
     names = (name for name, _, (mark, _) in common if mark in _LEAVES)
-    if any(CONFLICT in name for name in local.names):
+    if CONFLICT in together:
         names = (name for name in names if not is_conflict_name(name))
     return frozenset(names)
 

@@ -29,6 +29,9 @@ class NothingNoted:
         """Nothing."""
         return None
 
+    def expect(self, paths: Collection[str]) -> None:
+        """Nothing to read."""
+
     def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
         """Nothing."""
         return {}
