@@ -21,7 +21,7 @@ from tallystick.trees.progress import Progress
 from tallystick.trees.reading import link_digest
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
-SHARE_FROM = 400
+SHARE_FROM = 800
 """From this many files on the work is shared with a second process ..."""
 SHARE_BYTES = 256 << 20
 """... or from this many bytes."""

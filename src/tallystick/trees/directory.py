@@ -23,7 +23,7 @@ from tallystick.trees.reading import link_digest, read_group, read_stable
 from tallystick.trees.scan import Noted, Scan, scan
 from tallystick.trees.scope import Scope
 
-READ_SHARE = 400
+READ_SHARE = 1000
 """From this many files on reading is shared with a second process."""
 
 

@@ -26,25 +26,29 @@ def unchanged_names(base: BaseRow, local: Listing, remote: Listing) -> frozenset
     together = "\0".join((*local.names, *remote.names, ""))
     if any(f"{ending}\0" in together for ending in JOURNALS):
         return NOTHING
-    common = _shown(local) & _shown(remote) & _known(base)
-    names = (name for name, _, (mark, _) in common if mark in _LEAVES)
+    theirs, olds = _shown(remote).get, _known(base).get
+    names = [
+        name for name, found in _shown(local).items() if found[1][0] in _LEAVES and theirs(name) == found == olds(name)
+    ]
     if CONFLICT in together:
-        names = (name for name in names if not is_conflict_name(name))
+        return frozenset(name for name in names if not is_conflict_name(name))
     return frozenset(names)
 
 
-def _known(base: BaseRow) -> set[tuple[str, int, tuple[int, bytes]]]:
+def _known(base: BaseRow) -> dict[str, tuple[int, tuple[int, bytes]]]:
     """What the base holds, in the form of ``_shown``."""
     if not base.content:
-        return set()
+        return {}
     marks, permissions, digests = zip(*_BASE_PARTS.iter_unpack(base.content), strict=True)
-    return set(zip(unpacked_names(base.names), permissions, zip(marks, digests, strict=True), strict=True))
+    return dict(
+        zip(unpacked_names(base.names), zip(permissions, zip(marks, digests, strict=True), strict=True), strict=True)
+    )
 
 
-def _shown(listing: Listing) -> set[tuple[str, int, tuple[int, bytes]]]:
-    """Every entry's name, permissions, and value: compared as a set, at the price of no Python code an entry."""
+def _shown(listing: Listing) -> dict[str, tuple[int, tuple[int, bytes]]]:
+    """Every entry's permissions and value by name, put together at the price of no Python code an entry."""
     permissions = [mode & PERMISSIONS for mode in listing.stats[::WIDTH]]
-    return set(zip(listing.names, permissions, _VALUE.iter_unpack(listing.values), strict=True))
+    return dict(zip(listing.names, zip(permissions, _VALUE.iter_unpack(listing.values), strict=True), strict=True))
 
 
 def ends_with(names: Iterable[str], *endings: str) -> bool:
