@@ -1,14 +1,17 @@
-"""Directories on this machine: Tallystick beside rsync, rclone and unison, whole processes. Prints one JSON document.
+"""Directories on this machine: Tallystick beside rsync, rclone, unison and syncthing. Prints one JSON document.
 
     python benchmarks/trees.py                            the rows of many small files
     python benchmarks/trees.py --only first no_change     some rows
     python benchmarks/trees.py --only durable             onto a disk: --disk says where
     python benchmarks/trees.py --only million memory      what takes long
-    python benchmarks/trees.py --smoke                    everything once, tiny
+    python benchmarks/trees.py --peers                    beside rsync only
+    python benchmarks/trees.py --smoke                    everything once, tiny, without syncthing
 
 Every row runs the tools in turns on the same trees; figures are medians, and what counts is ``to_rsync``, the ratio in
 the same run. On a busy machine ``processor_to_rsync`` says more: processor time of all processes together. Trees grow
-in memory (/dev/shm) so that disks do not decide, but for ``durable``. The rows over HTTP are in trees_http.py.
+in memory (/dev/shm) so that disks do not decide, but for ``durable``. Peers that are not installed or fail are left
+out and said so; in the row of first synchronizations they run once. Tools are whole processes, but for syncthing (see
+trees_syncthing.py). The rows over HTTP are in trees_http.py.
 """
 
 from __future__ import annotations
@@ -18,20 +21,36 @@ import json
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import trees_data as data
-from trees_tools import Rsync, Tallystick, Tool, Used, agree, available, measured
+from trees_syncthing import Syncthing
+from trees_tools import Rclone, Rsync, Tallystick, Tool, Unison, Used, agree, measured
 
 Figures = dict[str, Any]
+TOOLS: dict[str, type[Tool]] = {
+    "tallystick": Tallystick,
+    "rsync": Rsync,
+    "rclone": Rclone,
+    "unison": Unison,
+    "syncthing": Syncthing,
+}
+PEERS = ("rclone", "unison", "syncthing")
 
 
-class Setting(NamedTuple):
-    """What is measured: where trees grow, how many of what, how often, with which peers."""
+@dataclass
+class Setting:
+    """What is measured: where trees grow, how many of what, how often, with which peers.
+
+    ``ready`` are the tools that have a copy of the small files already, ``left_out`` those that failed, and why.
+    """
 
     ground: Path
     disk: Path
@@ -40,7 +59,26 @@ class Setting(NamedTuple):
     entries: int
     big: int
     runs: int
-    peers: tuple[str, ...]
+    peers: Sequence[str]
+    ready: list[Tool] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def tools(self, *more: str) -> list[Tool]:
+        """This project's, rsync and the named ones, as far as they are installed."""
+        names = ("tallystick", "rsync", *more)
+        return [TOOLS[name](name, self.ground) for name in names if name == "tallystick" or shutil.which(name)]
+
+    def run(self, tool: Tool, source: Path) -> Used | None:
+        """One run; a peer that fails is left out from then on."""
+        if tool.name in self.left_out:
+            return None
+        try:
+            return tool.run(source)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as problem:
+            if tool.name not in PEERS:
+                raise
+            self.left_out[tool.name] = str(problem)[:300]
+            return None
 
 
 class Target(NamedTuple):
@@ -68,8 +106,8 @@ TARGETS = (
 def first(setting: Setting) -> Figures:
     """A first synchronization into a directory that is not there."""
     source = grown(setting)
-    tools = available(("tallystick", "rsync", *setting.peers), setting.ground)
-    found = compared(tools, source, setting.runs, before=Tool.fresh, after=Tool.forget)
+    tools = setting.tools(*setting.peers)
+    found = compared(setting, tools, source, setting.runs, after=Tool.forget)
     tools[0].fresh()
     tools[0].run(source)
     found["agree"] = agree(source, tools[0].target)
@@ -97,19 +135,24 @@ def deleted(setting: Setting) -> Figures:
 
 
 def later(setting: Setting, change: Callable[[Path, float, int], int] | None, share: float, runs: int) -> Figures:
-    """A later synchronization, after a change that every tool has to carry over."""
-    source = grown(setting)
-    tools = available(("tallystick", "rsync", *setting.peers), setting.ground)
-    for tool in tools:
-        tool.run(source)
-        tool.run(source)
-    samples: dict[str, list[Used]] = {tool.name: [] for tool in tools}
+    """A later synchronization, after a change that every tool has to carry over; one row after the other."""
+    source = setting.ground / "many"
+    if not setting.ready:
+        grown(setting)
+        setting.ready = setting.tools(*setting.peers)
+        for tool in setting.ready:
+            setting.run(tool, source)
+    for tool in setting.ready:
+        setting.run(tool, source)  # what the row before has changed, or was noted a moment after it was written
+    samples: dict[str, list[Used]] = {tool.name: [] for tool in setting.ready}
     for number in range(runs):
         if change is not None:
             change(source, share, number + 1)
-        for tool in turned(tools, number):
-            samples[tool.name].append(tool.run(source))
-    return {**summary(samples), "agree": all(agree(source, tool.target) for tool in tools[:2])}
+        for tool in turned(setting.ready, number):
+            used = setting.run(tool, source)
+            samples[tool.name] += [] if used is None else [used]
+    sound = [tool for tool in setting.ready if tool.name not in setting.left_out]
+    return {**summary(samples), "agree": {tool.name: agree(source, tool.target) for tool in sound}}
 
 
 def durable(setting: Setting) -> Figures:
@@ -120,7 +163,7 @@ def durable(setting: Setting) -> Figures:
         tools: list[Tool] = [Tallystick("tallystick", place), Rsync("rsync", place)]
         for tool in tools:
             tool.durable = True  # type: ignore[attr-defined]
-        return compared(tools, source, max(1, setting.runs - 1), before=Tool.fresh, after=lambda tool: None)
+        return compared(setting, tools, source, max(1, setting.runs - 1), after=lambda tool: None)
     finally:
         shutil.rmtree(place)
 
@@ -129,8 +172,7 @@ def memory(setting: Setting) -> Figures:
     """Four large files: what they cost in memory and time."""
     source = setting.ground / "big"
     data.grow_big(source, 4, setting.big)
-    tools = available(("tallystick", "rsync"), setting.ground)
-    found = compared(tools, source, 1, before=Tool.fresh, after=Tool.forget)
+    found = compared(setting, setting.tools(), source, 1, after=Tool.forget)
     shutil.rmtree(source)
     return found
 
@@ -162,7 +204,9 @@ MEASURES: dict[str, Callable[[Setting], Figures]] = {
     "memory": memory,
     "million": million,
 }
-USUAL = ("first", "no_change", "renamed", "changed", "deleted")
+LATER = ("no_change", "renamed", "changed", "deleted")
+"""Rows that go on with the same trees."""
+USUAL = ("first", *LATER)
 
 
 # Comparing ---------------------------------------------------------------------------------------
@@ -177,15 +221,16 @@ def grown(setting: Setting) -> Path:
     return source
 
 
-def compared(
-    tools: list[Tool], source: Path, runs: int, before: Callable[[Tool], None], after: Callable[[Tool], None]
-) -> Figures:
-    """All tools in turns, ``runs`` times."""
+def compared(setting: Setting, tools: list[Tool], source: Path, runs: int, after: Callable[[Tool], None]) -> Figures:
+    """All tools in turns into new places, ``runs`` times; peers once."""
     samples: dict[str, list[Used]] = {tool.name: [] for tool in tools}
     for number in range(runs):
         for tool in turned(tools, number):
-            before(tool)
-            samples[tool.name].append(tool.run(source))
+            if number and tool.name in PEERS:
+                continue
+            tool.fresh()
+            used = setting.run(tool, source)
+            samples[tool.name] += [] if used is None else [used]
             after(tool)
     return summary(samples)
 
@@ -213,6 +258,8 @@ def summary(samples: dict[str, list[Used]]) -> Figures:
         },
         "runs": len(samples["tallystick"]),
     }
+    ours = found["seconds"]["tallystick"]
+    found["to_peers"] = {name: round(ours / found["seconds"][name], 3) for name in PEERS if name in found["seconds"]}
     if samples.get("rsync"):
         pairs = zip(samples["tallystick"], samples["rsync"], strict=True)
         found["to_rsync"] = round(statistics.median(ours.seconds / theirs.seconds for ours, theirs in pairs), 3)
@@ -231,6 +278,12 @@ def looked_up(document: Figures, path: str) -> float | None:
     return found
 
 
+def new_ground(stack: ExitStack, place: str) -> Path:
+    """A new directory in which trees may grow, until the stack ends."""
+    fast = place if Path(place).is_dir() else None
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tallystick-trees-", dir=fast)))
+
+
 def main() -> None:
     """Measure, print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -239,21 +292,25 @@ def main() -> None:
     options.add_argument("--files", type=int, default=50_000)
     options.add_argument("--entries", type=int, default=1_000_000)
     options.add_argument("--runs", type=int, default=3)
-    options.add_argument("--peers", nargs="*", default=[], choices=("rclone", "unison"), help="beside rsync")
+    options.add_argument("--peers", nargs="*", choices=PEERS, help="which ones beside rsync; all of them by default")
     options.add_argument("--ground", default="/dev/shm", help="where trees grow")
     options.add_argument("--disk", default=".", help="a directory on a disk, for the durable row")
     given = options.parse_args()
     wanted = given.only or (list(MEASURES) if given.smoke else USUAL)
-    fast = given.ground if Path(given.ground).is_dir() else None
+    peers = given.peers if given.peers is not None else PEERS[:2] if given.smoke else PEERS
+    size = (given.files, 2000, given.entries, 512 << 20, given.runs)
+    if given.smoke:
+        size = (200, 20, 1010, 1 << 20, 1)
     document: Figures = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
-    for name in wanted:
-        with tempfile.TemporaryDirectory(prefix="tallystick-trees-", dir=fast) as ground:
-            size = (given.files, 2000, given.entries, 512 << 20, given.runs)
-            if given.smoke:
-                size = (200, 20, 1010, 1 << 20, 1)
-            setting = Setting(Path(ground), Path(given.disk), *size, tuple(given.peers))
-            document[name] = MEASURES[name](setting)
+    with ExitStack() as stack:
+        shared = Setting(new_ground(stack, given.ground), Path(given.disk), *size, peers)
+        stack.callback(lambda: [tool.close() for tool in shared.ready])
+        for name in wanted:
+            with ExitStack() as own:
+                setting = shared if name in LATER else replace(shared, ground=new_ground(own, given.ground), ready=[])
+                document[name] = MEASURES[name](setting)
             print(f"{name}: {json.dumps(document[name])}", file=sys.stderr)
+        document["left_out"] = shared.left_out
     document["targets"] = [
         {"claim": target.claim, "bound": target.bound, "measured": value, "reached": value <= target.bound}
         for target in TARGETS

@@ -58,8 +58,12 @@ class Tool:
         self.serial += 1
         self.target = self.ground / f"{self.name}-{self.serial}"
 
+    def close(self) -> None:
+        """Stop what runs between two runs."""
+
     def forget(self) -> None:
         """Remove the target."""
+        self.close()
         shutil.rmtree(self.target, ignore_errors=True)
 
     def run(self, source: Path) -> Used:
@@ -102,14 +106,6 @@ class Unison(Tool):
         self.target.mkdir(exist_ok=True)
         command = ["unison", str(source), str(self.target), "-batch", "-auto", "-silent", "-confirmbigdel=false"]
         return measured([*command, "-times", "-perms", "0o777"], self.ground)
-
-
-TOOLS = {"tallystick": Tallystick, "rsync": Rsync, "rclone": Rclone, "unison": Unison}
-
-
-def available(names: Sequence[str], ground: Path) -> list[Tool]:
-    """Those of the tools that are installed."""
-    return [TOOLS[name](name, ground) for name in names if name == "tallystick" or shutil.which(name)]
 
 
 def agree(source: Path, target: Path) -> bool:
