@@ -16,7 +16,7 @@ from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
 from tallystick.contexts.uploading import Upload
 from tallystick.sync.uncollected import uncollected
-from tallystick.trees.contents import Given, Sink, Wanted
+from tallystick.trees.contents import Clone, Given, Sink, Wanted
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.mount import Mount
@@ -158,7 +158,7 @@ class ContextEnd:
         """Begin to fetch what will be asked for."""
         self._open().prepare(wanted)
 
-    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None]) -> Given:
+    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None], clone: Clone | None = None) -> Given:
         """Hand over one file, every chunk of it checked."""
         return self._open().give(wanted, sink)
 

@@ -46,6 +46,7 @@ CHANGING = (
     "create",
     "open_partial",
     "write",
+    "clone",
     "skip",
     "cut",
     "set_time",

@@ -224,8 +224,9 @@ class _Copier:
         stats = (noted[0], noted[1], noted[2], noted[3], noted[4])
         writer = self._create(name, stats, None)
         assert writer is not None
+        clone = writer.clone if writer.large else None
         try:
-            read = read_stable(self.from_files, self.at, name, writer.write, writer.restart)
+            read = read_stable(self.from_files, self.at, name, writer.write, writer.restart, clone)
             writer.finish()
             if self.xattrs:
                 with opened(self.from_files, self.from_files.open_read(name, self.at)) as handle:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from tallystick.trees.files import Handle
 from tallystick.trees.listing import Entry
 from tallystick.trees.nodes import Leaf
 
 NO_XATTRS: Mapping[str, bytes] = {}
 
 Sink = Callable[[bytes], None]
+Clone = Callable[[Handle], Handle | None]
+"""Lets what is written share the content of an open file: the handle to read it back from, None when it cannot."""
 
 
 class Wanted(NamedTuple):
@@ -45,8 +48,10 @@ class Contents(Protocol):
     def prepare(self, wanted: Sequence[Wanted]) -> None:
         """Say what will be asked for next, so that it can be fetched in bulk."""
 
-    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None]) -> Given:
+    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None], clone: Clone | None = None) -> Given:
         """Hand over one file. ``restart`` is called when everything given so far is to be forgotten.
+
+        A source with files on this machine may offer them to ``clone`` and then gives nothing to ``sink``.
 
         Raises SourceChanged when the leaf is not (or no longer) what ``wanted`` says, FileBusy when it does not hold
         still, Unreadable or another StorageError when it cannot be read. Nothing else needs undoing.

@@ -137,7 +137,7 @@ def _stage_file(mount: Mount, source: Contents, at: Handle, copy: Copy, clock: C
     handle = files.create(copy.name, at, permissions | 0o200)
     try:
         writer = Writer(files, handle, copy.wanted.leaf.size >= SPARSE_FROM)
-        given = source.give(copy.wanted, writer.write, writer.restart)
+        given = source.give(copy.wanted, writer.write, writer.restart, writer.clone if writer.large else None)
         writer.finish()
         files.set_time(handle, given.mtime_ns)
         if given.permissions & mount.mask or not given.permissions & 0o200 or given.permissions != permissions:
@@ -158,13 +158,18 @@ def _stage_file(mount: Mount, source: Contents, at: Handle, copy: Copy, clock: C
 
 
 class Writer:
-    """An open temporary file; long runs of zeros in a large one become holes."""
+    """An open temporary file. A large one shares the content of its source, or its long runs of zeros become holes."""
 
-    def __init__(self, files: Files, handle: Handle, sparse: bool) -> None:
+    def __init__(self, files: Files, handle: Handle, large: bool) -> None:
         self.files = files
         self.handle = handle
-        self.write = self._write_sparsely if sparse else self._write
+        self.large = large
+        self.write = self._write_sparsely if large else self._write
         self._hole = 0
+
+    def clone(self, source: Handle) -> Handle | None:
+        """Share the content of an open file: the handle to read it back from, or None when the volume cannot."""
+        return self.handle if self.files.clone(source, self.handle) else None
 
     def _write(self, data: bytes) -> None:
         self.files.write(self.handle, data)

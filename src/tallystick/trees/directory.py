@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tallystick.errors import StorageError
-from tallystick.trees.contents import NO_XATTRS, Given, Sink, Wanted
+from tallystick.trees.contents import NO_XATTRS, Clone, Given, Sink, Wanted
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.files import REAL, Files, Handle, is_directory, opened
@@ -171,11 +171,11 @@ class DirectoryEnd:
     def prepare(self, wanted: Sequence[Wanted]) -> None:
         """Nothing: files are opened one by one."""
 
-    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None]) -> Given:
+    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None], clone: Clone | None = None) -> Given:
         """Read one file; what was planned for is checked against what was read."""
         at, name = self.mount.split(wanted.path)
         try:
-            read = read_stable(self.mount.files, at, name, sink, restart)
+            read = read_stable(self.mount.files, at, name, sink, restart, clone)
         except FileNotFoundError:
             raise SourceChanged(f"[SourceChanged] {wanted.path!r} has gone meanwhile") from None
         if wanted.leaf.digest is not None and read.digest != wanted.leaf.digest:

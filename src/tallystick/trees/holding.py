@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tallystick.trees.contents import NO_XATTRS, Contents, Given, Sink, Wanted
+from tallystick.trees.contents import NO_XATTRS, Clone, Contents, Given, Sink, Wanted
 
 WORTH_BYTES = 4096
 """Less than this comes as fast as it is looked for."""
@@ -30,9 +30,10 @@ class Held:
     def prepare(self, wanted: Sequence[Wanted]) -> None:
         """Nothing: files are opened one by one."""
 
-    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None]) -> Given:
+    def give(self, wanted: Wanted, sink: Sink, restart: Callable[[], None], clone: Clone | None = None) -> Given:
         """The content, with the time that is wanted. Raises as the tree does where it is not held after all."""
-        given = self._own.give(wanted._replace(path=self._holders[wanted.leaf.digest or b""]), sink, restart)
+        here = wanted._replace(path=self._holders[wanted.leaf.digest or b""])
+        given = self._own.give(here, sink, restart, clone)
         return given._replace(mtime_ns=wanted.leaf.mtime_ns, xattrs=NO_XATTRS)
 
     def link_target(self, wanted: Wanted) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
+from tallystick.trees.contents import Clone, Sink
 from tallystick.trees.files import Files, Handle
 from tallystick.trees.listing import stats_of
 from tallystick.trees.problems import FileBusy
@@ -25,7 +26,6 @@ LINK_SEAL = b"link\0"
 """Goes before the target in a link's digest, so that a file never equals a link."""
 
 Stats = tuple[int, int, int, int, int]
-Sink = Callable[[bytes], None]
 
 
 class Read(NamedTuple):
@@ -46,9 +46,16 @@ def link_digest(target: str) -> bytes:
 
 
 def read_stable(
-    files: Files, at: Handle, name: str, sink: Sink | None = None, restart: Callable[[], None] | None = None
+    files: Files,
+    at: Handle,
+    name: str,
+    sink: Sink | None = None,
+    restart: Callable[[], None] | None = None,
+    clone: Clone | None = None,
 ) -> Read:
     """The digest and stats of a file, its content given to ``sink`` on the way.
+
+    Where ``clone`` can share the content, that is read instead, and ``sink`` gets nothing.
 
     When the file moves while it is read, ``restart`` is called and everything is given again. Raises FileBusy after
     three attempts and OSError as the system does.
@@ -59,7 +66,11 @@ def read_stable(
         handle = files.open_read(name, at)
         try:
             before = stats_of(files.status_of(handle))
-            digest, length = _pass(files, handle, before[2], sink)
+            shared = clone(handle) if clone is not None else None
+            if shared is None:
+                digest, length = _pass(files, handle, before[2], sink)
+            else:
+                digest, length = _pass(files, shared, before[2], None)
             after = stats_of(files.status_of(handle))
         finally:
             files.close(handle)
