@@ -38,6 +38,7 @@ class Programs:
 
     def work(self, path, times):
         with closing(sqlite3.connect(path, timeout=30)) as database, database:
+            database.execute("PRAGMA foreign_keys=ON")
             for _ in range(times):
                 self._step(database)
 
@@ -68,6 +69,32 @@ class Programs:
                 database.execute("DELETE FROM org_office WHERE id=?", (one,))
 
 
+class Reorganizing(Programs):
+    """Programs that also move offices and branches to others, and close whole organisations with their offices."""
+
+    def _step(self, database):
+        chance, organisations = self.random.random(), _ids(database, ORG)
+        offices = _ids(database, "org_office")
+        if chance < 0.3 and organisations:
+            self._dissolve(database, self.random.choice(organisations))
+        elif chance > 0.88 and organisations:
+            one, other = self.random.choice(organisations), self.random.choice(organisations)
+            if one != other:
+                database.execute(f"UPDATE {ORG} SET parent_id=? WHERE id=?", (other, one))
+        elif chance > 0.75 and offices and organisations:
+            office, organisation = self.random.choice(offices), self.random.choice(organisations)
+            database.execute("UPDATE org_office SET organisation_id=? WHERE id=?", (organisation, office))
+        else:
+            super()._step(database)
+
+    def _dissolve(self, database, one):
+        branches = database.execute(f"SELECT count(*) FROM {ORG} WHERE parent_id=?", (one,)).fetchone()[0]
+        if branches and self.random.random() < 0.5:
+            return
+        database.execute(f"UPDATE {ORG} SET parent_id=NULL WHERE parent_id=?", (one,))
+        database.execute(f"DELETE FROM {ORG} WHERE id=?", (one,))
+
+
 def _ids(database, table):
     return [number for (number,) in database.execute(f"SELECT id FROM {table} ORDER BY id")]
 
@@ -95,9 +122,12 @@ def _synchronize(path, address):
     return [issue for table in done.tables.values() for issue in table.issues]
 
 
-@pytest.mark.parametrize("seed", (6, 34))
-def test_three_sites_agree_and_lose_no_row(tmp_path, seed):
-    programs = Programs(seed)
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    ((Programs, 6), (Programs, 34), *((Reorganizing, seed) for seed in (10, 33, 41, 134))),
+)
+def test_three_sites_agree_and_lose_no_row(tmp_path, kind, seed):
+    programs = kind(seed)
     hub, *fields = paths = [str(tmp_path / f"{name}.db") for name in ("hub", "east", "west")]
     for path in paths:
         _made(path, programs)
@@ -109,3 +139,51 @@ def test_three_sites_agree_and_lose_no_row(tmp_path, seed):
         left = [[issue for path in fields for issue in _synchronize(path, address)] for _ in range(SETTLING)]
     assert left[-1] == []
     assert _shown(fields[0]) == _shown(fields[1]) == _shown(hub)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A field site and a hub that agree: an organisation, of which the two have different integers, and no more."""
+    hub, east = (str(tmp_path / f"{name}.db") for name in ("hub", "east"))
+    for path, rows in ((hub, ("INSERT INTO org_organisation VALUES (1, 'head', 1, NULL, NULL)",)), (east, ())):
+        _execute(path, *TABLES, *rows)
+        with api.open(path) as site:
+            site.track()
+    with running(hub, providers=[eden("/eden")]) as address:
+        _synchronize(east, address)
+        yield hub, east, address
+
+
+def _execute(path, *statements):
+    with closing(sqlite3.connect(path, timeout=30)) as database, database:
+        database.execute("PRAGMA foreign_keys=ON")
+        for statement in statements:
+            database.execute(statement)
+
+
+def _names(path):
+    with closing(sqlite3.connect(path)) as database:
+        return [name for (name,) in database.execute(f"SELECT name FROM {ORG} ORDER BY name")]
+
+
+@pytest.mark.parametrize("deleting", (0, 1))
+def test_a_deletion_of_what_others_refer_to_by_now_is_undone_everywhere(pair, deleting):
+    hub, east, address = pair
+    sides = (hub, east)
+    _execute(sides[deleting], f"DELETE FROM {ORG}")
+    _execute(sides[1 - deleting], f"INSERT INTO {ORG} SELECT 9, 'branch', 2, NULL, id FROM {ORG}")
+    for _ in range(SETTLING):
+        left = _synchronize(east, address)
+    assert left == []
+    assert _names(hub) == _names(east) == ["branch", "head"]
+    assert _shown(hub) == _shown(east)
+
+
+def test_what_was_closed_together_goes_together(pair):
+    hub, east, address = pair
+    _execute(hub, f"INSERT INTO {ORG} VALUES (2, 'branch', 2, NULL, 1), (3, 'shop', 3, NULL, 2)")
+    _synchronize(east, address)
+    assert _names(east) == ["branch", "head", "shop"]
+    _execute(hub, *(f"DELETE FROM {ORG} WHERE id={number}" for number in (3, 2, 1)))
+    _synchronize(east, address)
+    assert _names(hub) == _names(east) == []

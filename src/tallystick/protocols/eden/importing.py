@@ -174,14 +174,18 @@ def _judged(job: Job, item: Item) -> Decision:
     unknown_stub = local is None and item.deleted
     if not unknown_stub and not job.options.permitted(item.table, item.method):
         return Decision(Outcome.REJECTED)
-    foreign = _foreign(job, item)
+    if local is not None and _is_copy(job, item):  # whatever the times say: nobody changed it here
+        local, policies = local._replace(modified_on=None), replace(policies, last_sync=None)
+        foreign = None
+    else:
+        foreign = _foreign(job, item)
     if foreign is not None and item.method in policies.strategy:
         item.foreign = foreign
         return Decision(Outcome.JOINED)
     if job.options.onconflict is not None and local is not None and item.method in policies.strategy:
         policies = _asked(job, item, local, incoming, policies)
     decision = deciding.decide(item.method, local, incoming, policies, survivor_known=_survivor_known(job, item))
-    return _with_fields(item, decision, policies)
+    return _with_fields(item, decision, policies, local)
 
 
 def _survivor_known(job: Job, item: Item) -> bool:
@@ -189,6 +193,17 @@ def _survivor_known(job: Job, item: Item) -> bool:
         return False
     survivor = Target(item.table.name, item.replaced_by)
     return survivor in job.known or survivor in job.by_name
+
+
+def _is_copy(job: Job, item: Item) -> bool:
+    """True where ours is what this Tallystick site gave and nobody changed since, under a name of ours.
+
+    That name is none that the sender's versions could have seen: what it holds by now is newer in any case.
+    """
+    local = item.local
+    if local is None or local.deleted or not job.from_tallystick or local.source is None:
+        return False
+    return local.source == job.options.source and job.store.renamed(local)
 
 
 def _foreign(job: Job, item: Item) -> object | None:
@@ -211,11 +226,11 @@ def _asked(job: Job, item: Item, local: Side, incoming: Side, policies: Policies
     return replace(item.policies, conflict=Resolution.THIS if item.conflict else Resolution.OTHER)
 
 
-def _with_fields(item: Item, decision: Decision, policies: Policies) -> Decision:
+def _with_fields(item: Item, decision: Decision, policies: Policies, side: Side | None) -> Decision:
     local = item.local
-    if local is None or decision.outcome not in (Outcome.TAKEN, Outcome.REVIVED):
+    if local is None or side is None or decision.outcome not in (Outcome.TAKEN, Outcome.REVIVED):
         return decision
-    side = Side(local.modified_on, local.copies)
+    side = side._replace(deleted=False)
     if decision.outcome is Outcome.REVIVED:
         policies = replace(policies, update=FieldPolicy(Resolution.OTHER))
     before = {name: local.values.get(name) for name in item.values}
@@ -235,7 +250,7 @@ def _apply(job: Job, tops: Sequence[Item], ordered: Sequence[Item]) -> Imported:
         reply.rejected = [item.resource for item in rejected if item.parent is None]
         return Imported(reply)
     guard = job.options.guard
-    batch = Batch(job.options.source, job.options.user, job.now)
+    batch = Batch(job.options.source, job.options.user, job.now, from_tallystick=job.from_tallystick)
     if guard is not None:
         batch.allowed, batch.run = guard.allowed, job.options.new_uuid()
     writing = [item for item in ordered if item.decision is not None and item.decision.outcome in deciding.WRITTEN]

@@ -184,6 +184,10 @@ class MemoryStore:
         """This store keeps no versions."""
         return None
 
+    def renamed(self, record: Stored) -> bool:
+        """This store keeps no versions."""
+        return False
+
     # Writing -------------------------------------------------------------------------------------------------
 
     def apply(self, batch: Batch) -> list[Applied]:

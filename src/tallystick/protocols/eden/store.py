@@ -137,7 +137,8 @@ class Batch:
 
     ``writes`` stand in dependency order, as far as there is one; in a cycle a reference may point to a later write.
     ``user`` is the account that the import runs under. ``allowed`` is what its guard lets through (``sync.guards``),
-    -1 for an import without one; ``run`` names it among the conflicts that it logs.
+    -1 for an import without one; ``run`` names it among the conflicts that it logs. ``from_tallystick``: a deletion
+    that rows here forbid is answered by the record, made anew; a real Eden is told that it was refused.
     """
 
     source: str | None
@@ -147,12 +148,13 @@ class Batch:
     lost: list[Lost] = field(default_factory=list)
     allowed: int = -1
     run: str = ""
+    from_tallystick: bool = False
 
 
 class Applied(NamedTuple):
     """What became of a write: the local number of its record, or why the store refused it (section 10, X5).
 
-    ``outcome`` says how a version from another Tallystick site was taken.
+    ``outcome`` says how a version from another Tallystick site was taken, and that a record was kept for others.
     """
 
     id: int | None
@@ -325,6 +327,12 @@ class EdenStore(Protocol):
         """The version that came with a record whose decoded fields are ``values``, to be handed to ``apply``.
 
         None when the store keeps no versions, or this one does not fit the record: it is then decided by Eden's rules.
+        """
+
+    def renamed(self, record: Stored) -> bool:
+        """True for a record whose content came from elsewhere and bears a name of this site.
+
+        Its versions could not be taken as they are, so that nothing tells what those of the sender build on.
         """
 
     # Writing

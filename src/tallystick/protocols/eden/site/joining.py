@@ -61,6 +61,11 @@ class Joining:
         self.keys = [one.key for one in self._versions]
         self._before = bound.tracked.rows.by_keys(self.keys)
 
+    @property
+    def deletes(self) -> bool:
+        """True when there are deletions among the versions."""
+        return any(one.flags & DELETED for one in self._versions)
+
     def take(self, replica: LocalReplica, batch: Batch, *, deletions: bool) -> None:
         """Take live versions, or deletions. Every page is applied in a transaction of its own, after stamping.
 
@@ -82,6 +87,11 @@ class Joining:
             if version.flags & DELETED and entry is not None and entry.hash:
                 found.append(Leaving(write, version.key, entry))
         return found
+
+    def moved(self, key: str, after: Entry) -> bool:
+        """True when taking the versions changed what is known of a record."""
+        before = self._before.get(key)
+        return before is None or before.seq != after.seq
 
     def outcomes(self) -> Iterator[tuple[int, str, Outcome, str | None]]:
         """Place, key, what became of the version, and why it waits."""

@@ -1,14 +1,16 @@
 """Deletions and merges at a site (spec/eden.md: sections 6.5, 9.3 and 10, X5).
 
 A record goes with its components. What else refers to it decides: the database follows where it was told to, and
-forbids the deletion where it was not. A merge moves references to the survivor first.
+forbids the deletion where it was not. A merge moves references to the survivor first. Another Tallystick site cannot
+know of rows that came since, and would never hear of a refusal: it gets the record again, as an edit of ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from tallystick.core.clock import stamp_of
 from tallystick.core.values import Value
 from tallystick.core.versions import Version
 from tallystick.protocols.eden.site.catalog import Bound, Catalog, Link
@@ -42,6 +44,13 @@ class Removal(Protocol):
         """The ledger's entry, None when it is not here."""
 
 
+class Stays(NamedTuple):
+    """Why a record stays, if it does; ``kept``: it was made anew, since rows here need it."""
+
+    error: str | None = None
+    kept: bool = False
+
+
 class Removing:
     """Removes records of one batch. Call inside ``ledger.write()``, after stamping."""
 
@@ -52,17 +61,21 @@ class Removing:
         self._records = records
         self._batch = batch
 
-    def remove(self, bound: Bound, removals: Sequence[Removal]) -> list[str | None]:
-        """Removes records of one table; for each why it stays, None when it is gone."""
+    def remove(self, bound: Bound, removals: Sequence[Removal]) -> list[Stays]:
+        """Removes records of one table; for each whether it stays."""
         live = [one for one in removals if one.entry is not None and one.entry.hash]
         for one in live:
             if one.write.replaced_by:
                 self._move(bound, one)
         free = self._free(bound, live)
         self._remove_components(bound, [one for one in live if one.key in free], 0)
-        errors: dict[str, str | None] = {one.key: BLOCKED for one in live if one.key not in free}
-        errors.update(self._write(bound, [one for one in live if one.key in free]))
-        return [errors.get(one.key) for one in removals]
+        blocked = [one for one in live if one.key not in free]
+        if self._batch.from_tallystick:
+            self._renew(bound, blocked)
+        stays = {one.key: Stays(kept=True) if self._batch.from_tallystick else Stays(BLOCKED) for one in blocked}
+        errors = self._write(bound, [one for one in live if one.key in free])
+        stays |= {key: Stays(error) for key, error in errors.items()}
+        return [stays.get(one.key, Stays()) for one in removals]
 
     def prepare(self, bound: Bound, removals: Sequence[Removal]) -> None:
         """What goes before a deletion that the rules of versions decide: merged references, and components."""
@@ -103,7 +116,7 @@ class Removing:
         if "deleted" in bound.meta:
             return {one.key for one in removals}
         addresses = {_address(bound, one): one.key for one in removals}
-        held: set[Value] = set()
+        holds: dict[Value, set[Value]] = {}
         inner = {(component.table, component.key) for component in bound.table.components}
         for child, reference in bound.definition.referrers:
             name = self._catalog.name_of(child) or child
@@ -111,9 +124,15 @@ class Removing:
             if belongs or reference.on_delete.upper() in _FOLLOWING or len(reference.columns) != 1:
                 continue
             column, table = _quoted(reference.columns[0]), _quoted(child)
-            sql = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IN (*)"
-            held.update(row[0] for row in self._ledger.engine.query_in(sql, (), list(addresses)))
-        return {key for address, key in addresses.items() if address not in held}
+            own = child == bound.definition.name
+            row = _quoted(bound.definition.key_columns[0]) if own else "NULL"
+            sql = f"SELECT DISTINCT {column}, {row} FROM {table} WHERE {column} IN (*)"
+            for address, holder in self._ledger.engine.query_in(sql, (), list(addresses)):
+                holds.setdefault(address, set()).add(holder)
+        free = set(addresses)
+        while held := {one for one in free if not holds.get(one, set()) <= free}:
+            free -= held  # rows of the table itself that go as well hold nothing
+        return {addresses[one] for one in free}
 
     def _field_of(self, name: str, column: str) -> tuple[str, str]:
         """Eden's name of a column that refers somewhere."""
@@ -167,6 +186,26 @@ class Removing:
         self._remark(bound, gone)
         return errors
 
+    def _renew(self, bound: Bound, removals: Sequence[Removal]) -> None:
+        """Make records anew that rows here need; the deletion goes to the conflict log."""
+        entries = [one.entry for one in removals if one.entry is not None]
+        shown = editing.contents_of(self._ledger, bound.tracked, entries)
+        edits = [Edit(editing.Operation.SETTLE, one.key, shown[one.key]) for one in removals if one.key in shown]
+        editing.write(self._ledger, bound.tracked, edits)
+        keys = [one.key for one in edits]
+        before, after = self._remarks.of(bound.tracked, keys), bound.tracked.rows.by_keys(keys)
+        made = []
+        for one in removals:
+            if one.entry is None or one.key not in shown:
+                continue
+            moment = max(self._batch.now, one.write.modified_on)
+            old, entry = before.get(one.key) or first_remark(one.entry), after[one.key]
+            made.append(old._replace(origin=entry.origin, tick=entry.tick, modified_on=seconds(moment), source=None))
+            stamp = stamp_of((seconds(one.write.modified_on) or 0) * 1000)
+            deletion = Version(f"eden:{self._batch.source or 'import'}", 1, b"", stamp)
+            conflicts.log(self._ledger, bound.tracked, one.key, "kept for its children", [deletion], self._batch.run)
+        self._remarks.put(bound.tracked, made, list(before))
+
     def _edit(self, bound: Bound, one: Removal) -> Edit:
         position = bound.meta.get("deleted")
         if position is None:
@@ -180,19 +219,21 @@ class Removing:
         return editing.update(one.key, content)
 
     def _remark(self, bound: Bound, removals: Sequence[Removal]) -> None:
+        """Remember times and source; a component that the source holds otherwise has to be deleted there, too."""
         keys = [one.key for one in removals]
         before, entries = self._remarks.of(bound.tracked, keys), bound.tracked.rows.by_keys(keys)
         made = []
         for one in removals:
             entry = entries[one.key]
             old = before.get(one.key) or first_remark(one.entry or entry)
+            known = not isinstance(one, _Child) or (old.fits(one.entry or entry) and old.source == self._batch.source)
             made.append(
                 old._replace(
                     origin=entry.origin,
                     tick=entry.tick,
                     modified_on=seconds(one.write.modified_on),
                     replaced_by=one.write.replaced_by,
-                    source=self._batch.source,
+                    source=self._batch.source if known else None,
                 )
             )
         self._remarks.put(bound.tracked, made, list(before))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from tallystick.core.changes import Rank, parents_first
@@ -42,6 +43,8 @@ from tallystick.site.ledger import WHOLE, Ledger
 from tallystick.site.retrying import retry
 from tallystick.site.stamping import stamp
 from tallystick.sync.local import LocalReplica
+
+_REMOVALS = (Outcome.DELETED, Outcome.MERGED)
 
 
 def _unlogged(_entry: LogEntry) -> None:
@@ -166,6 +169,12 @@ class SiteStore:
             return None  # here the record has a key of its own
         return read_version(bound, uuid, extension, values, self._key_of)
 
+    def renamed(self, record: Stored) -> bool:
+        """Whether what came from elsewhere bears a name of this site."""
+        if record.source is None or not isinstance(record.held, Held):
+            return False
+        return self.ledger.origin_name(record.held.entry.origin).partition(".")[0] == self.ledger.site
+
     def _key_of(self, to: Target) -> str:
         above = self.catalog.bound(to.table)
         return "" if above is None else above.names.keys(to.uuid)[0]
@@ -173,41 +182,55 @@ class SiteStore:
     # Writing
 
     def apply(self, batch: Batch) -> Sequence[Applied]:
-        """Applies a batch: versions of other Tallystick sites page by page, everything else in one transaction."""
+        """Applies a batch: versions of other Tallystick sites page by page, everything else in one transaction.
+
+        What is removed goes last, versions or not: components that moved to another record must not go with their old
+        one. Where versions are removed the removals among everything else take a transaction of their own.
+        """
         found: dict[int, Applied] = {}
         joining = [(index, one) for index, one in enumerate(batch.writes) if isinstance(one.foreign, Foreign)]
-        groups = self._join(batch, joining)
-        rest = [index for index, one in enumerate(batch.writes) if not isinstance(one.foreign, Foreign)]
-        if rest or batch.lost:
-            with self.ledger.write():
-                self._stamp()
-                unchanged = self.ledger.seq == self._head
-                writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch, unchanged=unchanged)
-                writes = [batch.writes[index] for index in rest]
-                found.update(zip(rest, writing.run(writes), strict=True))
-                if batch.allowed >= 0:
-                    self._note_deletions(one for index, one in zip(rest, writes, strict=True) if not found[index].error)
+        rest = [(index, one) for index, one in enumerate(batch.writes) if not isinstance(one.foreign, Foreign)]
+        groups = self._groups(joining)
+        for group in groups:
+            group.take(self.replica, batch, deletions=False)
+        apart = any(one.deletes for one in groups)
+        last = [one for one in rest if apart and one[1].outcome in _REMOVALS]
+        first = [one for one in rest if not (apart and one[1].outcome in _REMOVALS)]
+        found.update(self._write(batch, first))
+        for group in reversed(groups):
+            self._prepare_deletions(batch, group)
+            group.take(self.replica, batch, deletions=True)
+        found.update(self._write(replace(batch, lost=[]), last))
         if batch.writes:
             self._retry()
         self._report(batch, groups, found)
         return [found[index] for index in range(len(batch.writes))]
 
+    def _write(self, batch: Batch, chosen: Sequence[tuple[int, Write]]) -> Iterator[tuple[int, Applied]]:
+        """Write what no version decides, in one transaction; gives each place with what became of it."""
+        if not chosen and not batch.lost:
+            return
+        with self.ledger.write():
+            self._stamp()
+            unchanged = self.ledger.seq == self._head
+            writing = Writing(self.ledger, self.catalog, self.remarks, self.reader, batch, unchanged=unchanged)
+            writes = [one for _, one in chosen]
+            done = writing.run(writes)
+            if batch.allowed >= 0:
+                self._note_deletions(one for one, applied in zip(writes, done, strict=True) if _went(applied))
+        yield from zip((index for index, _ in chosen), done, strict=True)
+
     def _note_deletions(self, writes: Iterable[Write]) -> None:
-        gone = Counter(one.table for one in writes if one.outcome in (Outcome.DELETED, Outcome.MERGED))
+        gone = Counter(one.table for one in writes if one.outcome in _REMOVALS)
         for name, count in gone.items():
             deletions.note(self.ledger, self.catalog.known(name).tracked.wire, count)
 
-    def _join(self, batch: Batch, joining: Sequence[tuple[int, Write]]) -> list[Joining]:
-        """Live versions with referenced tables first, deletions the other way round."""
+    def _groups(self, joining: Sequence[tuple[int, Write]]) -> list[Joining]:
+        """Versions by table, referenced tables first."""
         groups = []
         for name in self._parents_first({one.table for _, one in joining}):
             chosen = [(index, one) for index, one in joining if one.table == name]
             groups.append(Joining(self.ledger, self.catalog.known(name), chosen))
-        for group in groups:
-            group.take(self.replica, batch, deletions=False)
-        for group in reversed(groups):
-            self._prepare_deletions(batch, group)
-            group.take(self.replica, batch, deletions=True)
         return groups
 
     def _retry(self) -> None:
@@ -224,7 +247,7 @@ class SiteStore:
             numbers = self.reader.numbers(group.bound, group.keys)
             for index, key, outcome, error in group.outcomes():
                 found[index] = Applied(numbers.get(key), error, outcome)
-            self._remark(group.bound.table.name, batch, group.writes, group.keys)
+            self._remark(batch, group)
 
     def _parents_first(self, names: Collection[str]) -> list[str]:
         ranks = [Rank(name, tuple(one.target for one in self.catalog.known(name).pointing)) for name in names]
@@ -239,20 +262,23 @@ class SiteStore:
                 removing = Removing(self.ledger, self.catalog, self.remarks, self.reader, batch)
                 removing.prepare(group.bound, leaving)
 
-    def _remark(self, name: str, batch: Batch, writes: Sequence[Write], keys: Sequence[str]) -> None:
-        """Keep what came with versions that are the current ones here."""
-        bound = self.catalog.bound(name)
+    def _remark(self, batch: Batch, group: Joining) -> None:
+        """Keep what came with versions that are the current ones here; what was joined with ours is news to others."""
+        bound = self.catalog.bound(group.bound.table.name)
         if bound is None:
             return
-        entries = bound.tracked.rows.by_keys(keys)
-        before = self.remarks.of(bound.tracked, keys)
+        entries = bound.tracked.rows.by_keys(group.keys)
+        before = self.remarks.of(bound.tracked, group.keys)
         made = []
-        for write, key in zip(writes, keys, strict=True):
+        for write, key in zip(group.writes, group.keys, strict=True):
             entry, old, version = entries.get(key), before.get(key), write.foreign
-            if entry is None or not isinstance(version, Foreign) or (old is not None and old.fits(entry)):
+            if entry is None or not isinstance(version, Foreign):
                 continue
-            if (self.ledger.origin_name(entry.origin), entry.tick) == (version.origin, version.tick):
-                source = None if entry.flags & WHOLE else batch.source  # a sibling of ours is news to the source
+            source = None if entry.flags & WHOLE else batch.source  # a sibling of ours is news to the source
+            if old is not None and old.fits(entry):
+                if old.source is not None and old.source != source and group.moved(key, entry):
+                    made.append(old._replace(source=None))
+            elif (self.ledger.origin_name(entry.origin), entry.tick) == (version.origin, version.tick):
                 made.append(_remark_of(write, key, entry.origin, entry.tick, source))
         if made:
             with self.ledger.engine.write():
@@ -318,6 +344,10 @@ class SiteStore:
     def log(self, entry: LogEntry) -> None:
         """Appends to the log."""
         self.peers.log(entry)
+
+
+def _went(applied: Applied) -> bool:
+    return applied.error is None and applied.outcome is None
 
 
 def _remark_of(write: Write, key: str, origin: int, tick: int, source: str | None) -> Remark:

@@ -44,6 +44,7 @@ class Step:
     done: Edited | None = None
     number: Any = None
     error: str | None = None
+    outcome: Outcome | None = None
 
 
 class Writing:
@@ -85,8 +86,8 @@ class Writing:
         removed = [one for one in steps if one.write.outcome in _REMOVALS and one.error is None]
         removing = Removing(self._ledger, self._catalog, self._remarks, self._records, self._batch)
         for group in reversed(self._ordered(removed)):
-            for step, error in zip(group, removing.remove(group[0].bound, group), strict=True):
-                step.error = error
+            for step, stays in zip(group, removing.remove(group[0].bound, group), strict=True):
+                step.error, step.outcome = stays.error, Outcome.KEPT if stays.kept else None
         self._log_lost(self._batch.lost)
         return [self._applied(one) for one in steps]
 
@@ -372,7 +373,7 @@ class Writing:
         number = step.done.local if step.done is not None else step.number
         if isinstance(number, int) and step.bound.definition.mapped:
             return Applied(number)
-        return Applied(self._records.numbers(step.bound, [step.key]).get(step.key))
+        return Applied(self._records.numbers(step.bound, [step.key]).get(step.key), outcome=step.outcome)
 
 
 def _final(write: Write) -> str:
