@@ -16,7 +16,7 @@ from tallystick.site.ledger import Ledger
 from tallystick.sync.agreement import Report
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.plan import Plan
-from tallystick.sync.replica import Closing, Selection, Settings
+from tallystick.sync.replica import Closing, Concluded, Meeting, Selection, Settings
 
 
 class Stopped(TallystickError):
@@ -67,6 +67,12 @@ class WatchedReplica(LocalReplica):
         tally = super().apply(page, settings)
         self._see(page)
         return tally
+
+    def conclude(self, page: Page | None, closing: Closing, settings: Settings, theirs: Meeting) -> Concluded:
+        concluded = super().conclude(page, closing, settings, theirs)
+        if page is not None:
+            self._see(page)
+        return concluded
 
     def changes(self, selection: Selection) -> Iterator[Page | Closing]:
         for item in super().changes(selection):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tallystick.core.clock import from_future
@@ -50,8 +50,8 @@ class Applying:
     delete_left: bool = False
     refuse: str = ""
     """Why no row of this page is to be written: the database refused it when it was to be committed."""
-    first_contact: bool = False
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    altered: bool = False
+    """Set when a record that got a seq is not what it was in its page."""
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class Decided:
     whole: Whole | None
     before: Held | None
     outcome: Outcome
+    incoming: Record | None
     hint: Any
     digest: bytes | None = None
     """The hash of the incoming content, where it was computed here."""
@@ -80,7 +81,6 @@ def apply_page(ledger: Ledger, page: Page, applying: Applying) -> Tally:
     if page.rows:
         step = _Step(ledger, tracked, page, applying, tally)
         step.run()
-    applying.tallies.setdefault(page.resource, Tally()).add(tally)
     return tally
 
 
@@ -289,7 +289,7 @@ class _Step:
             self.tally.unchanged += 1
             return None
         computed = None if digest is None else incoming.versions[0].hash
-        return Decided(row[KEY], entry, whole, before, outcome, row[LOCAL], computed)
+        return Decided(row[KEY], entry, whole, before, outcome, incoming, row[LOCAL], computed)
 
     def _left_scope(self, row: Row, entry: Entry | None) -> None:
         """The record no longer matches the sender's filter: kept unless the task deletes what left.
@@ -310,6 +310,7 @@ class _Step:
             return
         shown = self._shown([entry]).get(entry.key)
         before = held(self.ledger, entry, shown, None)
+        self.applying.altered = True
         (seq,) = self.ledger.next_seqs(self.tracked, 1)
         kept = Kept(before.record, (), b"", None, unshown=True)
         new, whole = make_entry(self.ledger, entry.key, seq, entry.born_seq, kept)
@@ -371,6 +372,7 @@ class _Step:
             kept = self._declined(one)
         else:
             kept = self._taken(one)
+        self.applying.altered |= outcome.record != one.incoming
         new, whole = make_entry(self.ledger, one.key, seq, born, kept)
         self._put(entry, one.whole, new, whole)
         if outcome.lost:
@@ -470,7 +472,7 @@ class _Step:
         Projector(self.ledger, self.tracked).write([writing])
         outcome = decide(None, record, DEFAULT_POLICY, {}, {})
         rendered = self._rendered([writing]).get(key)
-        self._keep(Decided(key, None, None, None, outcome, None, None, writing, rendered))
+        self._keep(Decided(key, None, None, None, outcome, None, None, None, writing, rendered))
 
     # Rows of the page as records
 

@@ -218,8 +218,11 @@ class Ledger:
     def write(self, reading: Sequence[str] = ()) -> Iterator[list[list[tuple[Any, ...]]]]:
         """A write transaction with counters loaded at its start and saved at its end.
 
-        ``reading``: see ``Engine.write``.
+        ``reading``: see ``Engine.write``. Inside another one this is a part of it.
         """
+        if self.in_write:
+            yield [self.engine.query(sql) for sql in reading]
+            return
         try:
             with self.engine.write((_BEGINNING, *reading)) as (beginning, *found):
                 self._begin(dict(beginning))

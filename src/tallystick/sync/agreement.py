@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -17,10 +17,10 @@ from tallystick.errors import AccessDenied, IdentityDoubt, PeerRefused, SchemaEr
 from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
-from tallystick.sync.beside import Beside
 from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences
 from tallystick.sync.guards import Guard
+from tallystick.sync.meeting import meet, one_step, part
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.scoping import (
@@ -77,6 +77,11 @@ class Report:
         """Changes that are parked and conflicts that nobody has decided."""
         return self.parked + self.undecided
 
+    def count_waiting(self, mine: Meeting, theirs: Meeting) -> None:
+        """Take what the ends state of what waits there."""
+        self.parked = mine.parked + theirs.parked
+        self.undecided = max(mine.undecided, theirs.undecided)
+
     def total(self) -> Tally:
         """Everything of both directions together."""
         total = Tally()
@@ -86,37 +91,40 @@ class Report:
         return total
 
 
-def agree(a: Replica, b: Replica, plan: Plan) -> Report:
+Note = Callable[[Report, Replica], None]
+"""Called with the report, whole but for its seconds, and an end in the middle of a durable step."""
+
+
+def agree(a: Replica, b: Replica, plan: Plan, note: Note | None = None) -> Report:
     """Bring ``a`` and ``b`` into agreement under ``plan``. Whatever was applied before an error stays applied.
 
-    Raises IdentityDoubt when rows older than tracking pair up by integer but differ too often, and what the port
-    raises.
+    ``note`` is called in the last durable step at an end, where there is one when all is done but that. Raises
+    IdentityDoubt when rows older than tracking pair up by integer but differ too often, and what the port raises.
     """
     with uncollected():
-        return _agreed(a, b, plan)
+        return _agreed(a, b, plan, note)
 
 
-def _agreed(a: Replica, b: Replica, plan: Plan) -> Report:
+def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
     started = time.monotonic()
     report = Report(a.name, b.name, run=plan.run or os.urandom(8).hex())
     _check_hook(a, b, plan)
     scope, sites = _prepare(a, b, plan, report)
-    mine, theirs = _meet(a, b, sites, scope)
+    mine, theirs = meet(a, b, sites, scope)
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
     adopted = not (mine.state and theirs.state) and adopt(a, b, scope)
     settled = not (mine.state or theirs.state) and _settle(a, b, scope, plan)
     if adopted or settled:
-        mine, theirs = _meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
-    heard: Known | None = None
+        mine, theirs = meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
+    passes = _Passes(a, b, plan, scope, report, mine, theirs)
     for direction in (PULL, PUSH):
         if plan.direction in (BOTH, direction):
-            heard = _pass(a, b, plan, scope, report, direction, (mine, theirs), heard)
-    if report.records:
-        mine, theirs = _meet(a, b, sites, scope)
-    report.parked = mine.parked + theirs.parked
-    report.undecided = max(mine.undecided, theirs.undecided)
+            passes.run(direction)
     report.notes.extend(_from_future(report))
+    if report.records:
+        passes.part(sites, note)
+    report.count_waiting(passes.mine, passes.theirs)
     report.seconds = time.monotonic() - started
     return report
 
@@ -140,7 +148,7 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
     """
     report = Report(a.name, b.name)
     scope, sites = _prepare(a, b, plan, report, create=False)
-    _meet(a, b, sites, scope)
+    meet(a, b, sites, scope)
     found: dict[str, dict[str, dict[str, int]]] = {}
     for direction, source, target in ((PUSH, a, b), (PULL, b, a)):
         if plan.direction in (BOTH, direction):
@@ -230,59 +238,96 @@ def _prepared(end: Replica, before: Described, asked: Wanted, plan: Plan, giving
     return described
 
 
-def _meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope) -> tuple[Meeting, Meeting]:
-    """Exchange what both hold, each stamping while the other does; histories are heard only where they differ."""
-    with Beside(lambda: b.meet(Meeting(sites[0], "", "", "", scope))) as other:
-        mine = a.meet(Meeting(sites[1], "", "", "", scope))
-        theirs = other.result()
-    if mine.token == theirs.token:
-        return mine, theirs
-    told = Meeting(mine.site, mine.origin, mine.token, mine.catalog, scope, histories=mine.histories)
-    with Beside(lambda: b.meet(told)) as other:
-        mine = a.meet(Meeting(theirs.site, theirs.origin, "", theirs.catalog, scope, histories=theirs.histories))
-        return mine, other.result()
+class _Passes:
+    """Both directions of one run. ``mine`` and ``theirs`` are what the ends state."""
 
+    def __init__(
+        self, a: Replica, b: Replica, plan: Plan, scope: Scope, report: Report, mine: Meeting, theirs: Meeting
+    ) -> None:
+        self.a, self.b, self.plan, self.scope, self.report = a, b, plan, scope, report
+        self.mine, self.theirs = mine, theirs
+        self._heard: Known | None = None
+        """What the source of the first direction said it knows, if it was asked."""
+        self._concluded: tuple[str, Meeting | None] | None = None
+        """The direction that was last, and what its target stated at its end."""
 
-def _pass(
-    a: Replica,
-    b: Replica,
-    plan: Plan,
-    scope: Scope,
-    report: Report,
-    direction: str,
-    met: tuple[Meeting, Meeting],
-    heard: Known | None = None,
-) -> Known | None:
-    """One direction. ``heard`` is what the target said it knows, where it was asked in this run and nothing came since.
+    def run(self, direction: str) -> None:
+        """One direction."""
+        source, target = (self.a, self.b) if direction == PUSH else (self.b, self.a)
+        stated, holder = (self.mine, self.theirs) if direction == PUSH else (self.theirs, self.mine)
+        plan, scope, report = self.plan, self.scope, self.report
+        if not plan.compare and self._holds_all(stated, holder):
+            return
+        settings = self._settings(direction, stated)
+        fresh = self._heard is not None and not holder.state and not report.records
+        known = self._heard if self._heard is not None and fresh else target.digest(stated.site, scope)
+        if stated.purged:
+            _reconcile(source, target, scope, known)
+        if plan.compare:
+            known = Known("", {}, known.prints, recent=known.recent)
+        self._heard = None if known.state else source.digest("", scope)
+        keys = {} if self._heard is None else _first_contact(source, target, scope, known, self._heard, plan)
+        held: list[str] = []
+        if _may_hold(stated, known, settings, keys):
+            held = _guarded(source, target, Selection(scope, known, keys), settings, report)
+        from tallystick.sync.transfer import transfer
 
-    Returns what the source said it knows, if it was asked.
-    """
-    source, target = (a, b) if direction == PUSH else (b, a)
-    stated, holder = met if direction == PUSH else (met[1], met[0])
-    turned = {wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()}
-    hook = plan.onconflict if direction == PULL else turned_hook(plan.onconflict)
-    settings = Settings(stated.site, scope, turned, report.run, plan.allowed, hook)
-    if not plan.compare and not report.pulled and _nothing_new(stated, holder):
-        return None
-    fresh = heard is not None and not holder.state and not report.records
-    known = heard if heard is not None and fresh else target.digest(stated.site, scope)
-    if stated.purged:
-        _reconcile(source, target, scope, known)
-    if plan.compare:
-        known = Known("", {}, known.prints, recent=known.recent)
-    theirs = None if known.state else source.digest("", scope)
-    keys = {} if theirs is None else _first_contact(source, target, scope, known, theirs, plan)
-    held: list[str] = []
-    if _may_hold(stated, known, settings, keys):
-        held = _guarded(source, target, Selection(scope, known, keys), settings, report)
-    from tallystick.sync.transfer import transfer
+        done = transfer(
+            source,
+            target,
+            settings,
+            known,
+            keys=keys,
+            since=stated.seq,
+            held=held,
+            theirs=stated,
+            progress=plan.progress,
+        )
+        tallies = report.pushed if direction == PUSH else report.pulled
+        for wire, tally in done.tallies.items():
+            tallies.setdefault(wire, Tally()).add(tally)
+        report.records += done.records
+        self._end(direction, done.state, done.meeting)
 
-    done = transfer(source, target, settings, known, keys=keys, since=stated.seq, held=held, progress=plan.progress)
-    tallies = report.pushed if direction == PUSH else report.pulled
-    for wire, tally in done.tallies.items():
-        tallies.setdefault(wire, Tally()).add(tally)
-    report.records += done.records
-    return theirs
+    def _settings(self, direction: str, stated: Meeting) -> Settings:
+        plan = self.plan
+        turned = {wire: policy if direction == PULL else policy.turned() for wire, policy in plan.policies.items()}
+        hook = plan.onconflict if direction == PULL else turned_hook(plan.onconflict)
+        return Settings(stated.site, self.scope, turned, self.report.run, plan.allowed, hook)
+
+    def _holds_all(self, stated: Meeting, holder: Meeting) -> bool:
+        """True when the target has everything that the source has: by its state, or because the rest came from it.
+
+        Even then a target with parked changes has its pass: they are tried again at its end.
+        """
+        if self.report.pulled:
+            concluded = self._concluded[1] if self._concluded else None
+            return concluded is not None and bool(concluded.settled) and not holder.parked
+        return _nothing_new(stated, holder)
+
+    def _end(self, direction: str, state: str, meeting: Meeting | None) -> None:
+        """Note what the target holds now, and what it stated."""
+        holder = self.mine if direction == PULL else self.theirs
+        holder = replace(holder, state=state, token=holder.token if meeting is None else meeting.token)
+        if direction == PULL:
+            self.mine = holder
+        else:
+            self.theirs = holder
+        self._concluded = (direction, meeting)
+
+    def part(self, sites: tuple[str, str], note: Note | None) -> None:
+        """Have the ends state once more what they hold, and the last source hear of what its target made of it."""
+        direction, concluded = self._concluded or ("", None)
+        if concluded is None:
+            self.mine, self.theirs = meet(self.a, self.b, sites, self.scope)
+            return
+        end = self.a if direction == PUSH else self.b
+        with one_step(end):
+            said = part(end, concluded, self.scope)
+            self.mine, self.theirs = (said, concluded) if direction == PUSH else (concluded, said)
+            self.report.count_waiting(self.mine, self.theirs)
+            if note is not None:
+                note(self.report, end)
 
 
 def _reconcile(source: Replica, target: Replica, scope: Scope, known: Known) -> None:

@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
-from tallystick.core.pages import KEY, Page, Tally
+from tallystick.core.pages import Page, Tally
 from tallystick.core.ranges import Range, answer, whole
-from tallystick.core.states import State, check_state, parse_state, scope_of
-from tallystick.errors import SchemaError, StorageLocked
+from tallystick.core.states import State, check_state, parse_state
+from tallystick.errors import SchemaError
 from tallystick.site import deletions, history, parking
-from tallystick.site.engines.engine import Engine, Rejected
-from tallystick.site.filtering import Matches, selector
+from tallystick.site.engines.engine import Engine
 from tallystick.site.holding import load_wholes, terms
-from tallystick.site.identity import address_of
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
-from tallystick.site.reading import Batch, Reader, field_forms
+from tallystick.site.reading import Reader
 from tallystick.site.referring import unreferred
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
-from tallystick.site.schema import Definition, Identity, define
+from tallystick.site.schema import Definition, define
 from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import heal, inspect, recomputed
+from tallystick.sync import reached
+from tallystick.sync.passing import Pass, matches, scope_name
 from tallystick.sync.replica import (
     Announced,
     Answer,
     Capabilities,
     Closing,
+    Concluded,
     Described,
     Known,
     Meeting,
+    Packed,
     Print,
     RangeForm,
     Scope,
     Selection,
     Settings,
+    Waiting,
     Wanted,
 )
 from tallystick.version import VERSION
 
-ATTEMPTS = 8
-"""How often a page is tried while the application changes the very same rows."""
+if TYPE_CHECKING:
+    from tallystick.sync.taking import Taking
 
 
 class LocalReplica:
@@ -117,6 +118,8 @@ class LocalReplica:
             if theirs.histories is not None:
                 history.meet_now(self.ledger, history.histories_of(theirs.histories))
                 known = history.load(self.ledger)
+            if theirs.settled and not parking.count(self.ledger):  # those are tried again at the end of a pass
+                reached.note_state(self.ledger, theirs.site, theirs.scope, theirs.settled)
         return self.stated(theirs.site, theirs.scope, history.token(known) != theirs.token)
 
     def stated(self, peer: str, scope: Scope, with_histories: bool = False) -> Meeting:
@@ -128,8 +131,8 @@ class LocalReplica:
             history.token(known),
             self.ledger.meta("catalog"),
             scope,
-            self._state_of(peer, scope),
-            self._top(scope),
+            reached.state_of(self.ledger, peer, scope),
+            reached.highest(self.ledger, scope),
             history.form_of(known) if with_histories else None,
             parking.count(self.ledger),
             self.undecided(),
@@ -144,23 +147,13 @@ class LocalReplica:
         sql = "SELECT 1 FROM tally_forgotten f JOIN tally_resource r ON r.id=f.resource WHERE r.wire IN (*)"
         return bool(self.ledger.engine.query_in(sql, (), scope.resources))
 
-    def _top(self, scope: Scope) -> int:
-        rows = self.ledger.engine.query_in("SELECT max(seq) FROM tally_resource WHERE wire IN (*)", (), scope.resources)
-        return max((row[0] or 0 for row in rows), default=0)
-
-    def _state_of(self, peer: str, scope: Scope) -> str:
-        rows = self.ledger.engine.query(
-            "SELECT state FROM tally_state WHERE peer=? AND scope=?", (peer, scope_name(scope))
-        )
-        return str(rows[0][0]) if rows else ""
-
     # Digest
 
     def digest(self, source: str, scope: Scope) -> Known:
         with self.ledger.engine.read():
             tracked = [self.ledger.resource(wire) for wire in scope.resources if self.ledger.has(wire)]
             return Known(
-                self._state_of(source, scope),
+                reached.state_of(self.ledger, source, scope),
                 {item.wire: self.ledger.digest(item) for item in tracked},
                 {item.wire: _print(item) for item in tracked},
                 {item.wire: found for item in tracked if (found := self.ledger.forgotten(item))},
@@ -227,7 +220,7 @@ class LocalReplica:
             digest = selection.known.digests.get(wire, {})
             keys = selection.keys.get(wire)
             dead = True if selection.deletions_only else None
-            reader = Reader(self.ledger, tracked, digest, dead=dead, matches=_matches(selection.scope, tracked))
+            reader = Reader(self.ledger, tracked, digest, dead=dead, matches=matches(selection.scope, tracked))
             rows = [entry for entry, _ in reader.heads(state.seq, tracked.seq)]
             live = [entry for entry in rows if not entry.flags & DELETED]
             announced.changes[wire] = len(live) if keys is None else len(set(keys) & {entry.key for entry in live})
@@ -265,7 +258,7 @@ class LocalReplica:
             closing = self._closing(selection)
             until = self.ledger.seq
         start = self._start(selection)
-        pass_ = _Pass(self, selection, start, start.until if start.open else until)
+        pass_ = Pass(self.ledger, selection, start, start.until if start.open else until)
         yield from pass_.pages()
         for wire in (*pass_.skipped, *pass_.overtaken(), *selection.held, *parking.holed(self.ledger)):
             closing.digests.pop(wire, None)
@@ -287,91 +280,36 @@ class LocalReplica:
     # Apply
 
     def apply(self, page: Page, settings: Settings) -> Tally:
-        for attempt in range(ATTEMPTS):
-            self._lock_rows(page)
-            try:
-                return self._apply_parted(page, settings)
-            except StorageLocked:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(0.02 * 2**attempt)
-        raise AssertionError("unreachable")
+        return self._taking(settings).page(page)
 
-    def _apply_parted(self, page: Page, settings: Settings) -> Tally:
-        """Apply a page; where its commit is refused, find the rows that are to blame and park them."""
-        try:
-            return self._apply(page, settings)
-        except Rejected as refused:
-            if len(page.rows) == 1:
-                return self._apply(page, settings, str(refused))
-        half = len(page.rows) // 2
-        tally = self._apply_parted(msgspec.structs.replace(page, rows=page.rows[:half], state=""), settings)
-        tally.add(self._apply_parted(msgspec.structs.replace(page, rows=page.rows[half:]), settings))
-        return tally
+    def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
+        return self._taking(settings).end(closing)
 
-    def _lock_rows(self, page: Page) -> None:
-        """Name the rows that exist, so that the application's locks are waited for before ours is taken."""
-        if self.ledger.engine.dialect == "sqlite" or not page.rows:
-            return
-        tracked = self.ledger.resource(page.resource)
-        if tracked.definition.identity is Identity.MANAGED or not tracked.seq:
-            return
-        entries = tracked.rows.by_keys([row[KEY] for row in page.rows])
-        live = [entry for entry in entries.values() if entry.hash]
-        tracked.rows.lock_rows([address_of(tracked.definition, entry.key, entry.local) for entry in live])
+    def conclude(self, page: Page | None, closing: Closing, settings: Settings, theirs: Meeting) -> Concluded:
+        """See ``sync.replica.Concluding``."""
+        taking = self._taking(settings)
+        tallies = taking.end(closing) if page is None else taking.last(page, closing)
+        said = self.stated(settings.source, settings.scope)
+        if said.token != theirs.token:
+            said = self.stated(settings.source, settings.scope, True)
+        said.settled = reached.settled(self.ledger, settings.source, settings.scope, theirs.state)
+        return Concluded(tallies, said)
 
-    def _apply(self, page: Page, settings: Settings, refuse: str = "") -> Tally:
-        from tallystick.site.applying import Applying, apply_page
+    def packed(self, page: Page | None, settings: Settings) -> Packed:
+        """See ``sync.replica.Concluding``."""
+        return Waiting(self, page, settings)
 
-        with self.ledger.write():
-            stamp(self.ledger)
-            applying = Applying(
-                settings.policy(page.resource), settings.onconflict, settings.run, settings.scope.delete_left, refuse
-            )
-            tally = apply_page(self.ledger, page, applying)
-            if settings.allowed >= 0:
-                deletions.check_lost(self.ledger, self.ledger.resource(page.resource), settings.run, settings.allowed)
-                deletions.note(self.ledger, page.resource, tally.deleted)
-            self._note_state(settings, page.state)
-            self.committing()
-        return tally
+    def _taking(self, settings: Settings) -> Taking:
+        from tallystick.sync.taking import Taking  # here: a command with nothing to do takes nothing
+
+        return Taking(self.ledger, settings, self.committing)
+
+    def one_step(self) -> AbstractContextManager[object]:
+        """See ``sync.replica.Stepping``."""
+        return self.ledger.write()
 
     def committing(self) -> None:
         """Called inside every transaction that takes foreign changes, last. What it raises undoes the transaction."""
-
-    def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
-        try:
-            return self._acknowledge(closing, settings, True)
-        except Rejected:  # what is parked still breaks a constraint that is checked at the end
-            return self._acknowledge(closing, settings, False)
-
-    def _acknowledge(self, closing: Closing, settings: Settings, again: bool) -> dict[str, Tally]:
-        from tallystick.site.retrying import reconsider, retry
-
-        with self.ledger.write():
-            stamp(self.ledger)
-            conflict = {wire: settings.policy(wire).conflict for wire in settings.scope.resources}
-            for wire in settings.scope.resources:
-                tracked = self.ledger.resource(wire)
-                reconsider(self.ledger, tracked, _matches(settings.scope, tracked))
-            tallies = retry(self.ledger, conflict) if again else {}
-            for wire, vector in closing.digests.items():
-                self.ledger.merge_digest(self.ledger.resource(wire), vector)
-            for wire, vector in closing.forgotten.items():
-                self.ledger.merge_digest(self.ledger.resource(wire), vector, "tally_forgotten")
-            self._note_state(settings, closing.state)
-            history.speak_now(self.ledger)  # whoever comes next is told of what was taken: one commit less then
-            self.committing()
-        return tallies
-
-    def _note_state(self, settings: Settings, state: str) -> None:
-        if not state:
-            return
-        self.ledger.engine.execute(
-            "INSERT INTO tally_state(peer, scope, state, at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (peer, scope) DO UPDATE SET state=excluded.state, at=excluded.at",
-            (settings.source, scope_name(settings.scope), state, self.ledger.now()),
-        )
 
     def close(self) -> None:
         self.ledger.engine.close()
@@ -384,82 +322,6 @@ class LocalReplica:
                 if self.ledger.is_bare():
                     engine.drop_ledger()
         engine.abandon()
-
-
-class _Pass:
-    """One pass over the resources of a scope: live records parents first, then deletions children first."""
-
-    def __init__(self, replica: LocalReplica, selection: Selection, start: State, until: int) -> None:
-        self.ledger, self.selection, self.start, self.until = replica.ledger, selection, start, until
-        self.skipped: set[str] = set()
-        tracked = [self.ledger.resource(wire) for wire in selection.scope.resources]
-        wires = {item.definition.name: item.wire for item in tracked}
-        order = parents_first([Rank(item.wire, _referred(item, wires)) for item in tracked])
-        self.steps = ["+" + wire for wire in order] + ["-" + wire for wire in reversed(order)]
-
-    def pages(self) -> Iterator[Page]:
-        first = self.steps.index(self.start.resource) if self.start.resource in self.steps else 0
-        for index, step in enumerate(self.steps[first:]):
-            position = self.start.position if index == 0 and self.start.open else self.start.seq
-            yield from self._step(step, position)
-
-    def _step(self, step: str, position: int) -> Iterator[Page]:
-        wire, dead = step[1:], step[0] == "-"
-        tracked = self.ledger.resource(wire)
-        if tracked.seq <= position or self._agreed(wire, dead):
-            return
-        reader = Reader(
-            self.ledger,
-            tracked,
-            self.selection.known.digests.get(wire, {}),
-            dead=dead,
-            matches=_matches(self.selection.scope, tracked),
-            scoped=bool(self.selection.known.state) and wire not in self.selection.held,
-            keys=None if dead else self.selection.keys.get(wire),
-            since=self.selection.since,
-        )
-        more = True
-        while more:
-            with self.ledger.engine.read():
-                batch: Batch = reader.batch(position, self.until)
-            position, more = batch.position, batch.more
-            if batch.rows:
-                state = self.start._replace(until=self.until, resource=step, position=position)
-                # while deletions are held back nothing may resume behind them
-                resume = "" if self.selection.held else state.text()
-                yield Page(wire, field_forms(tracked), batch.origins, batch.rows, resume)
-        if reader.skipped:
-            self.skipped.add(wire)
-
-    def overtaken(self) -> list[str]:
-        """Resources that changed while the pass went on: a record may have moved past its end without being sent,
-        under a name that the digest covers. It comes with the next pass, if nobody says that it is known."""
-        return [wire for wire in self.selection.scope.resources if self.ledger.resource(wire).seq > self.until]
-
-    def _agreed(self, wire: str, dead: bool) -> bool:
-        if dead:
-            return wire in self.selection.held
-        unchanged = self.ledger.resource(wire).seq <= self.selection.since
-        return self.selection.keys.get(wire) == [] and unchanged
-
-
-def _referred(tracked: Tracked, wires: Mapping[str, str]) -> tuple[str, ...]:
-    """The resources that must be there first, also those that are referred to by plain keys.
-
-    ``wires`` are wire names by table.
-    """
-    tables = (reference.parent for reference in tracked.definition.references if reference.declared)
-    return (*tracked.definition.parents, *(wires[table] for table in tables if table in wires))
-
-
-def scope_name(scope: Scope) -> str:
-    """The short name under which states of a scope are kept."""
-    return scope_of(scope.resources, scope.where)
-
-
-def _matches(scope: Scope, tracked: Tracked) -> Matches | None:
-    text = scope.filters.get(tracked.wire)
-    return selector(tracked.definition, text) if text else None
 
 
 def _print(tracked: Tracked) -> Print:

@@ -12,7 +12,8 @@ method raises anything else it says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -87,6 +88,8 @@ class Meeting(msgspec.Struct, omit_defaults=True):
     undecided: int = 0
     purged: bool = False
     """True when deletions of the scope were purged here: somebody may be behind them."""
+    settled: str = ""
+    """The state that the hearer may take as its own: all that is here up to there came from it, or is held by it."""
 
 
 Print = tuple[int, bytes, bytes]
@@ -130,6 +133,15 @@ class Closing(msgspec.Struct):
     state: str
     digests: dict[str, dict[str, int]]
     forgotten: dict[str, dict[str, int]]
+
+
+class Concluded(msgspec.Struct, omit_defaults=True):
+    """What a target says once it has ended a pass: what became of it, and what it states now."""
+
+    tallies: dict[str, Tally]
+    """By wire name."""
+    meeting: Meeting | None
+    """With histories where its token is not the source's. None where the target does not state it unasked: meet it."""
 
 
 class Selection(msgspec.Struct, omit_defaults=True):
@@ -262,9 +274,51 @@ class Replica(Protocol):
         """Let go of connections. Idempotent."""
 
 
-@runtime_checkable
-class Packing(Protocol):
-    """A replica that can do a part of ``apply`` in advance, in another thread, while an earlier page is applied."""
+class Packed(Protocol):
+    """A page, or none at the end of a pass, made ready to go to a target."""
 
-    def packed(self, page: Page, settings: Settings) -> Callable[[], Tally]:
-        """What ``apply`` would do, ready to be called once the pages before it are applied."""
+    def apply(self) -> Tally:
+        """See ``Replica.apply``."""
+
+    def conclude(self, closing: Closing, theirs: Meeting) -> Concluded:
+        """See ``Concluding.conclude``."""
+
+
+@runtime_checkable
+class Concluding(Protocol):
+    """A replica that ends a pass together with its last page, and states what it holds then."""
+
+    def packed(self, page: Page | None, settings: Settings) -> Packed:
+        """What can be done of ``apply`` in advance, in another thread, while an earlier page is applied."""
+
+    def apply(self, page: Page, settings: Settings) -> Tally:
+        """See ``Replica``."""
+
+    def conclude(self, page: Page | None, closing: Closing, settings: Settings, theirs: Meeting) -> Concluded:
+        """``apply`` and ``acknowledge`` in one durable step. ``theirs`` is what the source states."""
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """A replica in this process, which can do several things in one durable step."""
+
+    def one_step(self) -> AbstractContextManager[object]:
+        """All that is done meanwhile is committed together, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A page that waits for its turn as it is."""
+
+    target: Concluding
+    page: Page | None
+    settings: Settings
+
+    def apply(self) -> Tally:
+        """See ``Packed``."""
+        assert self.page is not None
+        return self.target.apply(self.page, self.settings)
+
+    def conclude(self, closing: Closing, theirs: Meeting) -> Concluded:
+        """See ``Packed``."""
+        return self.target.conclude(self.page, closing, self.settings, theirs)

@@ -30,6 +30,7 @@ _SAYS = {
     "changes": "Pages of what is new to somebody",
     "apply": "Apply one page",
     "acknowledge": "End a pass",
+    "conclude": "Apply the last page and end a pass",
 }
 _STATUSES = {
     "400": "The request cannot be read, or says what it cannot",
@@ -139,9 +140,10 @@ _CHANGES = [
 
 
 def _request(verb: Verb, schemas: dict[str, Any]) -> dict[str, Any]:
-    if verb.name == "apply":
+    if verb.name in ("apply", "conclude"):
+        said = "settings, page, rows" if verb.name == "apply" else "settings, closing, meeting, page, rows"
         return {
-            LINES: {"schema": {"type": "string", "description": "settings, page, rows: see NDJSON"}},
+            LINES: {"schema": {"type": "string", "description": f"{said}: see NDJSON"}},
             BLOCKS: {"schema": {"type": "string", "format": "binary"}},
         }
     return {JSON: {"schema": schemas[repr(verb.request)]}, MSGPACK: {"schema": {"type": "string", "format": "binary"}}}

@@ -19,9 +19,10 @@ from tallystick.core.pages import FieldForm, Page
 from tallystick.core.policies import DEFAULT_POLICY
 from tallystick.core.states import State
 from tallystick.core.values import Logical
-from tallystick.protocols.native.codec.blocks import CLOSING, PAGE, SETTINGS, block
+from tallystick.protocols.native.codec.blocks import CLOSING, MEETING, PAGE, SETTINGS, block
 from tallystick.protocols.native.codec.compression import zstd
 from tallystick.protocols.native.codec.limits import Limits
+from tallystick.protocols.native.codec.lines import line
 from tallystick.protocols.native.codec.messages import (
     BLOCKS,
     JSON,
@@ -73,7 +74,7 @@ class Wire:
         form = json.loads(answer)
         assert 400 <= status < 500, answer
         assert got["content-type"] == "application/json"
-        assert got["tallystick-protocol"] == "1.0"
+        assert got["tallystick-protocol"] == "1.1"
         assert {"code", "message", "hint", "retry"} <= form.keys()
         assert not form["retry"]
         assert self.place.prints() == before
@@ -109,6 +110,8 @@ def paged(*rows: Any, **change: Any) -> bytes:
 
 
 SET = block(SETTINGS, encode(FORM))
+END = block(CLOSING, encode(Closing("", {}, {})))
+STATED = block(MEETING, encode(Meeting(SITE, "", "", "", Scope(()))))
 
 # Addresses, methods, media types
 
@@ -150,13 +153,13 @@ def test_a_coding_that_is_not_understood_is_refused(wire):
 # Messages
 
 
-@pytest.mark.parametrize("name", sorted(VERBS.keys() - {"describe", "apply"}))
+@pytest.mark.parametrize("name", sorted(VERBS.keys() - {"describe", "apply", "conclude"}))
 @pytest.mark.parametrize("body", (b"", b"\xc1", b"\x91" * 90_000, b"\x80", b"\x93\1\2\3", bytes(1000)))
 def test_a_body_that_is_no_message_is_refused(wire, name, body):
     assert wire.verb(name, body) == (400, "malformed")
 
 
-@pytest.mark.parametrize("name", sorted(VERBS.keys() - {"describe", "apply"}))
+@pytest.mark.parametrize("name", sorted(VERBS.keys() - {"describe", "apply", "conclude"}))
 @pytest.mark.parametrize("body", (b"", b"{", b"[" * 90_000, b"5", b'{"resource": 5, "source": [], "scope": {}}'))
 def test_a_body_that_is_no_json_message_is_refused(wire, name, body):
     assert wire.verb(name, body, kind=JSON) == (400, "malformed")
@@ -386,6 +389,50 @@ def test_a_table_to_track_that_is_not_there_is_refused(wire):
     assert wire.verb("prepare", Wanted([], ["tally_user"])) == (400, "malformed")
 
 
+# The end of a pass
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "code"),
+    (
+        ((), 400, "malformed"),
+        ((SET, END), 400, "malformed"),
+        ((SET, STATED, END), 400, "malformed"),
+        ((SET, END, STATED, paged(), paged()), 400, "malformed"),
+        ((SET, END, STATED, END), 400, "malformed"),
+        ((SET, END, block(MEETING, encode([1]))), 400, "malformed"),
+        ((SET, END, block(MEETING, encode(Meeting("s" * 5000, "", "", "", Scope(()))))), 413, "limit-exceeded"),
+        ((SET, block(CLOSING, encode(Closing("x", {}, {}))), STATED), 400, "state-invalid"),
+        ((SET, block(CLOSING, encode(Closing("", {"other": {}}, {}))), STATED), 400, "malformed"),
+        ((SET, END, STATED, paged(resource="other")), 400, "malformed"),
+        ((SET, END, STATED, paged(state=State("e" * 32, 1, "0" * 16, 5).text())), 400, "state-invalid"),
+    ),
+)
+def test_an_end_of_a_pass_that_cannot_be_is_refused(wire, parts, status, code):
+    assert wire.verb("conclude", b"".join(parts), kind=BLOCKS) == (status, code)
+
+
+def test_an_end_of_a_pass_in_lines_is_taken_and_refused_alike(wire):
+    said = [
+        line("settings", FORM),
+        line("closing", Closing("", {}, {})),
+        line("meeting", Meeting(SITE, "", "", "", SCOPE)),
+    ]
+    status, answer, _ = wire.send("POST", "/v1/conclude", b"".join(said), Content_Type=LINES, Accept=JSON)
+    assert status == 200
+    assert json.loads(answer)["meeting"]["site"] == wire.place.local.ledger.site
+    assert wire.verb("conclude", b"".join(said[::-1]), kind=LINES) == (400, "malformed")
+
+
+def test_an_end_of_a_pass_in_messages_is_refused(wire):
+    assert wire.verb("conclude", b"{}") == (415, "media-type")
+
+
+def test_a_state_of_another_site_that_is_to_be_taken_is_refused(wire):
+    state = State("e" * 32, 1, "0" * 16, 5).text()
+    assert wire.verb("meet", Meeting(SITE, "", "", "", SCOPE, settled=state)) == (400, "state-invalid")
+
+
 # Anything at all
 
 
@@ -394,6 +441,7 @@ def test_a_table_to_track_that_is_not_there_is_refused(wire):
 def test_a_damaged_request_changes_nothing(wire, name, noise, at, cut):
     samples = {
         "apply": SET + paged(),
+        "conclude": SET + END + STATED + paged(),
         "changes": encode(Selection(SCOPE, Known("", {}, {}))),
         "acknowledge": encode(Acknowledging(Closing("", {"person": {"x": 1}}, {}), FORM)),
     }
@@ -401,7 +449,7 @@ def test_a_damaged_request_changes_nothing(wire, name, noise, at, cut):
     body = sample[:at] + noise + (b"" if cut else sample[at + len(noise) :])
     before = wire.place.contents()
     status, answer, _ = wire.send(
-        "POST", f"/v1/{name}", body, Content_Type=BLOCKS if name == "apply" else MSGPACK, Accept="*/*"
+        "POST", f"/v1/{name}", body, Content_Type=BLOCKS if name in ("apply", "conclude") else MSGPACK, Accept="*/*"
     )
     assert status < 500, answer
     if status >= 400:

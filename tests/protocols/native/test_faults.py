@@ -174,7 +174,7 @@ def test_a_page_that_arrives_twice_changes_nothing(ends, through):
 
 
 def _garbage(kind: str, got: bytes) -> tuple[int, dict[str, str], bytes]:
-    named = {"Tallystick-Protocol": "1.0"}
+    named = {"Tallystick-Protocol": "1.1"}
     noise = random.Random(5).randbytes(500)
     return {
         "html": (200, {"Content-Type": "text/html"}, b"<html>welcome to the hotel network</html>"),
@@ -195,12 +195,12 @@ KINDS = ("html", "noise", "noise blocks", "empty", "cut", "blocks", "redirect", 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("verb", ("describe", "meet", "digest", "apply", "changes", "acknowledge"))
+@pytest.mark.parametrize("verb", ("describe", "meet", "digest", "apply", "changes", "conclude"))
 def test_a_peer_that_answers_garbage_is_refused_by_name_and_changes_nothing_here(ends, through, kind, verb):
     a, b = ends
     agree(a.local, through(b.url), Plan())
-    a.execute("UPDATE person SET age = 701 WHERE id = 'p000001'")
-    b.execute("UPDATE person SET age = 702 WHERE id = 'p000002'")
+    a.execute("UPDATE person SET age = 701 WHERE id <= 'p000070'")
+    b.execute("UPDATE person SET age = 702 WHERE id > 'p000380'")
     rows = a.rows("SELECT * FROM person ORDER BY id")
 
     def answer(path: str, count: int, got: bytes):

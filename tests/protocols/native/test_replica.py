@@ -53,6 +53,69 @@ def test_one_connection_is_kept_and_bytes_are_counted(place):
     remote.close()
 
 
+def verbs(remote):
+    """Notes the verbs that a client asks for from now on."""
+    asked = []
+    send = remote.transport.send
+
+    def noted(request):
+        asked.append(request.path.rpartition("/")[2])
+        return send(request)
+
+    remote.transport.send = noted
+    return asked
+
+
+def test_a_push_is_five_requests_and_leaves_none_for_the_next_run(place):
+    a, b = place("a", PERSON), place("b", PERSON)
+    fill(a, 50)
+    remote = b.serve()
+    agree(a.local, remote, Plan())
+    a.execute("UPDATE person SET age = age + 1")
+    asked = verbs(remote)
+    assert agree(a.local, remote, Plan()).records == 50
+    assert asked == ["describe", "meet", "meet", "digest", "conclude"]
+    del asked[:]
+    assert agree(a.local, remote, Plan()).records == 0
+    assert asked == ["describe", "meet"]
+    remote.close()
+
+
+def test_a_pull_is_told_in_the_request_that_ends_the_run(place):
+    a, b = place("a", PERSON), place("b", PERSON)
+    fill(a, 50)
+    remote = b.serve()
+    agree(a.local, remote, Plan())
+    b.execute("UPDATE person SET age = age + 1 WHERE id <= 'p000010'")
+    asked = verbs(remote)
+    assert 0 < agree(a.local, remote, Plan()).records <= 20  # more might be deletions: the source would be asked
+    assert asked == ["describe", "meet", "changes", "meet"]
+    del asked[:]
+    assert agree(a.local, remote, Plan()).records == 0
+    assert asked == ["describe", "meet"]
+    remote.close()
+
+
+def test_a_peer_that_does_not_conclude_is_asked_for_both_steps(place):
+    a, b = place("a", PERSON), place("b", PERSON)
+    fill(a, 50)
+    remote = b.serve()
+    asked = verbs(remote)
+    send = remote.transport.send
+
+    def older(request):
+        reply = send(request)
+        reply.headers["tallystick-protocol"] = "1.0"
+        return reply
+
+    remote.transport.send = older
+    assert agree(a.local, remote, Plan()).total().created == 50
+    assert "conclude" not in asked
+    assert asked.count("apply") == asked.count("acknowledge") == 1
+    assert a.contents() == b.contents()
+    remote.close()
+
+
 def test_equal_copies_agree_with_less_than_a_kilobyte_per_resource(place):
     tables = [PERSON, *(f"CREATE TABLE t{n} (id TEXT PRIMARY KEY, name TEXT)" for n in range(9))]
     a, b = place("a", *tables), place("b", *tables)

@@ -47,9 +47,9 @@ def check_resources(replica: LocalReplica, message: Any) -> None:
 
 
 def _meet(replica: LocalReplica, message: Meeting, role: Role) -> Meeting:
-    """Histories are heard only from those who may change the site; the scope need not be said again."""
-    if message.histories is not None and not role.allows(Role.SYNC):
-        message = replace(message, histories=None)
+    """Histories and states are heard only from those who may change the site; the scope need not be said again."""
+    if not role.allows(Role.SYNC):
+        message = replace(message, histories=None, settled="")
     return replace(replica.meet(message), scope=Scope(()))
 
 

@@ -15,6 +15,7 @@ from tallystick.protocols.native.calls import CALLS, WRITING, check_resources
 from tallystick.protocols.native.codec import blocks, lines
 from tallystick.protocols.native.codec.checks import check, check_apply
 from tallystick.protocols.native.codec.compression import compressed
+from tallystick.protocols.native.codec.conclusion import read_conclusion
 from tallystick.protocols.native.codec.errors import Busy, RequestError, TimedOut
 from tallystick.protocols.native.codec.limits import LIMITS, Limits
 from tallystick.protocols.native.codec.messages import (
@@ -36,7 +37,7 @@ from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.native.requests import ASGIScope, Disconnected, Incoming, Receive, Reply, Send, error_reply
 from tallystick.protocols.native.streaming import ChangeStream
 from tallystick.sync.local import LocalReplica
-from tallystick.sync.replica import Selection
+from tallystick.sync.replica import Scope, Selection
 from tallystick.sync.uncollected import uncollected
 from tallystick.version import VERSION as SOFTWARE
 
@@ -101,6 +102,10 @@ class NativeProvider:
             kind, media_type = _checked_type(incoming, _STREAMED), incoming.accepts(*_OFFERED)
             body = await incoming.body()
             call = lambda: self._apply(kind, body, incoming, media_type)  # noqa: E731
+        elif name == "conclude":
+            kind, media_type = _checked_type(incoming, _STREAMED), incoming.accepts(*_OFFERED)
+            body = await incoming.body()
+            call = lambda: self._conclude(kind, body, incoming, media_type)  # noqa: E731
         else:
             kind, media_type = _checked_type(incoming, _OFFERED), incoming.accepts(*_OFFERED)
             body = await incoming.body()
@@ -140,6 +145,17 @@ class NativeProvider:
                 with self.pool.writing:
                     tally: Tally = replica.apply(page, settings_of(form))
         return _reply(tally, media_type, incoming)
+
+    def _conclude(self, kind: str, body: bytes, incoming: Incoming, media_type: str) -> Reply:
+        with uncollected():
+            asked = read_conclusion(kind, body, self.limits)
+            with self.pool.borrowed() as replica:
+                check_resources(replica, asked.settings.scope)
+                with self.pool.writing:
+                    said = replica.conclude(asked.page, asked.closing, settings_of(asked.settings), asked.theirs)
+        assert said.meeting is not None
+        said.meeting.scope = Scope(())
+        return _reply(said, media_type, incoming)
 
     def _settings_and_page(self, kind: str, body: bytes) -> tuple[SettingsForm, Page]:
         if kind == LINES:

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from msgspec.structs import replace
@@ -44,6 +44,7 @@ from tallystick.sync.replica import (
     Answer,
     Capabilities,
     Closing,
+    Concluded,
     Described,
     Known,
     Meeting,
@@ -57,6 +58,8 @@ from tallystick.version import VERSION as SOFTWARE
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.1
+CONCLUDES_FROM = 1
+"""The minor version that brought ``conclude``."""
 T = TypeVar("T")
 
 
@@ -95,6 +98,8 @@ class RemoteReplica:
         if credentials is not None:
             self._headers["Authorization"] = credentials.header()
         self._described: tuple[str, Described] | None = None
+        self.minor = 0
+        """The minor version of the protocol that the peer last said it speaks."""
 
     @property
     def traffic(self) -> Traffic:
@@ -125,13 +130,17 @@ class RemoteReplica:
         return self._call("prepare", wanted, Described)
 
     def meet(self, theirs: Meeting) -> Meeting:
-        met = self._call("meet", theirs, Meeting)
-        met.scope = theirs.scope
-        try:
-            if met.state:
-                parse_state(met.state)
-        except StateError as error:
-            raise PeerProtocolError(f"{self.name} holds a state that is none: {met.state[:60]!r}") from error
+        return self.checked(self._call("meet", theirs, Meeting), theirs.scope)
+
+    def checked(self, met: Meeting, scope: Scope) -> Meeting:
+        """What the peer states of a scope. Raises PeerProtocolError for a state that is none."""
+        met.scope = scope
+        for state in (met.state, met.settled):
+            try:
+                if state:
+                    parse_state(state)
+            except StateError as error:
+                raise PeerProtocolError(f"{self.name} holds a state that is none: {state[:60]!r}") from error
         return met
 
     # Digest
@@ -215,24 +224,23 @@ class RemoteReplica:
 
     def apply(self, page: Page, settings: Settings) -> Tally:
         """See the port. A page that is too large for one request goes in parts, the last of which bears the state."""
-        return self.packed(page, settings)()
+        return self.packed(page, settings).apply()
 
-    def packed(self, page: Page, settings: Settings) -> Callable[[], Tally]:
-        """See ``sync.replica.Packing``: the requests are made, and sent when the result is called."""
+    def conclude(self, page: Page | None, closing: Closing, settings: Settings, theirs: Meeting) -> Concluded:
+        """See ``sync.replica.Concluding``."""
+        return self.packed(page, settings).conclude(closing, theirs)
+
+    def packed(self, page: Page | None, settings: Settings) -> Parcel:
+        """See ``sync.replica.Concluding``: the blocks are made, and sent when the time has come."""
         form = blocks.block(blocks.SETTINGS, encode(settings_form(settings)), self.limits)
-        bodies = [form + blocks.block(blocks.PAGE, raw, self.limits) for raw in encode_page(page, self.limits)]
-        return lambda: self._all_applied(bodies)
+        raws = [] if page is None else encode_page(page, self.limits)
+        pages = [blocks.block(blocks.PAGE, raw, self.limits) for raw in raws]
+        return Parcel(self, "" if page is None else page.resource, settings, form, pages)
 
-    def _all_applied(self, bodies: Sequence[bytes]) -> Tally:
-        total = Tally()
-        for body in bodies:
-            total.add(self._repeated(partial(self._applied, body)))
-        return total
-
-    def _applied(self, body: bytes) -> Tally:
-        request = self._request("POST", "apply", body, {"Content-Type": BLOCKS, "Accept": MSGPACK})
-        with _Reading(self, request) as reading:
-            return reading.message(Tally)
+    def send_blocks(self, verb: str, body: bytes, answer: type[T]) -> T:
+        """Blocks for a message, repeated while that may help."""
+        request = self._request("POST", verb, body, {"Content-Type": BLOCKS, "Accept": MSGPACK})
+        return self._repeated(lambda: self._answered(request, answer))
 
     def acknowledge(self, closing: Closing, settings: Settings) -> dict[str, Tally]:
         return self._call("acknowledge", Acknowledging(closing, settings_form(settings)), dict[str, Tally])
@@ -280,11 +288,55 @@ class RemoteReplica:
         self._wait(FIRST_WAIT_S * 2 ** (failures - 1) * (1 + random.random() / 2))
 
 
+class Parcel(NamedTuple):
+    """See ``sync.replica.Packed``. ``form`` is the block of the settings, ``pages`` are those of the page's parts."""
+
+    peer: RemoteReplica
+    resource: str
+    settings: Settings
+    form: bytes
+    pages: list[bytes]
+
+    def apply(self) -> Tally:
+        """See ``Packed``."""
+        return self._applied(self.pages)
+
+    def _applied(self, pages: Sequence[bytes]) -> Tally:
+        total = Tally()
+        for page in pages:
+            total.add(self.peer.send_blocks("apply", self.form + page, Tally))
+        return total
+
+    def conclude(self, closing: Closing, theirs: Meeting) -> Concluded:
+        """See ``Packed``. An older peer knows the two steps only by themselves, and does not state anything then."""
+        peer = self.peer
+        if peer.minor < CONCLUDES_FROM:
+            tallies = {self.resource: self.apply()} if self.pages else {}
+            for wire, tally in peer.acknowledge(closing, self.settings).items():
+                tallies.setdefault(wire, Tally()).add(tally)
+            return Concluded(tallies, None)
+        before = self._applied(self.pages[:-1])
+        said = peer.send_blocks("conclude", self._conclusion(closing, theirs), Concluded)
+        if self.pages:
+            said.tallies.setdefault(self.resource, Tally()).add(before)
+        if said.meeting is None:
+            raise PeerProtocolError(f"{peer.name} does not state what it holds")
+        peer.checked(said.meeting, self.settings.scope)
+        return said
+
+    def _conclusion(self, closing: Closing, theirs: Meeting) -> bytes:
+        limits = self.peer.limits
+        stated = Meeting(theirs.site, theirs.origin, theirs.token, theirs.catalog, Scope(()), theirs.state)
+        parts = [blocks.block(blocks.CLOSING, encode(closing), limits)]
+        parts.append(blocks.block(blocks.MEETING, encode(stated), limits))
+        return b"".join((self.form, *parts, *self.pages[-1:]))
+
+
 class _Reading:
     """One answer while it is read."""
 
     def __init__(self, replica: RemoteReplica, request: Request) -> None:
-        self.name, self.limits = replica.name, replica.limits
+        self._replica, self.name, self.limits = replica, replica.name, replica.limits
         self.reply: Reply = replica.transport.send(request)
 
     def __enter__(self) -> _Reading:
@@ -307,8 +359,10 @@ class _Reading:
         version = headers.get("tallystick-protocol", "")
         if self.reply.status != status:
             raise decode_error(self.reply.status, self.rest(1 << 20), self.name) if version else self._stranger()
-        if version.partition(".")[0] != str(MAJOR) or headers.get("content-type") != media_type:
+        major, _, minor = version.partition(".")
+        if major != str(MAJOR) or headers.get("content-type") != media_type:
             raise self._stranger()
+        self._replica.minor = int(minor) if minor.isdecimal() else 0
 
     def _stranger(self) -> TallystickError:
         status = self.reply.status

@@ -9,8 +9,8 @@ from tallystick.protocols.native.codec.compression import compressed, decompress
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
 
-PAGE, CLOSING, SETTINGS, ERROR = b"P", b"C", b"S", b"E"
-_KINDS: Final = frozenset((PAGE, CLOSING, SETTINGS, ERROR))
+PAGE, CLOSING, SETTINGS, MEETING, ERROR = b"P", b"C", b"S", b"M", b"E"
+_KINDS: Final = frozenset((PAGE, CLOSING, SETTINGS, MEETING, ERROR))
 _HEADER: Final = Struct(">cBHII")
 HEADER_SIZE: Final = _HEADER.size
 _PLAIN, _ZSTD = 0, 1

@@ -60,7 +60,9 @@ def _scope(scope: Scope, limits: Limits) -> None:
 def _meeting(meeting: Meeting, limits: Limits) -> None:
     for text in (meeting.site, meeting.origin, meeting.token, meeting.catalog):
         check_most("the length of a text", len(text), limits.name)
-    check_most("the length of a state", len(meeting.state), limits.text)
+    check_most("the length of a state", max(len(meeting.state), len(meeting.settled)), limits.text)
+    if meeting.settled:
+        check_state(meeting.settled, meeting.site)
     _counts("a meeting", meeting.seq, meeting.parked, meeting.undecided)
     _scope(meeting.scope, limits)
     if meeting.histories is not None:

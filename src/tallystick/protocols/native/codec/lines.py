@@ -14,7 +14,7 @@ from tallystick.protocols.native.codec.errors import ErrorForm, RequestError
 from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
 from tallystick.protocols.native.codec.messages import SettingsForm
 from tallystick.protocols.native.codec.pages import check_page
-from tallystick.sync.replica import Closing
+from tallystick.sync.replica import Closing, Meeting
 
 _encode = msgspec.json.Encoder().encode
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -48,6 +48,7 @@ class _Line(msgspec.Struct):
     settings: SettingsForm | None = None
     page: PageLine | None = None
     closing: Closing | None = None
+    meeting: Meeting | None = None
     error: ErrorForm | None = None
 
 
@@ -64,7 +65,7 @@ def page_lines(page: Page) -> bytes:
 
 
 def line(name: str, form: Any) -> bytes:
-    """``settings``, ``closing`` or ``error`` as a line."""
+    """``settings``, ``closing``, ``meeting`` or ``error`` as a line."""
     return _encode({name: form}) + b"\n"
 
 
@@ -90,18 +91,18 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def read_lines(body: bytes, limits: Limits = LIMITS) -> Iterator[SettingsForm | Page | Closing | ErrorForm]:
+def read_lines(body: bytes, limits: Limits = LIMITS) -> Iterator[SettingsForm | Page | Closing | Meeting | ErrorForm]:
     """What the lines of a whole body say, in order. Raises RequestError, LimitExceeded, StateInvalidError."""
     waiting = iter(part for part in body.split(b"\n") if part.strip())
     for raw in waiting:
         found = _decoded(_line, raw)
-        item = found.settings or found.closing or found.error
+        item = found.settings or found.closing or found.meeting or found.error
         if found.page is not None:
             yield _page(found.page, waiting, limits)
         elif item is not None:
             yield item
         else:
-            raise RequestError("a line is none of settings, page, closing, error")
+            raise RequestError("a line is none of settings, page, closing, meeting, error")
 
 
 def _page(head: PageLine, waiting: Iterator[bytes], limits: Limits) -> Page:

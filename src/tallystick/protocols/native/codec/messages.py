@@ -16,6 +16,7 @@ from tallystick.sync.replica import (
     Announced,
     Answer,
     Closing,
+    Concluded,
     Described,
     Known,
     Meeting,
@@ -26,7 +27,7 @@ from tallystick.sync.replica import (
     Wanted,
 )
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 VERSION: Final = f"{MAJOR}.{MINOR}"
 MSGPACK: Final = "application/vnd.tallystick+msgpack"
 JSON: Final = "application/json"
@@ -131,6 +132,7 @@ _LISTED = (
     Verb("changes", Selection, None, Role.READ),
     Verb("apply", None, Tally, Role.SYNC),
     Verb("acknowledge", Acknowledging, dict[str, Tally], Role.SYNC),
+    Verb("conclude", None, Concluded, Role.SYNC),
 )
 VERBS: Final = {verb.name: verb for verb in _LISTED}
 """Every verb by name."""
