@@ -27,6 +27,10 @@ FEW_ORIGINS = 32
 LEFT_SCOPE = 8
 
 
+Told = tuple[Entry, tuple[Value, ...] | None]
+"""An entry with what its row shows, as ``Rows.after`` gives them."""
+
+
 class Batch(NamedTuple):
     """Rows of one resource for a page, the seq they reach, and whether more follow below the bound."""
 
@@ -55,10 +59,12 @@ class Reader:
         scoped: bool = False,
         keys: Sequence[str] | None = None,
         since: int = 0,
+        told: Sequence[Told] | None = None,
     ) -> None:
         """``digest`` is what the receiver knows. ``matches`` is the filter; ``scoped`` says that the receiver may hold
         records that left it. ``keys`` restricts records up to seq ``since`` to those
-        (first contact, repair)."""
+        (first contact, repair). ``told`` are all the entries after the position that is asked for first, with
+        their rows, where a stamping has just made them: they are not read again."""
         self.ledger = ledger
         self.tracked = tracked
         self.digest = digest
@@ -67,6 +73,7 @@ class Reader:
         self.scoped = scoped
         self.keys = None if keys is None else frozenset(keys)
         self.since = since
+        self._told = told
         self.skipped = False
         """True once a record was left out because it was marked again: the digest must not be said to be reached."""
         self._limit = FIRST_ROWS
@@ -74,12 +81,15 @@ class Reader:
         """True while the receiver knew all of the last stretch: rows are then not read before there is news."""
         known = ledger.engine.query("SELECT id, name FROM tally_origin ORDER BY id")
         self._skip = [(number, digest[name]) for number, name in known if name in digest][:16]
+        self._own = next((number for number, name in known if name == ledger.origin), 0)
         self._numbered = _numbered([number for number, _ in known])
         managed = tracked.definition.identity is Identity.MANAGED
         self._may_be_plain = bool(self._numbered) and not (dead or managed) and matches is None and keys is None
 
     def batch(self, position: int, until: int) -> Batch:
         """The next rows after seq ``position``, up to ``until``."""
+        if self._told is not None:
+            return self._batch_told(self._told, position, until)
         rows: list[Row] = []
         origins = dict(self._numbered)
         size = 0
@@ -87,12 +97,18 @@ class Reader:
             limit = min(self._limit, PAGE_ROWS - len(rows))
             made, last, more = self._stretch(position, until, limit, origins)
             rows.extend(made)
-            size += _size(made)
+            size += size_of(made)
             position = last
             if not more:
                 return Batch(rows, self._names(origins), until, False)
             self._limit = self._wider(PAGE_BYTES * len(rows) // max(size, 1))
         return Batch(rows, self._names(origins), position, True)
+
+    def _batch_told(self, told: Sequence[Told], position: int, until: int) -> Batch:
+        """What was stamped a moment ago. A row that was marked again since waits for its next dot here, too."""
+        origins, pending = dict(self._numbered), marked_again(self.ledger, self.tracked)
+        found = [one for one in told if position < one[0].seq <= until and self.dead in (None, one[0].flags & DELETED)]
+        return Batch(self._rows(found, self._wholes(found), origins, pending), self._names(origins), until, False)
 
     def _wider(self, fitting: int) -> int:
         """The length of the next stretch, when about ``fitting`` rows would fill a page."""
@@ -167,7 +183,14 @@ class Reader:
     ) -> list[Row]:
         managed = self._managed(found)
         made: list[Row] = []
+        plainly = self.matches is None and self.keys is None and not managed and not pending
+        own = self._own if plainly else 0
+        known = self.digest.get(self.ledger.origin, 0)
         for entry, values in found:
+            if entry.origin == own and not entry.flags and values is not None and entry.tick > known:
+                index = origins.setdefault(own, len(origins))
+                made.append((entry.key, entry.local, index, entry.tick, entry.stamp, 0, entry.extra, *values))
+                continue
             index = origins.setdefault(entry.origin, len(origins))
             row = self._row(entry, values, index, wholes.get(entry.key), pending, managed)
             if row is not None:
@@ -277,7 +300,8 @@ def _numbered(numbers: Sequence[int]) -> dict[int, int]:
     return {number: number - 1 for number in numbers} if few else {}
 
 
-def _size(rows: Sequence[Row]) -> int:
+def size_of(rows: Sequence[Sequence[Any]]) -> int:
+    """Bytes that the values of rows take, about."""
     total = 0
     for row in rows[:: max(1, len(rows) // 32)]:
         total += sum(_weight(value) for value in row)

@@ -14,6 +14,7 @@ from tallystick.errors import SchemaError
 from tallystick.site import deletions, history, parking
 from tallystick.site.engines.engine import Engine
 from tallystick.site.holding import load_wholes, terms
+from tallystick.site.issuing import Told
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Reader
@@ -24,7 +25,7 @@ from tallystick.site.schema import Definition, define
 from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import heal, inspect, recomputed
 from tallystick.sync import reached
-from tallystick.sync.passing import Pass, matches, scope_name
+from tallystick.sync.passing import Pass, Stamped, matches, scope_name
 from tallystick.sync.replica import (
     Announced,
     Answer,
@@ -57,6 +58,7 @@ class LocalReplica:
     def __init__(self, ledger: Ledger, name: str) -> None:
         self.ledger = ledger
         self.name = name
+        self._stamped: Stamped | None = None
         with ledger.write():
             history.check_identity(ledger)
 
@@ -112,8 +114,12 @@ class LocalReplica:
         return described
 
     def meet(self, theirs: Meeting) -> Meeting:
+        told: Told = {}
         with self.ledger.write():
-            stamp(self.ledger)
+            began = self.ledger.seq
+            if stamp(self.ledger, told=told):
+                stamped = Stamped(began, self.ledger.seq, told)
+                self._stamped = stamped if stamped.kept else None
             known = history.speak_now(self.ledger)
             if theirs.histories is not None:
                 history.meet_now(self.ledger, history.histories_of(theirs.histories))
@@ -256,9 +262,11 @@ class LocalReplica:
             history.speak_now(self.ledger)
             self.ledger.save_counters()
             closing = self._closing(selection)
-            until = self.ledger.seq
+            until, stamped = self.ledger.seq, self._stamped
+        self._stamped = None
+        stamped = stamped if stamped and stamped.until == until else None
         start = self._start(selection)
-        pass_ = Pass(self.ledger, selection, start, start.until if start.open else until)
+        pass_ = Pass(self.ledger, selection, start, start.until if start.open else until, stamped)
         yield from pass_.pages()
         for wire in (*pass_.skipped, *pass_.overtaken(), *selection.held, *parking.holed(self.ledger)):
             closing.digests.pop(wire, None)

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.pages import Page
 from tallystick.core.states import State, scope_of
+from tallystick.core.values import Value
+from tallystick.site import reading
+from tallystick.site.engines.engine import Entry
 from tallystick.site.filtering import Matches, selector
+from tallystick.site.issuing import Told
 from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.reading import Batch, Reader, field_forms
 from tallystick.sync.replica import Scope, Selection
 
 
+class Stamped(NamedTuple):
+    """What the last stamping here made of marks, by wire name, from the seq that was before it to the one after it.
+
+    It need not be read again for the pages of a pass, as long as nothing else has got a seq.
+    """
+
+    began: int
+    until: int
+    told: Told
+
+    @property
+    def kept(self) -> bool:
+        """True when it is all that got a seq, and fits a page."""
+        rows = [one for told in self.told.values() for one in told]
+        if not 0 < len(rows) == self.until - self.began <= reading.PAGE_ROWS:
+            return False
+        return reading.size_of([values or () for _, values in rows]) <= reading.PAGE_BYTES
+
+    def rows(self, wire: str, position: int) -> list[tuple[Entry, tuple[Value, ...] | None]] | None:
+        """All of a resource after a seq; None when there is more than what was stamped."""
+        return self.told.get(wire, []) if position >= self.began else None
+
+
 class Pass:
     """One pass over the resources of a scope: live records parents first, then deletions children first."""
 
-    def __init__(self, ledger: Ledger, selection: Selection, start: State, until: int) -> None:
+    def __init__(self, ledger: Ledger, selection: Selection, start: State, until: int, stamped: Stamped | None) -> None:
         self.ledger, self.selection, self.start, self.until = ledger, selection, start, until
+        self._stamped = stamped
         self.skipped: set[str] = set()
         tracked = [self.ledger.resource(wire) for wire in selection.scope.resources]
         wires = {item.definition.name: item.wire for item in tracked}
@@ -45,6 +74,7 @@ class Pass:
             scoped=bool(self.selection.known.state) and wire not in self.selection.held,
             keys=None if dead else self.selection.keys.get(wire),
             since=self.selection.since,
+            told=None if self._stamped is None else self._stamped.rows(wire, position),
         )
         more = True
         while more:
