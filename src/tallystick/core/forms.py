@@ -74,6 +74,13 @@ class RecordForm(msgspec.Struct, array_like=True):
     shown: list[int | VersionForm] = []
 
 
+class KeptForm(RecordForm, array_like=True):
+    """A record as a site keeps it. ``logged`` is when the versions that its row does not show were written to the
+    conflict log, in milliseconds; 0 where one of them was not."""
+
+    logged: int = 0
+
+
 class Outline(msgspec.Struct, array_like=True):
     """A ``RecordForm`` whose versions are not read."""
 
@@ -88,10 +95,12 @@ class Outline(msgspec.Struct, array_like=True):
         return _encoder.encode([self.versions, self.seen, self.seen_genesis, self.born, self.copies, []])
 
 
+_Parts = tuple[list[VersionForm], dict[str, int], list[bytes], str, int, list[int | VersionForm]]
 _encoder = msgspec.msgpack.Encoder()
 _extra = msgspec.msgpack.Decoder(Extra)
 _naming = msgspec.msgpack.Decoder(Naming)
 _record = msgspec.msgpack.Decoder(RecordForm)
+_kept = msgspec.msgpack.Decoder(KeptForm)
 _outline = msgspec.msgpack.Decoder(Outline)
 
 GENESIS = 2
@@ -169,7 +178,16 @@ def version_of(form: VersionForm, born: str = "") -> Version:
 
 def encode_record(record: Record, shown: tuple[Version, ...] = ()) -> bytes:
     """A whole record as bytes."""
-    form = RecordForm(
+    return _encoder.encode(RecordForm(*_parts(record, shown)))
+
+
+def encode_kept(record: Record, shown: tuple[Version, ...], logged: int) -> bytes:
+    """A whole record as a site keeps it. See ``KeptForm``."""
+    return _encoder.encode(KeptForm(*_parts(record, shown), logged))
+
+
+def _parts(record: Record, shown: tuple[Version, ...]) -> _Parts:
+    return (
         [version_form(version) for version in record.versions],
         dict(record.seen.vector),
         sorted(record.seen.genesis),
@@ -177,7 +195,6 @@ def encode_record(record: Record, shown: tuple[Version, ...] = ()) -> bytes:
         record.copies,
         [_shown_form(record, version) for version in shown],
     )
-    return _encoder.encode(form)
 
 
 def _shown_form(record: Record, version: Version) -> int | VersionForm:
@@ -189,7 +206,16 @@ def _shown_form(record: Record, version: Version) -> int | VersionForm:
 
 def decode_record(raw: bytes) -> tuple[Record, tuple[Version, ...]]:
     """A whole record and its shown versions. Raises msgspec.MsgspecError for malformed bytes."""
-    form = _record.decode(raw)
+    return _of_parts(_record.decode(raw))
+
+
+def decode_kept(raw: bytes) -> tuple[Record, tuple[Version, ...], int]:
+    """A whole record that a site keeps, its shown versions, and when the others were logged."""
+    form = _kept.decode(raw)
+    return (*_of_parts(form), form.logged)
+
+
+def _of_parts(form: RecordForm) -> tuple[Record, tuple[Version, ...]]:
     versions = tuple([version_of(item, form.born) for item in form.versions])
     record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.copies)
     return record, tuple([_shown_of(versions, item, form.born) for item in form.shown])

@@ -108,6 +108,7 @@ class _Step:
         self.put: list[tuple[Entry, Whole | None]] = []
         self.replaced: list[tuple[Entry, Whole | None]] = []
         self.last_stamp = 0
+        self.now = ledger.now()
 
     def run(self) -> None:
         rows = self.page.rows
@@ -129,9 +130,8 @@ class _Step:
         deletions.note_lost(self.ledger, self.tracked.wire, self.applying.run, len(self.lost))
         conflicts.log_many(self.ledger, self.tracked, "lost on arrival", self.outdone, self.applying.run)
         self.ledger.observe(self.last_stamp)
-        now = self.ledger.now()
-        if from_future(self.last_stamp, now):
-            self.tally.ahead += sum(from_future(stamp, now) for stamp in heads[STAMP])
+        if from_future(self.last_stamp, self.now):
+            self.tally.ahead += sum(from_future(stamp, self.now) for stamp in heads[STAMP])
 
     def _divided(
         self, rows: Sequence[Row], heads: Sequence[Sequence[Any]], entries: Mapping[str, Entry]
@@ -374,7 +374,7 @@ class _Step:
             kept = self._taken(one)
         self.applying.altered |= outcome.record != one.incoming
         new, whole = make_entry(self.ledger, one.key, seq, born, kept)
-        self._put(entry, one.whole, new, whole)
+        self._put(entry, one.whole, new, conflicts.keep_logged(whole, self.now, outcome.lost, one.whole))
         if outcome.lost:
             self._log_lost(one)
         if outcome.projection is not None and outcome.projection.copies:

@@ -15,6 +15,9 @@ from tallystick.site.ledger import Ledger, Tracked
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(VersionForm)
 
+LATELY_MS = 3600 * 1000
+"""A loser that was logged at the decision is logged once more where the conflict ends later than this."""
+
 
 class Logged(NamedTuple):
     """One entry of the conflict log. ``at`` is milliseconds; ``kind`` says how the version came to be hidden."""
@@ -48,8 +51,34 @@ def log_many(ledger: Ledger, tracked: Tracked, kind: str, hidden: Sequence[tuple
     )
 
 
-def closed(key: str, before: Record, after: Record, whole: Whole) -> list[tuple[str, Version]]:
-    """The versions that an edit closed although the edited row did not show them, for ``log_many``."""
+def keep_logged(whole: Whole | None, now: int, lost: Iterable[Version], before: Whole | None) -> Whole | None:
+    """``whole``, if there is one, with the time since which all that its row does not show is in the log.
+
+    ``lost`` is logged now; what was not shown ``before`` may have been logged then.
+    """
+    if whole is None or not (hidden := whole.hidden):
+        return whole
+    lately, logged = {version.hash for version in lost}, now
+    if before is not None and before.logged and not hidden <= lately:
+        lately, logged = lately | before.hidden, before.logged
+    return whole._replace(logged=logged) if hidden <= lately else whole
+
+
+def is_logged(whole: Whole, now: int) -> bool:
+    """True when a conflict need not be logged at its end: it was at the decision, and that was not long ago.
+
+    What is in the log stays there while the conflict lasts, so the retention period ends but little earlier.
+    """
+    return 0 < whole.logged <= now < whole.logged + LATELY_MS
+
+
+def closed(key: str, before: Record, after: Record, whole: Whole, now: int) -> list[tuple[str, Version]]:
+    """The versions that an edit closed although the edited row did not show them, for ``log_many``.
+
+    None of them where they are in the log already.
+    """
+    if is_logged(whole, now):
+        return []
     shown = {version.hash for version in whole.shown}
     kept = {version.hash for version in after.versions}
     return [(key, version) for version in before.versions if version.hash not in shown and version.hash not in kept]

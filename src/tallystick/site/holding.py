@@ -21,10 +21,11 @@ from tallystick.core.forms import (
     NO_EXTRA,
     Extra,
     decode_extra,
+    decode_kept,
     decode_outline,
     decode_record,
     encode_extra,
-    encode_record,
+    encode_kept,
     extra_of,
     genesis_flag,
     has_plain_name,
@@ -38,11 +39,20 @@ from tallystick.site.schema import Definition
 
 
 class Whole(NamedTuple):
-    """A record kept whole: its set, the versions its row shows, and whether somebody must decide."""
+    """A record kept whole: its set, the versions its row shows, and whether somebody must decide.
+
+    ``logged`` is when all the other versions were in the conflict log, in milliseconds; 0 where they are not.
+    """
 
     record: Record
     shown: tuple[Version, ...]
     undecided: bool
+    logged: int = 0
+
+    @property
+    def hidden(self) -> set[bytes]:
+        """The hashes of the versions that the row does not show."""
+        return {version.hash for version in self.record.versions} - {version.hash for version in self.shown}
 
 
 def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Whole]:
@@ -54,8 +64,8 @@ def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[s
     )
     found = {}
     for key, raw, undecided in rows:
-        record, shown = decode_record(bytes(raw))
-        found[key] = Whole(record, shown, bool(undecided))
+        record, shown, logged = decode_kept(bytes(raw))
+        found[key] = Whole(record, shown, bool(undecided), logged)
     return found
 
 
@@ -99,7 +109,7 @@ def save_wholes(ledger: Ledger, tracked: Tracked, wholes: Mapping[str, Whole | N
         "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (resource, key) DO UPDATE SET whole=excluded.whole, undecided=excluded.undecided",
         [
-            (tracked.number, key, encode_record(whole.record, whole.shown), int(whole.undecided))
+            (tracked.number, key, encode_kept(whole.record, whole.shown, whole.logged), int(whole.undecided))
             for key, whole in wholes.items()
             if whole is not None
         ],

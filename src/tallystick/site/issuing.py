@@ -104,6 +104,7 @@ class _Issue:
         self._by_column = {item.column: item.wire for item in self.definition.fields}
         self._wires: dict[frozenset[str], frozenset[str]] = {}
         self._closed: list[tuple[str, Version]] = []
+        self._now = ledger.now()
         self._steps = [self._step(change) for change in changes]
         self._wholes = load_wholes(
             ledger, tracked, [one.key for one in changes if one.touched.entry and one.touched.entry.flags & WHOLE]
@@ -193,8 +194,9 @@ class _Issue:
             return Entry(seq, key, local, entry.born_after(seq), own, tick, time, digest, rendered, flags, extra), None
         settled = closing_edit(ledger, whole, entry, (tick, time, digest), step.aside)
         if settled is not None:
-            seen = {digest, *(version.hash for version in whole.shown)}
-            self._closed.extend((key, version) for version in whole.record.versions if version.hash not in seen)
+            if not conflicts.is_logged(whole, self._now):
+                seen = {digest, *(version.hash for version in whole.shown)}
+                self._closed.extend((key, version) for version in whole.record.versions if version.hash not in seen)
             return settled._replace(seq=seq, local=local, rendered=rendered), None
         kept = self._edited(step, entry, whole, dot, time, digest)
         return make_entry(ledger, key, seq, entry.born_after(seq), kept._replace(local=local, rendered=rendered))
@@ -212,7 +214,7 @@ class _Issue:
             shown_past=before.shown_past,
             changed=step.changed,
         )
-        self._closed.extend(conflicts.closed(step.change.key, before.record, record, whole))
+        self._closed.extend(conflicts.closed(step.change.key, before.record, record, whole, self._now))
         shown = tuple(version for version in record.versions if version.dot == dot)
         undecided = whole.undecided and record.contested
         return Kept(record, shown, digest, None, None, step.aside, undecided=undecided)

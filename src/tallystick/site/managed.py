@@ -194,7 +194,7 @@ class _Edits:
             shown_past=before.shown_past,
             changed=changed,
         )
-        self._closed.extend(conflicts.closed(old.key, before.record, record, whole))
+        self._closed.extend(conflicts.closed(old.key, before.record, record, whole, self._now))
         now_shown = tuple(version for version in record.versions if version.dot == (ledger.origin, tick))
         undecided = whole.undecided and record.contested
         kept = Kept(record, now_shown, digest, None, undecided=undecided)

@@ -9,6 +9,7 @@ from tallystick.core import clock
 from tallystick.core.changes import bereft, purgeable
 from tallystick.core.fingerprints import EMPTY
 from tallystick.core.versions import Vector, merge_vectors
+from tallystick.site.conflicts import LATELY_MS
 from tallystick.site.engines.engine import Entry
 from tallystick.site.holding import held, load_wholes, save_wholes, terms
 from tallystick.site.ledger import DELETED, WHOLE, Ledger, Tracked
@@ -60,9 +61,14 @@ def _forget(ledger: Ledger, tracked: Tracked, gone: list[Entry], forgotten: dict
 
 
 def _purge_conflicts(ledger: Ledger, tracked: Tracked, before: int) -> int:
-    parameters = (tracked.number, before)
-    rows = ledger.engine.query("SELECT count(*) FROM tally_conflict WHERE resource=? AND at<?", parameters)
-    ledger.engine.execute("DELETE FROM tally_conflict WHERE resource=? AND at<?", parameters)
+    """What was logged a moment ago stays while its conflict lasts: it is not logged once more at the end of that."""
+    old = (
+        "FROM tally_conflict WHERE resource=? AND at<? AND (at<=? OR NOT EXISTS (SELECT 1 FROM tally_sibling s "
+        "WHERE s.resource=tally_conflict.resource AND s.key=tally_conflict.key))"
+    )
+    parameters = (tracked.number, before, ledger.now() - LATELY_MS)
+    rows = ledger.engine.query(f"SELECT count(*) {old}", parameters)
+    ledger.engine.execute(f"DELETE {old}", parameters)
     return int(rows[0][0])
 
 
