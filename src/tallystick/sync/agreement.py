@@ -20,7 +20,7 @@ from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences
 from tallystick.sync.guards import Guard
-from tallystick.sync.meeting import meet, one_step, part
+from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.scoping import (
@@ -110,22 +110,23 @@ def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
     report = Report(a.name, b.name, run=plan.run or os.urandom(8).hex())
     _check_hook(a, b, plan)
     scope, sites = _prepare(a, b, plan, report)
-    mine, theirs = meet(a, b, sites, scope)
+    met = meet(a, b, sites, scope)
+    mine, theirs, _ = met
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
     adopted = not (mine.state and theirs.state) and adopt(a, b, scope)
     settled = not (mine.state or theirs.state) and _settle(a, b, scope, plan)
     if adopted or settled:
-        mine, theirs = meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
-    passes = _Passes(a, b, plan, scope, report, mine, theirs)
+        met = meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
+    passes = _Passes(a, b, plan, scope, report, met, started)
     for direction in (PULL, PUSH):
         if plan.direction in (BOTH, direction):
             passes.run(direction)
     report.notes.extend(_from_future(report))
     if report.records:
-        passes.part(sites, note)
+        passes.part(note)
     report.count_waiting(passes.mine, passes.theirs)
-    report.seconds = time.monotonic() - started
+    report.seconds = report.seconds or time.monotonic() - started
     return report
 
 
@@ -242,10 +243,12 @@ class _Passes:
     """Both directions of one run. ``mine`` and ``theirs`` are what the ends state."""
 
     def __init__(
-        self, a: Replica, b: Replica, plan: Plan, scope: Scope, report: Report, mine: Meeting, theirs: Meeting
+        self, a: Replica, b: Replica, plan: Plan, scope: Scope, report: Report, met: Met, started: float
     ) -> None:
         self.a, self.b, self.plan, self.scope, self.report = a, b, plan, scope, report
-        self.mine, self.theirs = mine, theirs
+        self.mine, self.theirs, self._untold = met
+        self._started = started
+        self._sites = (met.mine.site, met.theirs.site)
         self._heard: Known | None = None
         """What the source of the first direction said it knows, if it was asked."""
         self._concluded: tuple[str, Meeting | None] | None = None
@@ -272,17 +275,23 @@ class _Passes:
             held = _guarded(source, target, Selection(scope, known, keys), settings, report)
         from tallystick.sync.transfer import transfer
 
-        done = transfer(
-            source,
-            target,
-            settings,
-            known,
-            keys=keys,
-            since=stated.seq,
-            held=held,
-            theirs=stated,
-            progress=plan.progress,
-        )
+        try:
+            with telling(self.b, self._untold if direction == PUSH else None) as heard:
+                done = transfer(
+                    source,
+                    target,
+                    settings,
+                    known,
+                    keys=keys,
+                    since=stated.seq,
+                    held=held,
+                    theirs=stated,
+                    before=heard,
+                    progress=plan.progress,
+                )
+        except Unheard:
+            self.mine, self.theirs, self._untold = meet(self.a, self.b, self._sites, self.scope, at_once=True)
+            return self.run(direction)
         tallies = report.pushed if direction == PUSH else report.pulled
         for wire, tally in done.tallies.items():
             tallies.setdefault(wire, Tally()).add(tally)
@@ -311,21 +320,25 @@ class _Passes:
         holder = replace(holder, state=state, token=holder.token if meeting is None else meeting.token)
         if direction == PULL:
             self.mine = holder
+            if self._untold is not None and meeting is not None:
+                told = replace(self._untold, token=meeting.token, histories=meeting.histories)
+                self._untold = told if told.histories is not None else None
         else:
             self.theirs = holder
         self._concluded = (direction, meeting)
 
-    def part(self, sites: tuple[str, str], note: Note | None) -> None:
+    def part(self, note: Note | None) -> None:
         """Have the ends state once more what they hold, and the last source hear of what its target made of it."""
         direction, concluded = self._concluded or ("", None)
         if concluded is None:
-            self.mine, self.theirs = meet(self.a, self.b, sites, self.scope)
+            self.mine, self.theirs, _ = meet(self.a, self.b, self._sites, self.scope)
             return
         end = self.a if direction == PUSH else self.b
         with one_step(end):
             said = part(end, concluded, self.scope)
             self.mine, self.theirs = (said, concluded) if direction == PUSH else (concluded, said)
             self.report.count_waiting(self.mine, self.theirs)
+            self.report.seconds = time.monotonic() - self._started  # as long as what is logged
             if note is not None:
                 note(self.report, end)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,23 +14,56 @@ from tallystick.sync.beside import Beside
 from tallystick.sync.replica import Meeting, Replica, Scope, Stepping
 
 
-def meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope) -> tuple[Meeting, Meeting]:
-    """What both state, each stamping while the other does; histories are heard only by whom they tell something."""
+class Met(NamedTuple):
+    """What ``a`` and ``b`` state. ``untold`` is what ``b`` has to hear before it takes anything, if that has time."""
+
+    mine: Meeting
+    theirs: Meeting
+    untold: Meeting | None = None
+
+
+def meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope, at_once: bool = False) -> Met:
+    """Both state what they hold, each stamping while the other does. Histories are heard by whom they tell something.
+
+    Where both have met before and only ``b`` has something to hear, that is left for the time when a page is made,
+    unless it is to be heard ``at_once``.
+    """
     with Beside(lambda: b.meet(Meeting(sites[0], "", "", "", scope))) as other:
         mine = a.meet(Meeting(sites[1], "", "", "", scope))
         theirs = other.result()
     if mine.token == theirs.token:
-        return mine, theirs
+        return Met(mine, theirs)
     if not _tells(theirs.histories, mine.histories):
+        if mine.state and theirs.state and not at_once:
+            return Met(mine, theirs, _told(mine, scope))
         theirs = b.meet(_told(mine, scope))
-        return (mine, theirs) if theirs.token == mine.token else (a.meet(_told(theirs, scope)), theirs)
+        return Met(mine if theirs.token == mine.token else a.meet(_told(theirs, scope)), theirs)
     if not _tells(mine.histories, theirs.histories):
         mine = a.meet(_told(theirs, scope))
-        return (mine, theirs) if mine.token == theirs.token else (mine, b.meet(_told(mine, scope)))
+        return Met(mine, theirs if mine.token == theirs.token else b.meet(_told(mine, scope)))
     told = _told(mine, scope)
     with Beside(lambda: b.meet(told)) as other:
         mine = a.meet(replace(_told(theirs, scope), token=""))
-        return mine, other.result()
+        return Met(mine, other.result())
+
+
+class Unheard(Exception):
+    """What ``b`` was told is not all that it knows by now: both have to meet once more, before it takes anything."""
+
+
+@contextmanager
+def telling(b: Replica, untold: Meeting | None) -> Iterator[Callable[[], None] | None]:
+    """Tell ``b`` meanwhile what it has to hear. What is given waits until it has; it raises Unheard."""
+    if untold is None:
+        yield None
+        return
+    with Beside(lambda: b.meet(untold)) as said:
+
+        def heard() -> None:
+            if said.result().token != untold.token:
+                raise Unheard
+
+        yield heard
 
 
 def _tells(form: HistoriesForm | None, known: HistoriesForm | None) -> bool:

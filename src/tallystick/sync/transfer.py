@@ -63,6 +63,7 @@ def transfer(
     since: int = 0,
     held: list[str] | None = None,
     theirs: Meeting | None = None,
+    before: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> Transfer:
     """One pass from ``source`` to ``target``, resumable at the target's last committed page.
@@ -70,12 +71,12 @@ def transfer(
     ``settings`` say how the target applies; ``known`` is its digest. ``keys`` restricts live records of a resource
     to those named, as far as they had not changed after seq ``since`` (first contact);
     deletions of the resources in ``held`` stay where they are. ``theirs`` is what the source states, for targets that
-    state at the end what they hold then. Raises what the port raises; whatever was applied
-    stays applied.
+    state at the end what they hold then; ``before`` is called before the target is given anything. Raises what the
+    port raises; whatever was applied stays applied.
     """
     done = Transfer()
     selection = Selection(settings.scope, known, keys or {}, since=since, held=held or [])
-    carry = _Carrying(target, settings, theirs, done, progress)
+    carry = _Carrying(target, settings, theirs, done, before or (lambda: None), progress)
     try:
         carry.all(source.changes(selection))
     except StateError:
@@ -97,9 +98,16 @@ class _Carrying:
     """Pages on their way to a target."""
 
     def __init__(
-        self, target: Target, settings: Settings, theirs: Meeting | None, done: Transfer, progress: Progress | None
+        self,
+        target: Target,
+        settings: Settings,
+        theirs: Meeting | None,
+        done: Transfer,
+        before: Callable[[], None],
+        progress: Progress | None,
     ) -> None:
-        self.target, self.settings, self.theirs, self.done, self.progress = target, settings, theirs, done, progress
+        self.target, self.settings, self.theirs, self.done = target, settings, theirs, done
+        self.before, self.progress = before, progress
 
     def all(self, items: Iterator[Page | Closing]) -> None:
         """Read one page ahead, and make it ready to go, while the target applies: memory stays at two pages."""
@@ -108,10 +116,12 @@ class _Carrying:
             ahead: Future[Closing | _Ready | None] = reader.submit(next, ready, None)
             while (item := ahead.result()) is not None:
                 if isinstance(item, Closing):
+                    self.before()
                     self._end(None, item)
                     return
                 ahead = reader.submit(next, ready, None)
                 following = ahead.result() if item.records <= SHORT_ROWS else None
+                self.before()
                 if isinstance(following, Closing):
                     self._end(item, following)
                     return
