@@ -52,6 +52,7 @@ class Forest:
         dirty: Iterable[str],
     ) -> None:
         self.sources = {Side.LOCAL: local, Side.REMOTE: remote}
+        self.exact = all(source.volume.exact for source in self.sources.values())
         self.base = base
         self.scope = scope
         self.dirty = frozenset(dirty)
@@ -213,12 +214,13 @@ class Forest:
         for listing in listings:
             if listing is not None and Mark.INVISIBLE in listing.values[::VALUE_BYTES]:
                 hidden.update((entry.name, "out of scope") for entry in listing if entry.mark == Mark.INVISIBLE)
-        exact = all(source.volume.exact for source in self.sources.values())
-        if exact and not any(listing is not None and ends_with(listing.names, SHARED_MEMORY) for listing in listings):
+        if self.exact and not any(
+            listing is not None and ends_with(listing.names, SHARED_MEMORY) for listing in listings
+        ):
             return hidden
         names = {name for listing in listings if listing is not None for name in listing.names}
         hidden.update((name, SHARED) for name in names if name.endswith(SHARED_MEMORY) and _is_shared(name, names))
-        if exact:
+        if self.exact:
             return hidden
         for source, listing in zip(self.sources.values(), listings, strict=True):
             materialised = set(listing.names) if listing is not None and not source.volume.exact else set()

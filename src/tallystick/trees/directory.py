@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from stat import S_ISLNK
 
 from tallystick.errors import StorageError
 from tallystick.trees.contents import NO_XATTRS, Clone, Given, Sink, Wanted
@@ -137,7 +138,7 @@ class DirectoryEnd:
     def _read_one(self, path: str) -> ReadValue:
         at, name = self.mount.split(path)
         parent = self.listing(path.rpartition("/")[0])
-        if parent is not None and name in parent.links:
+        if parent is not None and S_ISLNK(parent.mode(name)):
             stats = stats_of(self.mount.files.status(name, at))
             digest = link_digest(self.mount.files.read_link(name, at))
             return ReadValue(path, Mark.LINK, digest, settled_stats(stats, self.clock()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +25,7 @@ DIGEST_BYTES = 32
 VALUE_BYTES = DIGEST_BYTES + 1
 VALUES = struct.Struct(f"{VALUE_BYTES}s")
 NO_DIGEST = bytes(DIGEST_BYTES)
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 DISTRUST = -1
 """Stands for the ctime of an entry that changed too recently to be recognized by its times (racy timestamps)."""
@@ -146,6 +148,11 @@ class Listing:
             self._positions = {known: position for position, known in enumerate(self.names)}
         return self._positions.get(name)
 
+    def mode(self, name: str) -> int:
+        """File type and permission bits of the entry of a name; 0 when there is none."""
+        position = self.position(name)
+        return 0 if position is None else self.stats[position * WIDTH]
+
     def set_value(self, name: str, mark: int, digest: bytes) -> None:
         """Note what an entry was found to hold."""
         position = self.position(name)
@@ -156,14 +163,6 @@ class Listing:
     def plain(self) -> bool:
         """True when everything that is listed is a file, link or directory that can be seen and read."""
         return not {Mark.INVISIBLE, Mark.UNKNOWN, Mark.EXPIRED} & set(self.values[::VALUE_BYTES])
-
-    @property
-    def links(self) -> Collection[str]:
-        """The names of symbolic links."""
-        modes = self.stats[::WIDTH]
-        if not any(map(stat.S_ISLNK, set(modes))):
-            return ()
-        return {name for name, mode in zip(self.names, modes, strict=True) if stat.S_ISLNK(mode)}
 
     @property
     def size(self) -> int:
@@ -229,14 +228,24 @@ class Listing:
         self.values[place * VALUE_BYTES : end * VALUE_BYTES] = bytes((entry.mark,)) + entry.digest
 
 
+def packed(name: str) -> bytes:
+    """A name or path as bytes, as the system takes it: ``os.fsencode`` without its questions about the type."""
+    return name.encode(_ENCODING, _ERRORS)
+
+
+def unpacked(name: bytes) -> str:
+    """The name or path that ``packed`` packed."""
+    return name.decode(_ENCODING, _ERRORS)
+
+
 def packed_names(names: Sequence[str]) -> bytes:
     """Names as one byte string; undecodable bytes survive."""
-    return os.fsencode("\0".join(names))
+    return packed("\0".join(names))
 
 
-def unpacked_names(packed: bytes) -> list[str]:
+def unpacked_names(names: bytes) -> list[str]:
     """The names that ``packed_names`` packed."""
-    return os.fsdecode(packed).split("\0") if packed else []
+    return unpacked(names).split("\0") if names else []
 
 
 def stats_of(found: os.stat_result) -> tuple[int, int, int, int, int]:

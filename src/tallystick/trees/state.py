@@ -27,7 +27,9 @@ from tallystick.trees.listing import (
     WIDTH,
     Listing,
     Mark,
+    packed,
     packed_names,
+    unpacked,
     unpacked_names,
 )
 from tallystick.trees.merging import Side
@@ -253,7 +255,7 @@ class State:
 
     def base_row(self, path: str) -> BaseRow | None:
         """The base of one directory; None when it is not in the base."""
-        found = self.connection.execute("SELECT names, content FROM base WHERE path = ?", (os.fsencode(path),))
+        found = self.connection.execute("SELECT names, content FROM base WHERE path = ?", (packed(path),))
         row = found.fetchone()
         return None if row is None else BaseRow(*row)
 
@@ -261,23 +263,23 @@ class State:
         """The base of these directories."""
         rows = self.selected("SELECT path, names, content FROM base WHERE path IN", wanted)
         found: dict[str, BaseRow | None] = dict.fromkeys(wanted)
-        found.update((os.fsdecode(path), BaseRow(names, content)) for path, names, content in rows)
+        found.update((unpacked(path), BaseRow(names, content)) for path, names, content in rows)
         return found
 
     def selected(self, query: str, paths: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query that ends with IN, for these paths, a part of them at a time."""
-        packed = sorted(map(os.fsencode, paths))  # in the order of the pages
-        for start in range(0, len(packed), ASKED):
-            asked = packed[start : start + ASKED]
+        keys = sorted(map(packed, paths))  # in the order of the pages
+        for start in range(0, len(keys), ASKED):
+            asked = keys[start : start + ASKED]
             yield from self.connection.execute(f"{query} ({','.join('?' * len(asked))})", asked)
 
     def base_paths(self) -> set[str]:
         """Every directory of the base."""
-        return {os.fsdecode(path) for (path,) in self.connection.execute("SELECT path FROM base")}
+        return {unpacked(path) for (path,) in self.connection.execute("SELECT path FROM base")}
 
     def unsettled(self) -> set[str]:
         """Directories that have to be planned again although nothing changes in them."""
-        return {os.fsdecode(path) for (path,) in self.connection.execute("SELECT path FROM unsettled")}
+        return {unpacked(path) for (path,) in self.connection.execute("SELECT path FROM unsettled")}
 
     def side(self, side: Side) -> NotedSide:
         """What was noted of one side."""
@@ -306,7 +308,7 @@ class State:
                         f"DELETE FROM listing WHERE side = ? AND {clause}", (_SIDES[side], *argument)
                     )
         rows = (
-            (_SIDES[side], os.fsencode(path), *listing.to_row())
+            (_SIDES[side], packed(path), *listing.to_row())
             for (side, path), listing in sorted(listings.items(), key=_place)  # in the order of the pages
             if listing is not None
         )
@@ -317,7 +319,7 @@ class State:
             if row is None:
                 for clause, argument in _subtree(path):
                     self.connection.execute(f"DELETE FROM base WHERE {clause}", argument)
-        rows = ((os.fsencode(path), *row, row.files) for path, row in sorted(base.items()) if row is not None)
+        rows = ((packed(path), *row, row.files) for path, row in sorted(base.items()) if row is not None)
         self.connection.executemany("INSERT OR REPLACE INTO base VALUES (?, ?, ?, ?)", rows)
 
     def forget_base(self) -> None:
@@ -348,7 +350,7 @@ class NotedSide:
             rows = self._state.connection.execute(
                 "SELECT path, names, stats FROM listing WHERE side = ?", (self._side,)
             )
-            self._signatures = {os.fsdecode(path): (names, stats) for path, names, stats in rows}
+            self._signatures = {unpacked(path): (names, stats) for path, names, stats in rows}
         return self._signatures.get(path)
 
     def subdirectories(self, path: str) -> Collection[str]:
@@ -365,7 +367,7 @@ class NotedSide:
         if self._rows is not None:
             return self._rows
         paths = self._state.connection.execute("SELECT path FROM listing WHERE side = ?", (self._side,))
-        return [os.fsdecode(path) for (path,) in paths]
+        return [unpacked(path) for (path,) in paths]
 
     def token(self) -> str:
         """The token of the end when this was noted."""
@@ -382,7 +384,7 @@ class NotedSide:
         """Read these rows together: they will be asked for."""
         query = f"SELECT path, names, stats, content FROM listing WHERE side = {self._side} AND path IN"
         for path, *row in self._state.selected(query, paths):
-            self._expected[os.fsdecode(path)] = (row[0], row[1], row[2])
+            self._expected[unpacked(path)] = (row[0], row[1], row[2])
 
     def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
         """For those of the digests that were noted for a file, its path; one look at everything that was noted."""
@@ -394,7 +396,7 @@ class NotedSide:
             if not wanted.isdisjoint(values):
                 for name, value in zip(unpacked_names(names), values, strict=True):
                     if value in wanted:
-                        found.setdefault(value[1:], joined(os.fsdecode(path), name))
+                        found.setdefault(value[1:], joined(unpacked(path), name))
         return found
 
     def _row(self, path: str) -> tuple[bytes, bytes, bytes] | None:
@@ -404,10 +406,10 @@ class NotedSide:
             selected = self._state.connection.execute(
                 "SELECT path, names, stats, content FROM listing WHERE side = ?", (self._side,)
             )
-            self._rows = {os.fsdecode(found): (names, stats, content) for found, names, stats, content in selected}
+            self._rows = {unpacked(found): (names, stats, content) for found, names, stats, content in selected}
             return self._rows.get(path)
         found: tuple[bytes, bytes, bytes] | None = self._state.connection.execute(
-            "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, os.fsencode(path))
+            "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, packed(path))
         ).fetchone()
         return found
 
@@ -424,15 +426,15 @@ def _place(listed: tuple[tuple[Side, str], Listing | None]) -> tuple[int, str]:
 
 
 def _write_paths(connection: sqlite3.Connection, statement: str, paths: Iterable[str]) -> None:
-    connection.executemany(statement, [(os.fsencode(path),) for path in paths])
+    connection.executemany(statement, [(packed(path),) for path in paths])
 
 
 def _subtree(path: str) -> list[tuple[str, tuple[bytes, ...]]]:
     """Conditions that together select a path and everything below it."""
-    packed = os.fsencode(path)
-    if not packed:
+    key = packed(path)
+    if not key:
         return [("path >= ?", (b"",))]
-    return [("path = ?", (packed,)), ("path > ? AND path < ?", (packed + b"/", packed + b"0"))]
+    return [("path = ?", (key,)), ("path > ? AND path < ?", (key + b"/", key + b"0"))]
 
 
 def is_damage(problem: sqlite3.DatabaseError) -> bool:
@@ -447,13 +449,13 @@ def _packed_base(children: Mapping[str, Node]) -> BaseRow:
         if isinstance(child, Leaf):
             assert child.digest is not None, f"{name!r} was never read and cannot be agreed on"
             mark = _LINK if child.kind is Kind.LINK else _FILE
-            packed = (mark, child.permissions, child.size, child.digest, child.materialised)
+            parts = (mark, child.permissions, child.size, child.digest, child.materialised)
         elif isinstance(child, Directory):
-            packed = (_DIRECTORY, 0, 0, b"", child.materialised)
+            parts = (_DIRECTORY, 0, 0, b"", child.materialised)
         else:
             continue
         names.append(name)
-        content += BASE_VALUE.pack(packed[0] | (0 if packed[4] else _NEVER_HELD), *packed[1:4])
+        content += BASE_VALUE.pack(parts[0] | (0 if parts[4] else _NEVER_HELD), *parts[1:4])
     return BaseRow(packed_names(names), bytes(content))
 
 
