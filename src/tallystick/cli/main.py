@@ -142,12 +142,17 @@ def run() -> None:
         main()
     except SystemExit as done:
         threads = sys.modules.get("threading")
-        if isinstance(done.code, int) and (threads is None or threads.active_count() == 1):
-            atexit._run_exitfuncs()
+        if not isinstance(done.code, int) or (threads is not None and threads.active_count() > 1):
+            raise
+        atexit._run_exitfuncs()
+        try:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(done.code)
-        raise
+        except BrokenPipeError:
+            pass  # as in ``LazyGroup.invoke``
+        except OSError:
+            raise done from None  # Python says what could not be written
+        os._exit(done.code)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from tallystick.trees.listing import NO_DIGEST, VALUE_BYTES, Entry, Listing, Mark
+from tallystick.trees.listing import DIGEST_BYTES, NO_DIGEST, VALUE_BYTES, WIDTH, Entry, Listing, Mark
 from tallystick.trees.merging import Side
 from tallystick.trees.names import POSIX, Volume, hidden_names
-from tallystick.trees.nodes import EXPIRED, UNKNOWN, Directory, Kind, Leaf, Node, children_of, joined
+from tallystick.trees.nodes import EXPIRED, PERMISSIONS, UNKNOWN, Directory, Kind, Leaf, Node, children_of, joined
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
 from tallystick.trees.state import BaseRow
 from tallystick.trees.unchanged import JOURNALS, NOTHING, ends_with, unchanged_names
 
+_LEAVES = (Mark.UNREAD, Mark.FILE, Mark.LINK)
 _LINK_TYPE = 0o120000
 _TYPE = 0o170000
 SHARED_MEMORY = "-shm"
@@ -122,11 +123,12 @@ class Forest:
         for position, name in enumerate(listing.names):
             if name in unchanged:
                 continue
-            entry = listing.at(position)
             if name in hidden:
                 invisible = invisible or hidden[name] != SHARED
+            elif not source.unknown and listing.values[position * VALUE_BYTES] in _LEAVES:
+                children[name] = _leaf_at(listing, position)
             else:
-                children[entry.name] = self._child(side, path, entry)
+                children[name] = self._child(side, path, listing.at(position))
         if not source.volume.permissions:
             self._take_permissions(path, children)
         group_databases(children)
@@ -293,6 +295,16 @@ def leaf_of(entry: Entry) -> Leaf:
     kind = Kind.LINK if entry.stats[0] & _TYPE == _LINK_TYPE else Kind.FILE
     digest = None if entry.mark == Mark.UNREAD or entry.digest == NO_DIGEST else entry.digest
     return Leaf(kind, digest, entry.stats[2], entry.stats[3], entry.permissions)
+
+
+def _leaf_at(listing: Listing, position: int) -> Leaf:
+    """The same without an entry in between."""
+    mode, _, size, mtime_ns, _ = listing.stats[position * WIDTH : (position + 1) * WIDTH]
+    start = position * VALUE_BYTES + 1
+    digest = bytes(listing.values[start : start + DIGEST_BYTES])
+    kind = Kind.LINK if mode & _TYPE == _LINK_TYPE else Kind.FILE
+    unread = listing.values[start - 1] == Mark.UNREAD or digest == NO_DIGEST
+    return Leaf(kind, None if unread else digest, size, mtime_ns, mode & PERMISSIONS)
 
 
 def group_databases(children: dict[str, Node]) -> None:

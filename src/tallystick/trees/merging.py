@@ -217,8 +217,10 @@ class _Merger:
         aside = "" if choice is Choice.BOTH and local is not None else None
         if not isinstance(winner, Leaf):
             return Result(reason, aside=aside)
-        permitted = winner._replace(permissions=_permissions(self.mode, base, local, remote, winner))
-        return Result(reason, leaf=permitted, origin=Origin(side, path), aside=aside)
+        permissions = _permissions(self.mode, base, local, remote, winner)
+        if permissions != winner.permissions:
+            winner = winner._replace(permissions=permissions)
+        return Result(reason, leaf=winner, origin=Origin(side, path), aside=aside)
 
     def _note_losses(self, path: str, base: Node, loser: Node, side: Side) -> None:
         """Remember every value that nobody has seen before and that nothing keeps: history has to."""
