@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from disk import Ground, contents, grow, read_tree, regrow, remembered, shown, temporaries
@@ -12,6 +13,7 @@ from woods import carried_out, leaf, perturbed, roots, tree, triples
 from woods import shown as values
 
 from tallystick.errors import StorageLocked
+from tallystick.trees.listing import Listing
 from tallystick.trees.merging import Reconcile, Side
 from tallystick.trees.names import Volume
 from tallystick.trees.plan import Half, Verb, plan
@@ -48,6 +50,28 @@ def test_a_first_run_carries_everything_over(ground):
     assert report.succeeded
     assert agreed(ground) == {**START, "r": "remote only", "d2": {"x": {"y": "deep"}}}
     assert (report.files, report.bytes) == (6, len("alphabetascript" + "remote onlydeep"))
+
+
+def test_a_memory_that_lists_in_another_order_is_sorted_and_nothing_else(ground):
+    grow(ground.local, {"a": "1", "b": "2", "d": {"x": "3", "y": "4", "z": "5"}})
+    ground.run()
+    rows = listed(ground)
+    with closing(sqlite3.connect(ground.state)) as database, database:
+        for side, path, *row in rows:
+            backwards = Listing.of(list(Listing.from_row(*row))[::-1]).to_row()
+            given = "UPDATE listing SET names = ?, stats = ?, content = ? WHERE side = ? AND path = ?"
+            database.execute(given, (*backwards, side, path))
+    assert listed(ground) != rows
+
+    assert ground.run().actions == []
+    assert listed(ground) == rows
+    (ground.local / "d" / "y").write_text("6")
+    assert paths(ground.run()) == ["d/y"]
+
+
+def listed(ground):
+    with closing(sqlite3.connect(ground.state)) as database:
+        return database.execute("SELECT side, path, names, stats, content FROM listing ORDER BY side, path").fetchall()
 
 
 def test_a_second_run_finds_nothing_and_writes_nothing(ground):
