@@ -13,6 +13,7 @@ from tallystick.contexts.problems import (
     ContextNotFound,
     EntryRejected,
     NameExists,
+    PagesLost,
     QuotaExceeded,
     VersionMoved,
 )
@@ -133,9 +134,55 @@ def test_staged_pages_are_invisible_until_their_run_is_published_with_the_rest(h
     host.stage(context.id, "another", 0, [("/never", entry)])
     assert tree(host, context) == {}
 
-    host.publish(context.id, context.version, [("/d", entry)], "run")
+    host.publish(context.id, context.version, [("/d", entry)], "run", 2)
 
     assert list(tree(host, context)) == ["/a", "/c", "/d"]
+
+
+def test_a_publication_that_misses_pages_of_its_run_is_refused_whole(host, context):
+    entry = file_of(host, context, b"x")
+    host.stage(context.id, "run", 0, [("/a", entry)])
+
+    with pytest.raises(PagesLost, match="2 pages"):
+        host.publish(context.id, context.version, [("/b", entry)], "run", 2)
+
+    assert tree(host, context) == {}
+    host.publish(context.id, context.version, [("/b", entry)], "run", 1)
+    assert list(tree(host, context)) == ["/a", "/b"]
+
+
+def test_a_page_may_be_laid_aside_before_its_content_has_come(host, context):
+    content = b"on its way"
+    entry = FileEntry(FILE, 0o644, len(content), 0, digest_of(content))
+    host.stage(context.id, "run", 0, [("/a", entry)])
+    with pytest.raises(ChunkMissing):
+        host.publish(context.id, "*", [], "run", 1)
+
+    send(host, context, content)
+    host.publish(context.id, "*", [], "run", 1)
+
+    assert tree(host, context)["/a"].digest == entry.digest
+
+
+def test_a_staged_page_replaces_removes_and_revives_like_any_other(host, context):
+    one, two = file_of(host, context, b"one"), file_of(host, context, b"two")
+    host.publish(context.id, "*", [("/same", one), ("/edited", one), ("/gone", one), ("/back", one)])
+    host.publish(context.id, "*", [("/back", None)])
+    before = tree(host, context)
+
+    host.stage(context.id, "run", 0, [("/same", one), ("/edited", two), ("/gone", None), ("/back", two)])
+    host.publish(context.id, "*", [("/d/new", two)], "run", 1)
+
+    after = tree(host, context)
+    assert {key: entry.digest for key, entry in after.items() if entry.kind == FILE} == {
+        "/same": one.digest,
+        "/edited": two.digest,
+        "/back": two.digest,
+        "/d/new": two.digest,
+    }
+    assert after["/same"] == before["/same"]
+    assert after["/edited"].created == before["/edited"].created
+    assert (host.find(context.name).files, host.find(context.name).bytes) == (4, 12)
 
 
 def test_an_upload_that_changes_nothing_makes_no_version(host, context):

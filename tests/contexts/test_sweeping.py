@@ -6,6 +6,7 @@ from tallystick.content.directory import DirectoryStore
 from tallystick.contexts.entries import EXPIRED
 from tallystick.contexts.host import Rule
 from tallystick.contexts.local import LocalHost
+from tallystick.contexts.problems import PagesLost
 from tallystick.contexts.sweeping import sweep
 
 from .conftest import file_of, mounted, send, shown, tree
@@ -109,3 +110,19 @@ def test_what_an_upload_has_sent_and_not_published_yet_stays(clocked, context):
     clocked.publish(context.id, "*", [("/f", entry)])
 
     assert b"".join(clocked.fetch(context.id, entry.hashes))
+
+
+def test_content_that_a_staged_page_needs_stays_until_the_page_is_forgotten(clocked, context):
+    entry = file_of(clocked, context, b"old, and referred to again")
+    clocked.pass_days(3)
+    clocked.stage(context.id, "run", 0, [("/a", entry)])
+
+    sweep(clocked.ledger, clocked.store)
+    clocked.publish(context.id, "*", [], "run", 1)
+
+    assert b"".join(clocked.fetch(context.id, entry.hashes))
+    clocked.stage(context.id, "late", 0, [("/b", entry)])
+    clocked.pass_days(3)
+    sweep(clocked.ledger, clocked.store)
+    with pytest.raises(PagesLost):
+        clocked.publish(context.id, "*", [], "late", 1)

@@ -1,8 +1,10 @@
 from itertools import pairwise
 
 import pytest
+from msgspec.msgpack import encode
 
 from tallystick.core.fingerprints import EMPTY
+from tallystick.core.values import mapping_hash
 from tallystick.site import managed
 from tallystick.site.engines.sqlite import SQLiteEngine
 from tallystick.site.holding import terms
@@ -63,3 +65,23 @@ def test_a_record_that_comes_back_after_its_deletion_is_a_new_version_of_it(ledg
     assert managed.contents(ledger, tracked, ["k"]) == {"k": {"n": 1}}
     assert tracked.rows.by_keys(["k"])["k"].tick == 3
     assert tracked.fingerprint == fingerprint(ledger, tracked)
+
+
+def test_new_records_written_in_columns_are_what_writing_them_one_by_one_makes(ledger):
+    written(ledger, [("gone", {"n": 1}), ("other", {"n": 2})])
+    written(ledger, [("gone", None)])
+    news = [(key, {"n": number}) for number, key in enumerate(("a", "b", "gone"))]
+
+    with ledger.write():
+        tracked = managed.create_resource(ledger, "things")
+        managed.write_new(
+            ledger, tracked, [(key, encode(content), mapping_hash(key, content)) for key, content in news]
+        )
+
+    assert managed.contents(ledger, tracked, ["a", "b", "gone", "other"]) == {**dict(news), "other": {"n": 2}}
+    entries = tracked.rows.by_keys(["a", "b", "gone"])
+    assert [entries[key].hash for key, _ in news] == [mapping_hash(key, content) for key, content in news]
+    assert len({(entry.seq, entry.tick) for entry in entries.values()}) == 3
+    assert not any(entry.flags & DELETED for entry in entries.values())
+    assert tracked.fingerprint == fingerprint(ledger, tracked)
+    assert tracked.fingerprint.count == 4

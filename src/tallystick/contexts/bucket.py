@@ -23,7 +23,7 @@ from tallystick.content.problems import HeadMoved
 from tallystick.content.store import Collected
 from tallystick.contexts.entries import DIRECTORY, Change, FileEntry, ancestors, check_changes
 from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
-from tallystick.contexts.problems import ContextNotFound, EntryRejected, VersionMoved
+from tallystick.contexts.problems import ContextNotFound, EntryRejected, PagesLost, VersionMoved
 from tallystick.contexts.publishing import ANY, differs
 from tallystick.contexts.storing import cache_of
 from tallystick.errors import ConfigurationError, StorageCorrupt
@@ -54,6 +54,8 @@ _entries = msgspec.msgpack.Decoder(dict[str, FileEntry])
 
 class BucketHost:
     """See ``ContextHost``: the one context of a bucket, or of a prefix in it. ``clock`` gives nanoseconds."""
+
+    concurrent = False
 
     def __init__(self, url: str, clock: Callable[[], int] = time.time_ns) -> None:
         """Prepare for ``s3://bucket/prefix`` and the like; credentials come from the environment.
@@ -172,9 +174,11 @@ class BucketHost:
     def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
         self._staged.setdefault(run, {})[page] = list(changes)
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "") -> str:
-        pages = self._staged.pop(run, {})
-        everything = [change for page in sorted(pages) for change in pages[page]] + list(changes)
+    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
+        staged = self._staged.pop(run, {})
+        if len(staged) != pages:
+            raise PagesLost.of(len(staged), pages)
+        everything = [change for page in sorted(staged) for change in staged[page]] + list(changes)
         check_changes(everything)
         for _ in range(ATTEMPTS):
             head = self.head.read()

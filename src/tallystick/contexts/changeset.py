@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tallystick.contexts.entries import DIRECTORY, FILE, LINK, FileEntry, is_one_chunk, packed
 from tallystick.contexts.host import ContextHost
 from tallystick.errors import StorageError
-from tallystick.trees.assembling import leaf_of
-from tallystick.trees.bulk import Copied
 from tallystick.trees.contents import Given, Wanted
 from tallystick.trees.ends import TreeEnd
-from tallystick.trees.listing import NO_DIGEST, WIDTH, Entry, Listing, Mark
+from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.nodes import Directory, Kind, Leaf, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
@@ -28,23 +25,17 @@ from tallystick.trees.unchanged import JOURNALS
 ENTRIES_AT_ONCE = 5000
 LINK_MODE = 0o777
 DIRECTORY_MODE = 0o755
-_LEAVES = (Mark.UNREAD, Mark.FILE, Mark.LINK)
 _WRITING = (Verb.MAKE, Verb.PUT, Verb.GRAFT)
 _TYPES = {FILE: 0o100000, LINK: 0o120000, DIRECTORY: 0o040000}
 
 
 @dataclass(slots=True)
 class Item:
-    """One leaf to be placed. ``directory`` is the one that is carried over whole with it, if one is.
-
-    ``stats`` are those that its listing noted, where it comes from a directory of this machine.
-    """
+    """One leaf to be placed; ``own`` where its content comes from the context itself."""
 
     path: str
     wanted: Wanted
     own: bool = False
-    directory: str | None = None
-    stats: Sequence[int] = ()
     entry: FileEntry | None = None
     given: Given | None = None
     problem: StorageError | None = None
@@ -84,6 +75,8 @@ class Changeset:
         self.orders = orders
         self.outcome = Outcome()
         self.changes: dict[str, FileEntry | None] = {}
+        self.wholes: list[Step] = []
+        """Directories that are carried over as they are listed: their leaves are none of ``items``."""
         self._works: list[_Work] = []
         self._own: Mapping[str, FileEntry] = {}
 
@@ -94,6 +87,10 @@ class Changeset:
         self._works = [self._work(action) for action in actions]
         items = [item for work in self._works for item in work.items]
         self._read_own(actions, items)
+        return self.unread(items)
+
+    def unread(self, items: Sequence[Item]) -> list[Item]:
+        """Those of the items whose content is not known to be held; the others get their entries."""
         self._skip_held(items)
         self._read_databases(items)
         return [item for item in items if item.entry is None and item.problem is None]
@@ -109,12 +106,6 @@ class Changeset:
                 work.items.append(Item(step.path, Wanted(source, step.leaf), own))
                 continue
             work.directories.append(step)
-            for entry in step.listing or ():
-                if entry.mark in _LEAVES:
-                    path = joined(step.path, entry.name)
-                    source = path if step.source == step.path else joined(step.source, entry.name)
-                    wanted = Wanted(source, leaf_of(entry))
-                    work.items.append(Item(path, wanted, directory=step.path, stats=entry.stats))
         return work
 
     def _read_own(self, actions: Sequence[Action], items: Sequence[Item]) -> None:
@@ -191,8 +182,8 @@ class Changeset:
     # Changes and outcome ----------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Turn everything that was read into changes, and say what became of the actions."""
-        self._fail_torn_databases()
+        """Turn everything that was read into changes, and say what became of the actions. ``wholes`` are left."""
+        self.fail_torn_databases([item for work in self._works for item in work.items])
         copies = {work.action.path for work in self._works if work.action.verb is Verb.PUT}
         for work in self._works:
             action = work.action
@@ -208,8 +199,9 @@ class Changeset:
             else:
                 self._write(work)
 
-    def _fail_torn_databases(self) -> None:
-        for group in _databases([item for work in self._works for item in work.items]):
+    def fail_torn_databases(self, items: Sequence[Item]) -> None:
+        """A database goes whole or not at all."""
+        for group in _databases(items):
             if any(item.problem is not None for item in group):
                 for item in group:
                     item.problem = item.problem or SourceChanged(
@@ -226,14 +218,10 @@ class Changeset:
             return
         if isinstance(action.replaces, Directory) and not work.directories:
             self._empty(action.path)
-        inside: dict[str, list[Item]] = {}
         for item in placed:
             assert item.entry is not None
             self.changes[item.path] = item.entry
-            if item.directory is not None:
-                inside.setdefault(item.directory, []).append(item)
-            else:
-                self._note_leaf(item, item.entry)
+            self._note_leaf(item, item.entry)
         bulk = {step.path for step in work.directories if step.listing is not None}
         for step in work.directories:
             entry = FileEntry(DIRECTORY, DIRECTORY_MODE if step.permissions is None else step.permissions | 0o700)
@@ -246,7 +234,7 @@ class Changeset:
                 self.outcome.made.add(step.path)
                 self.outcome.entries.setdefault(step.path, {})
             else:
-                self.outcome.bulk[step.path] = self._carried(step, step.listing, inside.get(step.path, []))
+                self.wholes.append(step)
 
     def _note_leaf(self, item: Item, entry: FileEntry) -> None:
         leaf = item.wanted.leaf
@@ -256,18 +244,6 @@ class Changeset:
         self.outcome.note(item.path, _entry(item.path, entry))
         if item.given is not None and item.given.entry is not None:
             self.outcome.given[item.wanted.path] = item.given.entry
-
-    def _carried(self, step: Step, listing: Listing, items: Sequence[Item]) -> Copied:
-        """The listings of both sides of a directory that was carried over whole."""
-        arrived = [_entry(item.path, item.entry) for item in items if item.entry is not None]
-        for name in listing.subdirectories():
-            found = listing.find(name)
-            mode = (found.permissions if found is not None else DIRECTORY_MODE) | 0o700
-            arrived.append(_entry(joined(step.path, name), FileEntry(DIRECTORY, mode)))
-        target = Listing.of(sorted(arrived, key=lambda entry: entry.name))
-        origin = _with_values(listing, items)
-        size = sum(item.entry.size for item in items if item.entry is not None)
-        return Copied(step.path, step.source, target, origin, size, len(items))
 
     def _permit(self, action: Action) -> None:
         known = self._own.get(self.key(action.path))
@@ -304,24 +280,12 @@ def _mode(leaf: Leaf) -> int:
 
 def _entry(path: str, entry: FileEntry) -> Entry:
     """How the listing of the context shows an entry."""
-    stats = (_TYPES[entry.kind] | entry.mode, 0, entry.size, entry.mtime, 0)
-    return Entry(path.rpartition("/")[2], stats, entry.kind, entry.digest or NO_DIGEST)
+    return Entry(path.rpartition("/")[2], stats_in_context(entry), entry.kind, entry.digest or NO_DIGEST)
 
 
-def _with_values(listing: Listing, items: Sequence[Item]) -> Listing:
-    """The listing of the source with what reading its files gave."""
-    stats = array("q", listing.stats)
-    found = Listing(listing.names, stats, bytes(listing.values))
-    for item in items:
-        name = item.wanted.path.rpartition("/")[2]
-        position = found.position(name)
-        if position is None or item.entry is None:
-            continue
-        given = item.given.entry if item.given is not None else None
-        if given is not None:
-            stats[position * WIDTH : (position + 1) * WIDTH] = array("q", given.stats)
-        found.set_value(name, item.entry.kind, item.entry.digest)
-    return found
+def stats_in_context(entry: FileEntry) -> tuple[int, int, int, int, int]:
+    """The numbers by which a listing of a context describes an entry."""
+    return (_TYPES[entry.kind] | entry.mode, 0, entry.size, entry.mtime, 0)
 
 
 def _databases(items: Sequence[Item]) -> list[list[Item]]:

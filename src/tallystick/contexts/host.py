@@ -76,11 +76,15 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class ContextHost(Protocol):
-    """Where contexts are kept. Not shared between threads."""
+    """Where contexts are kept. Not shared between threads unless it is ``concurrent``."""
 
     @property
     def title(self) -> str:
         """How messages name it."""
+
+    @property
+    def concurrent(self) -> bool:
+        """True when several threads may use it at once."""
 
     def contexts(self) -> list[ContextInfo]:
         """All contexts, by creation, then identifier."""
@@ -121,11 +125,12 @@ class ContextHost(Protocol):
     def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
         """Lay a page of an upload aside until its run is published."""
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "") -> str:
+    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
         """Make the staged pages of a run and these changes visible, all or none of them; returns the new version.
 
-        Raises VersionMoved unless ``expected`` is current (``*``: whatever is), EntryRejected, QuotaExceeded,
-        ChunkMissing. Durable on return. An answer that was lost: read the version before trying again.
+        Raises VersionMoved unless ``expected`` is current (``*``: whatever is), PagesLost unless ``pages`` is how many
+        the run has laid aside, EntryRejected, QuotaExceeded, ChunkMissing. Durable on return. An answer that was lost:
+        read the version before trying again.
         """
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:

@@ -8,11 +8,11 @@ from itertools import chain
 import msgspec
 
 from tallystick.contexts.archives import has_archives
+from tallystick.contexts.delivering import publish_pages
 from tallystick.contexts.entries import DIRECTORY, EXPIRED, Change, FileEntry, packed, unpacked
 from tallystick.contexts.host import ContextHost
 from tallystick.contexts.keys import below
 from tallystick.contexts.layout import LOOSE, Layout
-from tallystick.contexts.uploading import publish_pages
 from tallystick.trees.scope import Scope
 
 KEYS_AT_ONCE = 5000

@@ -11,7 +11,7 @@ import msgspec
 from tallystick.content.bundles import layout_of
 from tallystick.content.packed import PackedStore
 from tallystick.content.problems import ChunkMissing
-from tallystick.contexts import publishing, sweeping
+from tallystick.contexts import publishing, staging, sweeping
 from tallystick.contexts.archives import archive_number
 from tallystick.contexts.entries import Change, FileEntry, check_key, entry_of
 from tallystick.contexts.folders import folder_of
@@ -36,6 +36,8 @@ class LocalHost:
 
     ``closing`` is called when the host is closed: the ledger is the caller's otherwise.
     """
+
+    concurrent = False
 
     def __init__(
         self,
@@ -179,11 +181,11 @@ class LocalHost:
 
     def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
         with self.ledger.write():
-            publishing.stage(shelf_of(self.ledger, identifier), run, page, changes)
+            staging.stage(shelf_of(self.ledger, identifier), run, page, changes)
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "") -> str:
+    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
         with uncollected(), self.ledger.write():
-            return publishing.publish(shelf_of(self.ledger, identifier), expected, changes, run)
+            return publishing.publish(shelf_of(self.ledger, identifier), expected, changes, run, pages)
 
     # Rules and URLs ---------------------------------------------------------------------------------------------------
 

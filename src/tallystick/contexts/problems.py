@@ -42,6 +42,19 @@ class VersionMoved(StorageError):
     default_hint = "run the same command again: it takes the newer version into account"
 
 
+class PagesLost(StorageError):
+    """Pages that an upload had laid aside are not there any more: it took too long. Nothing was published."""
+
+    code = "PagesLost"
+    transient = True
+    default_hint = "run the same command again: content that was sent is not sent again"
+
+    @classmethod
+    def of(cls, found: int, laid_aside: int) -> PagesLost:
+        """The error for a run of which so many pages were found."""
+        return cls(f"[PagesLost] of {laid_aside} pages that the upload laid aside {found} are there")
+
+
 class EntryRejected(ValueRejected):
     """A file entry from outside that cannot be: its path, size, hash, mode or chunks. Nothing was published."""
 

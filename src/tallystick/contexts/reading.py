@@ -79,30 +79,24 @@ def _read_large(source: Contents, wanted: Wanted, taken: list[Taken]) -> Iterato
 
 
 class ListedFiles:
-    """Small files of a directory on this machine, read without a question while they are as their listing says."""
+    """Small files of directories on this machine, read without a question while they are as their listing says."""
 
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
-        self._path: str | None = None
-        self._at: Handle = -1
 
-    def read(self, path: str, stats: Sequence[int]) -> Chunk | None:
-        """The only chunk of a file; None when it is not (or does not stay) what was listed: read it otherwise.
-
-        Raises OSError as the system does.
-        """
-        parent, _, name = path.rpartition("/")
-        if parent != self._path:
-            self._at, self._path = self.mount.directory(parent), parent
+    def read_at(self, at: Handle, name: str, stats: Sequence[int]) -> Chunk | None:
+        """The only chunk of a file in a directory; None when it is not, or does not stay, what was listed."""
         files, size = self.mount.files, stats[2]
-        handle = files.open_read(name, self._at)
         try:
-            data = files.read(handle, size + 1)
-            after = stats_of(files.status_of(handle))
-        finally:
-            files.close(handle)
+            handle = files.open_read(name, at)
+            try:
+                data = files.read(handle, size + 1)
+                after = stats_of(files.status_of(handle))
+            finally:
+                files.close(handle)
+        except OSError:
+            return None  # the long way says what is wrong
         if len(data) != size or after != tuple(stats):
-            self._path = None
             return None
         return Chunk(digest_of(data), data)
 

@@ -12,6 +12,7 @@ from tallystick.contexts.entries import DIRECTORY, EXPIRED, FileEntry, check_key
 from tallystick.contexts.host import Rule
 from tallystick.contexts.recycling import RecycleRule, Rules, expired_keys
 from tallystick.contexts.shelf import Shelf, live_chunks, shelves
+from tallystick.contexts.staging import staged_entries
 from tallystick.errors import ValueRejected
 from tallystick.site import managed
 from tallystick.site.ledger import Ledger
@@ -114,7 +115,7 @@ def sweep(ledger: Ledger, store: PackedStore, history_days: float = HISTORY_DAYS
 
 
 def _forget_chunks(shelf: Shelf, before: int) -> int:
-    """Chunks that no entry and no history refers to, and that no upload can be about to refer to, are seen no more."""
+    """Chunks that nothing refers to, and that no upload can be about to refer to, are seen no more."""
     engine, number = shelf.ledger.engine, shelf.resource.number
     known = {
         bytes(name)
@@ -127,6 +128,8 @@ def _forget_chunks(shelf: Shelf, before: int) -> int:
             known.difference_update(entry.hashes)
     for (content,) in engine.query("SELECT content FROM tally_history WHERE context=?", (number,)):
         known.difference_update(entry_of(content).hashes)
+    for entry in staged_entries(shelf):
+        known.difference_update(entry.hashes)
     engine.executemany(
         "DELETE FROM tally_context_chunk WHERE context=? AND hash=?", [(number, name) for name in sorted(known)]
     )

@@ -24,6 +24,7 @@ STEPS = (
         "CREATE TABLE tally_expired (context {int} NOT NULL, key {text} NOT NULL, at {int} NOT NULL, "
         "PRIMARY KEY (context, key))",
     ),
+    ("DELETE FROM tally_staged",),  # pages are columns now; an upload that is under way begins again
 )
 """Formats of the tables, for ``Ledger.require``."""
 

@@ -1,43 +1,35 @@
 """Carrying out the actions of a run on a context: send what is missing, then publish (spec contexts T1, U2, U8).
 
-One stream of bundles goes up while files are read; every few MiB the host is asked what it lacks. Nothing is visible
-before the publication, and then everything is.
+Content and changes go up while files are read (``delivering``), first those of single leaves, then directories that
+are carried over whole (``carrying``). Nothing is visible before the publication, and then everything is.
 """
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tallystick.content.bundles import bundles_of
 from tallystick.content.chunking import Chunk
+from tallystick.contexts.carrying import Carried, carried, together
 from tallystick.contexts.changeset import Changeset, Item
-from tallystick.contexts.entries import FILE, Change, FileEntry, is_one_chunk, packed_parts
+from tallystick.contexts.delivering import Delivery
+from tallystick.contexts.entries import FILE, Change, FileEntry, packed_parts
 from tallystick.contexts.host import ContextHost
 from tallystick.contexts.reading import ListedFiles, Taken, read_file
-from tallystick.errors import PeerUnreachable, StorageError
+from tallystick.errors import StorageError
 from tallystick.trees.contents import Contents
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Listing
+from tallystick.trees.nodes import joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
+from tallystick.trees.steps import Step
 
 if TYPE_CHECKING:
     from tallystick.contexts.layout import Layout
-
-WINDOW_BYTES = 8 << 20
-WINDOW_CHUNKS = 4096
-"""How much is read before the host is asked which of it is missing."""
-STAGED = 20_000
-"""Changes in one page that is laid aside before a publication."""
-ATTEMPTS = 5
 
 
 class Upload:
@@ -63,7 +55,9 @@ class Upload:
         self.other = other
         self.orders = orders
         self.changeset = Changeset(host, identifier, key, listing, other, orders)
-        self._offered: set[bytes] = set()
+        self.delivery = Delivery(host, identifier)
+        self._rest: list[Change] = []
+        self._archived = False
 
     @property
     def outcome(self) -> Outcome:
@@ -71,72 +65,82 @@ class Upload:
         return self.changeset.outcome
 
     def collect(self, actions: Sequence[Action]) -> None:
-        """Find out what the actions change, and send the content that the host lacks."""
-        waiting = self.changeset.items(actions)
+        """Find out what the actions change, send the content that the host lacks, lay most of the changes aside."""
+        try:
+            waiting = self.changeset.items(actions)
+            self._expect(waiting)
+            self._read(waiting)
+            self.changeset.settle()
+            self._change(self.changeset.changes.items())
+            wholes = self.changeset.wholes
+            self._expect_listed(wholes)
+            for steps in together(wholes):
+                self._carry(steps)
+            self._rest = self.delivery.finish()
+        finally:
+            self.delivery.close()
+
+    def _expect(self, items: Sequence[Item]) -> None:
         if self.orders.progress is not None:
-            self.orders.progress.expect(len(waiting), sum(item.wanted.leaf.size for item in waiting))
-        for attempt in range(ATTEMPTS):
-            try:
-                self._send(waiting)
-                break
-            except PeerUnreachable:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(0.1 * 2**attempt)
-                waiting = self._unsent(waiting)
-        self.changeset.settle()
+            self.orders.progress.expect(len(items), sum(item.wanted.leaf.size for item in items))
 
-    def _unsent(self, waiting: Sequence[Item]) -> list[Item]:
-        """After a connection was cut: the items whose content is not all there."""
-        self._offered.clear()
-        names = list({name for item in waiting if item.entry is not None for name in item.entry.hashes})
-        missing = set(self._missing(names))
-        return [item for item in waiting if item.entry is None or missing.intersection(item.entry.hashes)]
+    def _expect_listed(self, steps: Sequence[Step]) -> None:
+        if self.orders.progress is not None:
+            listings = [step.listing for step in steps if step.listing is not None]
+            self.orders.progress.expect(
+                sum(listing.leaves for listing in listings), sum(listing.size for listing in listings)
+            )
 
-    def _missing(self, names: Sequence[bytes]) -> Iterator[bytes]:
-        for start in range(0, len(names), 8 * WINDOW_CHUNKS):
-            yield from self.host.missing(self.identifier, names[start : start + 8 * WINDOW_CHUNKS])
+    def _advance(self, files: int, size: int) -> None:
+        if self.orders.progress is not None:
+            self.orders.progress.advance(files, size)
 
-    def _send(self, items: Sequence[Item]) -> None:
-        bundles = bundles_of(self._news(items))
-        first = next(bundles, None)
-        if first is not None:
-            self.host.send(self.identifier, chain((first,), bundles))
+    def _change(self, changes: Iterable[tuple[str, FileEntry | None]]) -> None:
+        """Hand changes on, by their paths."""
+        self.delivery.change([(self.key(path), self._laid_out(path, entry)) for path, entry in changes])
 
-    def _news(self, items: Sequence[Item]) -> Iterator[Chunk]:
-        """The chunks that the host lacks, window by window, while files are read."""
-        window: list[Chunk] = []
-        size = 0
-        for chunk in self._chunks(items):
-            if chunk.hash in self._offered:
-                continue
-            self._offered.add(chunk.hash)
-            window.append(chunk)
-            size += len(chunk.data)
-            if size >= WINDOW_BYTES or len(window) >= WINDOW_CHUNKS:
-                yield from self._lacking(window)
-                window, size = [], 0
-        yield from self._lacking(window)
-
-    def _lacking(self, window: Sequence[Chunk]) -> Iterator[Chunk]:
-        if window:
-            missing = set(self.host.missing(self.identifier, [chunk.hash for chunk in window]))
-            yield from (chunk for chunk in window if chunk.hash in missing)
-
-    def _chunks(self, items: Sequence[Item]) -> Iterator[Chunk]:
+    def _read(self, items: Sequence[Item]) -> None:
+        """Read leaves one by one."""
         self.other.prepare([item.wanted for item in items])
-        listed = ListedFiles(self.other.mount) if self.other.mount is not None else None
         for item in items:
-            chunk = _read_listed(listed, item) if listed is not None else None
-            if chunk is None:
-                yield from self._item(self.other, item)
-                continue
-            leaf, data = item.wanted.leaf, chunk.data
-            if data:
-                yield chunk
-            self.changeset.take_file(item, FileEntry(FILE, leaf.permissions, len(data), leaf.mtime_ns, chunk.hash))
-            if self.orders.progress is not None:
-                self.orders.progress.advance(1, len(data))
+            self._offer(self._item(self.other, item))
+            if item.problem is None:
+                self._advance(1, item.wanted.leaf.size)
+
+    def _offer(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            self.delivery.offer(chunk)
+
+    def _carry(self, steps: Sequence[Step]) -> None:
+        """Read and hand on directories as they are listed."""
+        mount = self.other.mount
+        listed = ListedFiles(mount) if mount is not None else None
+        group = [carried(step, self.orders.moves.keys(), listed is not None) for step in steps]
+        items = [item for one in group for item in one.items.values()]
+        unread = {id(item) for item in self.changeset.unread(items)} if items else set()
+        self.other.prepare([item.wanted for item in items if id(item) in unread])
+        for one in group:
+            if listed is not None:
+                self._offer(one.read_quickly(listed))
+            self._carry_items(list(one.items.values()))
+            self._take(one)
+
+    def _carry_items(self, items: Sequence[Item]) -> None:
+        """The leaves of one directory that take the long way."""
+        for item in items:
+            if item.entry is None and item.problem is None:
+                self._offer(self._item(self.other, item))
+        self.changeset.fail_torn_databases(items)
+
+    def _take(self, one: Carried) -> None:
+        """A directory was read: its changes go on, its listings are the outcome."""
+        one.take_items()
+        outcome = self.outcome
+        outcome.failed.update((item.path, item.problem) for item in one.items.values() if item.problem is not None)
+        outcome.bulk[one.step.path] = copied = one.copied()
+        outcome.bytes += copied.bytes - sum(item.entry.size for item in one.items.values() if item.entry is not None)
+        self._change((joined(one.step.path, name), entry) for name, entry in one.changes())
+        self._advance(one.listing.leaves, one.listing.size)
 
     def _item(self, source: Contents, item: Item) -> Iterator[Chunk]:
         taken: list[Taken] = []
@@ -154,54 +158,23 @@ class Upload:
         given, parts = taken[0]
         entry = FileEntry(FILE, given.permissions, given.size, given.mtime_ns, given.digest, packed_parts(parts))
         self.changeset.take_file(item, entry, given)
-        if self.orders.progress is not None:
-            self.orders.progress.advance(1, given.size)
 
     def publish(self, expected: str) -> str:
         """Make everything visible. Gives the version that is current then."""
-        changes = [(self.key(path), self._laid_out(path, entry)) for path, entry in self.changeset.changes.items()]
-        if self.layout is not None and any(entry is not None and entry.archived for _, entry in changes):
+        changes = self._rest
+        if self.layout is not None and self._archived:
             from tallystick.contexts.archives import root_changes
 
             changes += root_changes(self.host, self.identifier, self.layout)
-        return publish_pages(self.host, self.identifier, expected, changes) if changes else expected
+        run, pages = self.delivery.run, self.delivery.pages
+        if not changes and not pages:
+            return expected
+        return self.host.publish(self.identifier, expected, changes, run if pages else "", pages)
 
     def _laid_out(self, path: str, entry: FileEntry | None) -> FileEntry | None:
         """The entry with the mark that the layout of this upload gives it."""
         if self.layout is None or entry is None:
             return entry
         mark = self.layout.mark(path, entry)
+        self._archived = self._archived or mark != 0
         return msgspec.structs.replace(entry, archived=mark) if mark else entry
-
-
-def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Sequence[Change]) -> str:
-    """Publish any number of changes at once: many are laid aside in pages first. Gives the new version."""
-    run = secrets.token_hex(8) if len(changes) > STAGED else ""
-    page = 0
-    while len(changes) > STAGED:
-        _again(partial(host.stage, identifier, run, page, changes[:STAGED]))
-        changes = changes[STAGED:]
-        page += 1
-    return host.publish(identifier, expected, changes, run)
-
-
-def _again(work: Callable[[], None]) -> None:
-    """What may be repeated is, when the connection was cut."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return work()
-        except PeerUnreachable:
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(0.1 * 2**attempt)
-
-
-def _read_listed(listed: ListedFiles, item: Item) -> Chunk | None:
-    """The chunk of a small file that nobody has read yet and that belongs to no database; None: read it otherwise."""
-    leaf = item.wanted.leaf
-    if not item.stats or leaf.digest is not None or item.is_link or not is_one_chunk(leaf.size):
-        return None
-    try:
-        return listed.read(item.wanted.path, item.stats)
-    except (OSError, StorageError):
-        return None  # the long way says what is wrong

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tallystick.core.fingerprints import EMPTY, dot_name, fingerprint_of
+from tallystick.core.fingerprints import EMPTY, dot_name, dot_names, fingerprint_of
 from tallystick.core.forms import decode_extra
 from tallystick.core.join import edit
 from tallystick.core.merge import changed_fields
@@ -19,12 +19,14 @@ from tallystick.core.values import mapping_hash
 from tallystick.core.versions import DELETED as NO_CONTENT
 from tallystick.core.versions import Version
 from tallystick.site import conflicts
-from tallystick.site.engines.engine import Entry
+from tallystick.site.engines.engine import Entry, NewEntries
 from tallystick.site.holding import Kept, Whole, held, load_wholes, make_entry, save_wholes, simple_edit, terms
 from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Definition, Identity
 
 Content = Mapping[str, Any]
+SLICE = 10_000
+"""New records that are written at once."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
@@ -94,6 +96,35 @@ def write(ledger: Ledger, tracked: Tracked, records: Sequence[tuple[str, Content
     tracked.rows.put(made, replaced)
     store(ledger, tracked, records)
     return seqs
+
+
+def write_new(ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[str, bytes, bytes]]) -> None:
+    """Write records that show nothing so far as local changes: (key, content, hash), the content as ``tally_managed``
+    holds it, the hash its ``mapping_hash``.
+
+    Keys must differ. Call inside ``ledger.write()``.
+    """
+    known = tracked.rows.by_keys([key for key, _, _ in rows]) if tracked.seq else {}
+    if known:  # removed some time ago: their history goes on
+        write(ledger, tracked, [(key, decoded(content)) for key, content, _ in rows if key in known])
+        rows = [row for row in rows if row[0] not in known]
+    for start in range(0, len(rows), SLICE):
+        keys, contents, hashes = zip(*rows[start : start + SLICE], strict=True)
+        _write_new(ledger, tracked, keys, contents, hashes)
+
+
+def _write_new(
+    ledger: Ledger, tracked: Tracked, keys: Sequence[str], contents: Sequence[bytes], hashes: Sequence[bytes]
+) -> None:
+    count, origin = len(keys), ledger.origin
+    seqs, ticks = ledger.next_seqs(tracked, count), ledger.next_ticks(tracked, count)
+    ledger.count(tracked, fingerprint_of(keys, dot_names([origin] * count, ticks), hashes), EMPTY)
+    own, stamp = ledger.origin_number(origin), ledger.stamp_at(ledger.now())
+    tracked.rows.put_new(NewEntries(seqs, keys, None, [own] * count, ticks, [stamp] * count, hashes, [0] * count))
+    ledger.engine.executemany(
+        f"INSERT INTO tally_managed(resource, key, content) VALUES ({tracked.number}, ?, ?)",
+        zip(keys, contents, strict=True),
+    )
 
 
 def _made(

@@ -31,6 +31,8 @@ T = TypeVar("T")
 class RemoteHost:
     """See ``ContextHost``. Requests that may be repeated are, with back-off, while that may help."""
 
+    concurrent = True
+
     def __init__(
         self,
         url: str,
@@ -128,8 +130,8 @@ class RemoteHost:
         query = {"run": run, "page": str(page)}
         self._whole("POST", _place(identifier, "stage"), query, wire.frame(changes))
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "") -> str:
-        query = {"expected": expected, "run": run}
+    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
+        query = {"expected": expected, "run": run, "pages": str(pages) if run else ""}
         with _closing(self._request("POST", _place(identifier, "publish"), query, wire.frame(changes))) as reply:
             return _decoded(wire.published, _rest(reply)).version
 

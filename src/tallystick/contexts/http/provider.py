@@ -22,7 +22,7 @@ from tallystick.contexts.http.hosts import Hosts
 from tallystick.contexts.http.streams import Arriving, Leaving
 from tallystick.contexts.http.waiting import Waiting
 from tallystick.contexts.local import LocalHost
-from tallystick.contexts.problems import ContextNotFound, FileNotHeld, LinkExpired, NameExists, VersionMoved
+from tallystick.contexts.problems import ContextNotFound, FileNotHeld, LinkExpired, NameExists, PagesLost, VersionMoved
 from tallystick.errors import AccessDenied, TallystickError
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.native.codec.limits import Limits
@@ -40,6 +40,7 @@ _STATUS: Final[tuple[tuple[type[TallystickError], int], ...]] = (
     (LinkExpired, 403),
     (NameExists, 409),
     (VersionMoved, 409),
+    (PagesLost, 409),
     (ChunkMissing, 409),
 )
 
@@ -288,7 +289,8 @@ def _publish(host: LocalHost, asked: Asked) -> Reply:
     if "expected" not in asked.query:
         raise RequestError("publish takes expected=VERSION")
     changes = [change for page in wire.changes_in([asked.body]) for change in page]
-    version = host.publish(asked.context, asked.query["expected"], changes, asked.query.get("run", ""))
+    run, pages = asked.query.get("run", ""), _number(asked, "pages", 0)
+    version = host.publish(asked.context, asked.query["expected"], changes, run, pages)
     return _json(wire.Published(version))
 
 

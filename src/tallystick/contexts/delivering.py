@@ -1,0 +1,146 @@
+"""Content and changes on their way to a host, load by load: asked for, sent, laid aside (spec contexts T1, U2).
+
+A load is some MiB of chunks and the changes that were found with them. Where the host may be used by several threads,
+loads travel while the next one is read; what is in memory is bounded by the loads under way.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+
+from tallystick.content.bundles import bundles_of
+from tallystick.content.chunking import Chunk
+from tallystick.contexts.entries import Change
+from tallystick.contexts.host import ContextHost
+from tallystick.errors import PeerUnreachable
+
+LOAD_BYTES = 8 << 20
+LOAD_CHUNKS = 4096
+"""What is read before the host is asked which of it is missing."""
+UNDER_WAY = 2
+"""Loads that travel at once."""
+STAGED = 20_000
+"""Changes in one page that is laid aside before a publication."""
+ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class _Load:
+    """Chunks by their names, their bytes together, and changes."""
+
+    chunks: dict[bytes, bytes] = field(default_factory=dict)
+    size: int = 0
+    changes: list[Change] = field(default_factory=list)
+
+
+class Delivery:
+    """What one upload sends to a context. Whatever fails under way is raised by the next call."""
+
+    def __init__(self, host: ContextHost, identifier: str) -> None:
+        self.host = host
+        self.identifier = identifier
+        self.run = secrets.token_hex(8)
+        self.pages = 0
+        """How many pages of changes were laid aside under ``run``."""
+        self._load = _Load()
+        self._under_way: dict[Future[None], _Load] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
+
+    def offer(self, chunk: Chunk) -> None:
+        """Send a chunk, if the host lacks it."""
+        load = self._load
+        if chunk.hash in load.chunks or any(chunk.hash in other.chunks for other in self._under_way.values()):
+            return
+        load.chunks[chunk.hash] = chunk.data
+        load.size += len(chunk.data)
+        if load.size >= LOAD_BYTES or len(load.chunks) >= LOAD_CHUNKS:
+            self._ship()
+
+    def change(self, changes: Sequence[Change]) -> None:
+        """Lay changes aside; their content was offered before, or is there."""
+        self._load.changes += changes
+        while len(self._load.changes) > STAGED:
+            rest = self._load.changes[STAGED:]
+            del self._load.changes[STAGED:]
+            self._ship()
+            self._load.changes = rest
+
+    def finish(self) -> list[Change]:
+        """Wait until all content is held; gives the changes that were not laid aside."""
+        rest, self._load.changes = self._load.changes, []
+        self._ship()
+        while self._under_way:
+            self._await_one()
+        return rest
+
+    def close(self) -> None:
+        """End the threads. What is under way is given up as soon as it fails."""
+        self._closed = True
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+    def _ship(self) -> None:
+        load, self._load = self._load, _Load()
+        if not load.chunks and not load.changes:
+            return
+        page = self.pages
+        self.pages += bool(load.changes)
+        if not self.host.concurrent:
+            return self._deliver(load, page)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(UNDER_WAY, "tally-deliver")
+        while len(self._under_way) >= UNDER_WAY:
+            self._await_one()
+        self._under_way[self._threads.submit(self._deliver, load, page)] = load
+
+    def _await_one(self) -> None:
+        done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            del self._under_way[future]
+            future.result()
+
+    def _deliver(self, load: _Load, page: int) -> None:
+        again(partial(self._send, load), self._is_closed)
+        if load.changes:
+            again(partial(self.host.stage, self.identifier, self.run, page, load.changes), self._is_closed)
+
+    def _is_closed(self) -> bool:
+        return self._closed
+
+    def _send(self, load: _Load) -> None:
+        if not load.chunks:
+            return
+        missing = set(self.host.missing(self.identifier, list(load.chunks)))
+        bundles = bundles_of(Chunk(name, data) for name, data in load.chunks.items() if name in missing)
+        first = next(bundles, None)
+        if first is not None:
+            self.host.send(self.identifier, chain((first,), bundles))
+
+
+def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Sequence[Change]) -> str:
+    """Publish any number of changes at once: many are laid aside in pages first. Gives the new version."""
+    delivery = Delivery(host, identifier)
+    try:
+        delivery.change(changes)
+        rest = delivery.finish()
+    finally:
+        delivery.close()
+    return host.publish(identifier, expected, rest, delivery.run if delivery.pages else "", delivery.pages)
+
+
+def again(work: Callable[[], None], given_up: Callable[[], bool]) -> None:
+    """What may be repeated is, when the connection was cut."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return work()
+        except PeerUnreachable:
+            if attempt == ATTEMPTS - 1 or given_up():
+                raise
+            time.sleep(0.1 * 2**attempt)

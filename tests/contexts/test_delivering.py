@@ -1,0 +1,102 @@
+"""Content and changes on their way: what travels when, what is laid aside, what a failure leaves."""
+
+import os
+
+import pytest
+
+from tallystick.content.chunking import Chunk, hash_of
+from tallystick.contexts import delivering
+from tallystick.contexts.delivering import Delivery, publish_pages
+from tallystick.contexts.entries import DIRECTORY, FILE, FileEntry
+from tallystick.errors import PeerUnreachable
+
+from .conftest import tree
+
+
+@pytest.fixture
+def delivery(host, context):
+    found = Delivery(host, context.id)
+    yield found
+    found.close()
+
+
+def chunk_of(size):
+    data = os.urandom(size)
+    return Chunk(hash_of(data), data)
+
+
+def file_in(chunk):
+    return FileEntry(FILE, 0o644, len(chunk.data), 0, chunk.hash)
+
+
+def test_what_little_is_sent_is_published_with_no_page_laid_aside(delivery, host, context):
+    chunk = chunk_of(100)
+    delivery.offer(chunk)
+    delivery.change([("/a", file_in(chunk))])
+
+    rest = delivery.finish()
+
+    assert (delivery.pages, [key for key, _ in rest]) == (0, ["/a"])
+    assert host.missing(context.id, [chunk.hash]) == []
+
+
+def test_loads_lay_their_changes_aside_while_the_rest_is_read(delivery, host, context):
+    chunks = [chunk_of(3 << 20) for _ in range(7)]
+    for number, chunk in enumerate(chunks):
+        delivery.change([(f"/f{number}", file_in(chunk))])
+        delivery.offer(chunk)
+
+    rest = delivery.finish()
+
+    assert delivery.pages == 2
+    assert tree(host, context) == {}
+    host.publish(context.id, "*", rest, delivery.run, delivery.pages)
+    assert list(tree(host, context)) == [f"/f{number}" for number in range(7)]
+
+
+def test_what_is_under_way_or_held_is_not_sent_again(delivery, host, context, monkeypatch):
+    sent = []
+    send = host.send
+    monkeypatch.setattr(host, "send", lambda name, bundles: send(name, _noted(bundles, sent)))
+    chunk, other = chunk_of(4 << 20), chunk_of(4 << 20)
+    for _ in range(2):
+        for one in (chunk, other, chunk):
+            delivery.offer(one)
+    delivery.finish()
+
+    assert sum(sent) < 9 << 20
+
+
+def _noted(bundles, sent):
+    for bundle in bundles:
+        sent.append(len(bundle))
+        yield bundle
+
+
+def test_many_changes_go_in_pages_and_become_visible_at_once(host, context):
+    changes = [(f"/d{number:05}", FileEntry(DIRECTORY, 0o755)) for number in range(delivering.STAGED + 5)]
+
+    publish_pages(host, context.id, context.version, changes)
+
+    assert list(tree(host, context)) == [key for key, _ in changes]
+
+
+def test_a_load_that_is_cut_goes_on_and_one_that_always_is_ends_the_upload(delivery, host, context, monkeypatch):
+    monkeypatch.setattr(delivering.time, "sleep", lambda _: None)
+    send, cuts = host.send, iter([True, True, False])
+
+    def cut(name, bundles):
+        if next(cuts, True):
+            raise PeerUnreachable("the connection was cut")
+        send(name, bundles)
+
+    monkeypatch.setattr(host, "send", cut)
+    chunk, never = chunk_of(100), chunk_of(100)
+    delivery.offer(chunk)
+    delivery.finish()
+    assert host.missing(context.id, [chunk.hash]) == []
+
+    delivery.offer(never)
+    with pytest.raises(PeerUnreachable):
+        delivery.finish()
+    assert host.missing(context.id, [never.hash]) == [never.hash]
