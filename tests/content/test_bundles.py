@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.content.bundles import BUNDLE_BYTES, HEADER, MAX_CONTENT, bundles_of, layout_of, pack, unpack
+from tallystick.content.bundles import BUNDLE_BYTES, HEADER, MAX_CONTENT, bundles_of, check, layout_of, pack, unpack
 from tallystick.content.chunking import MAX_CHUNK, Chunk, hash_of
 from tallystick.content.problems import BundleInvalid
 
@@ -22,6 +22,7 @@ contents = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=20
 def test_what_is_packed_is_unpacked(pieces):
     chunks = [chunk(piece) for piece in pieces]
     assert unpack(pack(chunks)) == chunks
+    assert check(pack(chunks)) == layout_of(pack(chunks))
 
 
 def test_resembling_chunks_are_compressed_together():
@@ -56,8 +57,16 @@ def test_a_damaged_bundle_is_refused_or_harmless(pieces, data):
     bundle[position] ^= data.draw(st.integers(1, 255))
     try:
         assert unpack(bytes(bundle)) == chunks  # a bit that means nothing
+        assert check(bytes(bundle)) == layout_of(bytes(bundle))
     except BundleInvalid as problem:
         assert "bundle" in problem.message or "chunk" in problem.message or "hash" in problem.message  # noqa: PT017
+
+
+def test_a_chunk_that_is_not_what_its_name_says_is_found_without_taking_the_bundle_apart():
+    forged = pack([chunk(b"right"), Chunk(hash_of(b"one"), b"two")])
+
+    with pytest.raises(BundleInvalid, match=hash_of(b"one").hex()):
+        check(forged)
 
 
 @given(contents, st.integers(1, 50))

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.msgpack import encode
 
 from tallystick.core.values import (
     CANONICAL,
@@ -16,6 +17,7 @@ from tallystick.core.values import (
     composite_values,
     content_hash,
     content_of,
+    encoded_hash,
     fold,
     mapping_hash,
     single_key,
@@ -237,6 +239,7 @@ def test_added_null_columns_change_no_hash(content, added):
     names = sorted({*content, *added})
     values = [content.get(name) for name in names]
     assert content_hash("k", names, values) == mapping_hash("k", content)
+    assert encoded_hash("k", encode(content_of(names, values))) == mapping_hash("k", content)
     assert content_of(names, values).keys() == content.keys()
 
 

@@ -132,6 +132,18 @@ def unpack(bundle: bytes) -> list[Chunk]:
     return [checked(entry, content) for entry in layout.entries]
 
 
+def check(bundle: bytes) -> Layout:
+    """The layout of a bundle whose chunks are all what their names say. Raises what ``unpack`` does."""
+    layout = layout_of(bundle)
+    if len(bundle) != layout.length:
+        raise BundleInvalid(f"a bundle of {layout.length} bytes came as {len(bundle)}")
+    content = memoryview(expand(memoryview(bundle)[layout.payload :], layout.compressed, layout.content))
+    for name, offset, length in layout.entries:
+        if hash_of(content[offset : offset + length]) != name:
+            raise BundleInvalid(f"the bytes that came for {name.hex()} have another hash")
+    return layout
+
+
 def sound(bundle: bytes) -> list[Chunk]:
     """Those chunks of a bundle that are what their names say: one that is damaged does not take its neighbours along.
 

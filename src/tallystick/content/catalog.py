@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tallystick.content.bundles import Entry
 from tallystick.content.packs import Place
 from tallystick.errors import StorageError
+from tallystick.site.engines.sqlite_inserting import insert_many
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pack (
@@ -126,21 +127,21 @@ class Catalog:
         with self._transaction():
             if self._connection.execute("SELECT 1 FROM pack WHERE name = ?", (name,)).fetchone():
                 return
-            row = self._connection.execute(
+            pack = self._connection.execute(
                 "INSERT INTO pack (name, size, stored_at) VALUES (?, ?, ?)", (name, size, stored_at)
             )
-            pack = row.lastrowid
-            for place in places:
-                layout = place.layout
-                values = (pack, place.offset, layout.length, layout.payload, layout.compressed, layout.content)
-                bundle = self._connection.execute(
-                    "INSERT INTO bundle (pack, offset, length, payload, compressed, content) VALUES (?, ?, ?, ?, ?, ?)",
-                    values,
-                ).lastrowid
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?)",
-                    [(entry.hash, bundle, entry.offset, entry.length) for entry in layout.entries],
-                )
+            rows = [row for place in places for row in self._add_bundle(pack.lastrowid, place)]
+            rows.sort()  # in the order of their names they are written to the same pages together
+            insert_many(self._connection, "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?)", rows)
+
+    def _add_bundle(self, pack: int | None, place: Place) -> list[tuple[bytes, int | None, int, int]]:
+        """Know a bundle; gives the rows of its chunks."""
+        layout = place.layout
+        bundle = self._connection.execute(
+            "INSERT INTO bundle (pack, offset, length, payload, compressed, content) VALUES (?, ?, ?, ?, ?, ?)",
+            (pack, place.offset, layout.length, layout.payload, layout.compressed, layout.content),
+        ).lastrowid
+        return [(name, bundle, offset, length) for name, offset, length in layout.entries]
 
     def condemn(self, name: str, now_ns: int | None) -> None:
         """Condemn a pack, or (None) take that back."""

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from tallystick.content.bundles import BUNDLE_BYTES, Layout, bundles_of, checked, expand, layout_of, pack, unpack
+from tallystick.content.bundles import BUNDLE_BYTES, Layout, bundles_of, check, checked, expand, layout_of, pack, unpack
 from tallystick.content.catalog import Catalog, Location, PackState
 from tallystick.content.chunking import Chunk
 from tallystick.content.packs import MAGIC, Place, index_of
@@ -150,9 +150,14 @@ class PackedStore(ABC):
         """Keep chunks, in bundles and packs."""
         self._publish((bundle, layout_of(bundle)) for bundle in bundles_of(self._news(chunks)))
 
-    def store_bundles(self, bundles: Iterable[bytes]) -> None:
-        """Keep bundles as they came, after checking every chunk; what is held already is left out."""
-        self._publish(self._checked(bundles))
+    def store_bundles(self, bundles: Iterable[bytes]) -> dict[bytes, int]:
+        """Keep bundles as they came, after checking every chunk; what is held already is left out.
+
+        Gives the chunks that came, with their lengths: all of them are held on return.
+        """
+        came: dict[bytes, int] = {}
+        self._publish(self._checked(bundles, came))
+        return came
 
     def _news(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """The chunks that are not held yet, each once."""
@@ -174,13 +179,16 @@ class PackedStore(ABC):
         held = self.catalog.held([chunk.hash for chunk in chunks])
         return [chunk for chunk in chunks if chunk.hash not in held]
 
-    def _checked(self, bundles: Iterable[bytes]) -> Iterator[tuple[bytes, Layout]]:
+    def _checked(self, bundles: Iterable[bytes], came: dict[bytes, int]) -> Iterator[tuple[bytes, Layout]]:
         for bundle in bundles:
-            chunks = unpack(bundle)
-            news = set(self.missing([chunk.hash for chunk in chunks]))
-            if news and len(news) < len(chunks):
-                bundle = pack([chunk for chunk in chunks if chunk.hash in news])
-            if news:
+            layout = check(bundle)
+            names = [entry.hash for entry in layout.entries]
+            came.update((entry.hash, entry.length) for entry in layout.entries)
+            held = self.catalog.held(names)
+            if not held:
+                yield bundle, layout
+            elif not held.issuperset(names):
+                bundle = pack([chunk for chunk in unpack(bundle) if chunk.hash not in held])
                 yield bundle, layout_of(bundle)
 
     def close(self) -> None:

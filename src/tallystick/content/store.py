@@ -43,8 +43,11 @@ class ChunkStore(Protocol):
     def store(self, chunks: Iterable[Chunk]) -> None:
         """Keep the chunks; those held already are passed over. Returns when all of them are durable."""
 
-    def store_bundles(self, bundles: Iterable[bytes]) -> None:
-        """Keep chunks of bundles as they came over the wire. Raises BundleInvalid, with nothing of it stored."""
+    def store_bundles(self, bundles: Iterable[bytes]) -> dict[bytes, int]:
+        """Keep chunks of bundles as they came over the wire; gives each with its length. Durable on return.
+
+        Raises BundleInvalid, with nothing of it stored.
+        """
 
     def collect(self, live: Callable[[], Iterable[bytes]], now_ns: int) -> Collected:
         """Give back what nothing refers to any more.

@@ -50,13 +50,14 @@ class Delivery:
         """How many pages of changes were laid aside under ``run``."""
         self._load = _Load()
         self._under_way: dict[Future[None], _Load] = {}
+        self._flying: set[bytes] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
 
     def offer(self, chunk: Chunk) -> None:
         """Send a chunk, if the host lacks it."""
         load = self._load
-        if chunk.hash in load.chunks or any(chunk.hash in other.chunks for other in self._under_way.values()):
+        if chunk.hash in load.chunks or chunk.hash in self._flying:
             return
         load.chunks[chunk.hash] = chunk.data
         load.size += len(chunk.data)
@@ -98,12 +99,13 @@ class Delivery:
             self._threads = ThreadPoolExecutor(UNDER_WAY, "tally-deliver")
         while len(self._under_way) >= UNDER_WAY:
             self._await_one()
+        self._flying |= load.chunks.keys()
         self._under_way[self._threads.submit(self._deliver, load, page)] = load
 
     def _await_one(self) -> None:
         done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
         for future in done:
-            del self._under_way[future]
+            self._flying -= self._under_way.pop(future).chunks.keys()
             future.result()
 
     def _deliver(self, load: _Load, page: int) -> None:

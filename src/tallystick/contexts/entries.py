@@ -173,7 +173,7 @@ def check_changes(changes: Iterable[Change]) -> None:
         else:
             check_key(key)
             folders.add(folder)
-        problem = _problem(key, entry) if entry is not None else ""
+        problem = _problem(key, entry) if entry is not None and not _is_small_file(entry) else ""
         if problem:
             raise EntryRejected(f"[EntryRejected] {key[:200]!r}: {problem}")
 
@@ -181,6 +181,20 @@ def check_changes(changes: Iterable[Change]) -> None:
 def _is_plain(name: str) -> bool:
     """True for a name that certainly may stand in a folder whose key was checked."""
     return name.isascii() and 0 < len(name) <= 200 and name[0] != "." and "\0" not in name
+
+
+def _is_small_file(entry: FileEntry) -> bool:
+    """True for a file of one chunk that certainly may be; most entries are such."""
+    return (
+        entry.kind == FILE
+        and 0 < entry.size <= MIN_CHUNK
+        and len(entry.digest) == HASH_BYTES
+        and not entry.chunks
+        and not entry.target
+        and not entry.archived
+        and not entry.mode & ~PERMISSIONS
+        and entry.mtime in _TIMES
+    )
 
 
 def _problem(key: str, entry: FileEntry) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import msgspec
 
-from tallystick.content.bundles import layout_of
 from tallystick.content.packed import PackedStore
 from tallystick.content.problems import ChunkMissing
 from tallystick.contexts import publishing, staging, sweeping
@@ -27,6 +28,7 @@ from tallystick.streams.hints import SLOW_POLL_S, watch
 from tallystick.sync.uncollected import uncollected
 
 MAX_NAME = 200
+_NOBODY = nullcontext()
 PAGE = 5000
 """Entries in one page of a manifest."""
 
@@ -34,7 +36,8 @@ PAGE = 5000
 class LocalHost:
     """See ``ContextHost``. ``signer`` makes the URLs of a served site: (host, context, key, method) -> path and end.
 
-    ``closing`` is called when the host is closed: the ledger is the caller's otherwise.
+    ``closing`` is called when the host is closed: the ledger is the caller's otherwise. ``writing`` is held while
+    content that came is noted: whoever shares the database between threads lets one write at a time.
     """
 
     concurrent = False
@@ -46,6 +49,7 @@ class LocalHost:
         store: PackedStore | None = None,
         signer: Callable[[LocalHost, str, str, str], SignedURL] | None = None,
         closing: Callable[[], None] = lambda: None,
+        writing: AbstractContextManager[Any] = _NOBODY,
     ) -> None:
         ledger.require(ROOM, STEPS)
         self.ledger = ledger
@@ -53,6 +57,7 @@ class LocalHost:
         self.signer = signer
         self._store = store
         self._closing = closing
+        self._writing = writing
 
     @property
     def store(self) -> PackedStore:
@@ -162,10 +167,10 @@ class LocalHost:
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
         shelf = self._shelf(identifier)
         arriving = _Arriving(bundles)
-        self.store.store_bundles(arriving)
-        if arriving.chunks:
-            with self.ledger.write():
-                shelf.hold(arriving.chunks)
+        chunks = self.store.store_bundles(arriving)
+        if chunks:
+            with self._writing, self.ledger.write():
+                shelf.hold(chunks)
         if arriving.problem is not None:
             raise arriving.problem
 
@@ -221,19 +226,15 @@ class LocalHost:
 
 
 class _Arriving:
-    """Bundles on their way into a store, with note taken of their chunks; ends early where their source fails."""
+    """Bundles on their way into a store; they end early where their source fails."""
 
     def __init__(self, bundles: Iterable[bytes]) -> None:
         self._bundles = bundles
-        self.chunks: dict[bytes, int] = {}
         self.problem: TallystickError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for bundle in self._bundles:
-                yield bundle
-                # Asked for the next one: this one was checked and taken.
-                self.chunks.update((entry.hash, entry.length) for entry in layout_of(bundle).entries)
+            yield from self._bundles
         except TallystickError as problem:
             self.problem = problem
 

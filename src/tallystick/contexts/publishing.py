@@ -5,13 +5,14 @@ Everything that came from outside is checked against what the site knows: nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
 
 from tallystick.contexts import staging
-from tallystick.contexts.entries import DIRECTORY, FILE, Change, FileEntry, entry_of
+from tallystick.contexts.entries import DIRECTORY, Change, FileEntry
 from tallystick.contexts.problems import EntryRejected, QuotaExceeded, VersionMoved
 from tallystick.contexts.shelf import Shelf
 from tallystick.contexts.staging import GONE, Page
@@ -25,63 +26,88 @@ SLICE = 10_000
 T = TypeVar("T")
 
 
-def publish(shelf: Shelf, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
-    """Publish within the caller's write transaction; gives the version that is current then.
+def publish(shelf: Shelf, expected: str, changes: Sequence[Change], run: str = "", count: int = 0) -> str:
+    """Publish, with so many pages of a run, within the caller's write transaction; gives the version after it.
 
     Raises VersionMoved, PagesLost, EntryRejected, ChunkMissing, QuotaExceeded: the caller rolls back.
     """
     if expected not in (ANY, shelf.version):
         raise VersionMoved(f"[VersionMoved] {shelf.name} was published by somebody else meanwhile")
-    found = staging.staged(shelf, run, pages) if run else []
+    pages: list[Iterable[Page]] = [staging.staged(shelf, run, count)] if run else []
     if changes:
-        found.append(staging.page_of(shelf, changes))
-    _Publication(shelf, found).write()
+        pages.append([staging.page_of(shelf, changes)])
+    _Publication(shelf, pages).write()
     if run:
         staging.forget(shelf, run)
     return shelf.version
 
 
 class _Publication:
-    """Pages that become visible. Keys that are new are written as their pages have them; others are looked at."""
+    """Pages that become visible. Keys that are new are written as their pages have them; others are looked at.
 
-    def __init__(self, shelf: Shelf, pages: Sequence[Page]) -> None:
+    Pages are read twice, to look and to write, so that not all of them are in memory at once.
+    """
+
+    def __init__(self, shelf: Shelf, pages: Sequence[Iterable[Page]]) -> None:
         self.shelf = shelf
         self.now = shelf.ledger.now()
+        self.first = not shelf.resource.seq
         self.pages = pages
-        self.wanted = {key: content for page in pages for key, content in zip(page.keys, page.contents, strict=True)}
-        if len(self.wanted) < sum(len(page.keys) for page in pages):
-            raise EntryRejected("[EntryRejected] a key is named twice in one upload")
-        self.old = shelf.entries(list(self.wanted)) if shelf.resource.seq else {}
-        self.replacing = {key: _entry(self.wanted[key]) for key in self.old}
-        self.changed = {key: entry for key, entry in self.replacing.items() if differs(self.old[key], entry)}
+        self.keys: set[str] = set()
+        self.gone: set[str] = set()
+        self.folders: set[str] = set()
+        self.directories: set[str] = set()
+        self.leaves = self.size = 0
+        self.old: dict[str, FileEntry] = {}
+        self.replacing: dict[str, FileEntry | None] = {}
         self.parents: list[str] = []
+        for page in chain.from_iterable(pages):
+            self._look_at(page)
+        self.changed = {key: entry for key, entry in self.replacing.items() if differs(self.old[key], entry)}
+
+    def _look_at(self, page: Page) -> None:
+        before = len(self.keys)
+        self.keys.update(page.keys)
+        if len(self.keys) < before + len(page.keys):
+            raise EntryRejected("[EntryRejected] a key is named twice in one upload")
+        self.gone.update([key for key, content in zip(page.keys, page.contents, strict=True) if content == GONE])
+        self.folders.update(page.folders)
+        self.directories.update(page.directories)
+        self.leaves += page.leaves
+        self.size += page.size
+        if not self.first:
+            old = self.shelf.entries(page.keys)
+            self.old |= old
+            self.replacing.update(page.of(old))
+        if not page.held:  # it was still on its way when its page came, and must be here now
+            staging.check_chunks(self.shelf, page.files())
 
     def write(self) -> None:
         """Check everything, then write it."""
-        fresh = self._fresh()
+        fresh = len(self.keys - self.gone) > sum(entry is not None for entry in self.replacing.values())
         if not self.changed and not fresh:
             return
         self._add_parents()
         self._check_emptied()
-        self._check_chunks()
         self._count()
         self._keep_history()
         ledger, resource = self.shelf.ledger, self.shelf.resource
-        managed.write_new(ledger, resource, fresh + self._parent_rows() if self.parents else fresh)
+        if fresh:
+            for page in chain.from_iterable(self.pages):
+                managed.write_new(ledger, resource, self._fresh(page), first=self.first)
+        if self.parents:
+            made = staging.page_of(self.shelf, [(key, FileEntry(DIRECTORY, 0o755)) for key in sorted(self.parents)])
+            managed.write_new(ledger, resource, self._fresh(made), first=self.first)
         for keys in _slices(sorted(self.changed)):
             managed.write(ledger, resource, [(key, self._stored(key, self.changed[key])) for key in keys])
 
-    def _fresh(self) -> list[tuple[str, bytes, bytes]]:
-        """(key, content, hash) of everything that has no entry yet, in the order of keys."""
-        rows = [row for page in self.pages for row in zip(page.keys, page.contents, page.hashes, strict=True) if row[1]]
-        if self.old:
-            rows = [row for row in rows if row[0] not in self.old]
+    def _fresh(self, page: Page) -> list[tuple[str, bytes, bytes]]:
+        """(key, content, hash) of everything in a page that has no entry yet, in the order of keys."""
+        rows = list(zip(page.keys, page.contents, page.hashes, strict=True))
+        if self.old or self.gone:
+            rows = [row for row in rows if row[0] not in self.old and row[1] != GONE]
         rows.sort()
         return rows
-
-    def _parent_rows(self) -> list[tuple[str, bytes, bytes]]:
-        page = staging.page_of(self.shelf, [(key, FileEntry(DIRECTORY, 0o755)) for key in self.parents])
-        return list(zip(page.keys, page.contents, page.hashes, strict=True))
 
     def _stored(self, key: str, entry: FileEntry | None) -> dict[str, object] | None:
         if entry is None:
@@ -96,22 +122,21 @@ class _Publication:
 
     def _add_parents(self) -> None:
         """Every directory above a new entry is there, or is made now; a leaf there refuses the entry."""
-        made = {key for page in self.pages for key in page.directories}
         asked: set[str] = {""}
-        waiting = {folder for page in self.pages for folder in page.folders} - asked
+        waiting = self.folders - asked
         while waiting:
             asked |= waiting
-            unknown = [key for key in waiting if key not in self.wanted]
-            there = self.shelf.entries(unknown) if self.shelf.resource.seq and unknown else {}
+            unknown = [key for key in waiting if key not in self.keys]
+            there = self.shelf.entries(unknown) if unknown and not self.first else {}
             for key in waiting:
-                self._check_parent(key, there.get(key), made)
+                self._check_parent(key, there.get(key))
             self.parents += [key for key in unknown if key not in there]
             waiting = {key.rpartition("/")[0] for key in waiting} - asked
 
-    def _check_parent(self, key: str, there: FileEntry | None, made: set[str]) -> None:
-        if self.wanted.get(key) == GONE:
+    def _check_parent(self, key: str, there: FileEntry | None) -> None:
+        if key in self.gone:
             raise EntryRejected(f"[EntryRejected] {key!r} is removed while something below it is written")
-        if (key in self.wanted and key not in made) or (there is not None and there.kind != DIRECTORY):
+        if (key in self.keys and key not in self.directories) or (there is not None and there.kind != DIRECTORY):
             raise EntryRejected(f"[EntryRejected] {key!r} is no directory, and something below it is written")
 
     def _check_emptied(self) -> None:
@@ -125,21 +150,13 @@ class _Publication:
                     if self.changed.get(inner, old) is not None:
                         raise EntryRejected(f"[EntryRejected] {key!r} is removed but {inner!r} in it is not")
 
-    def _check_chunks(self) -> None:
-        """What was still on its way when its page came must be here now."""
-        for page in self.pages:
-            if not page.held:
-                entries = zip(page.keys, map(_entry, page.contents), strict=True)
-                files = [(key, entry) for key, entry in entries if entry is not None and entry.kind == FILE]
-                staging.check_chunks(self.shelf, files)
-
     def _count(self) -> None:
         """Keep the totals of the context within its quotas."""
         shelf = self.shelf
         kept = [entry for key, entry in self.replacing.items() if entry is not None and key not in self.changed]
         lost = kept + [self.old[key] for key in self.changed]
-        files = shelf.files + sum(page.leaves for page in self.pages) - staging.leaves_of(lost)
-        size = shelf.size + sum(page.size for page in self.pages) - sum(entry.size for entry in lost)
+        files = shelf.files + self.leaves - staging.leaves_of(lost)
+        size = shelf.size + self.size - sum(entry.size for entry in lost)
         for name, value, before, quota in (
             ("files", files, shelf.files, shelf.quota_files),
             ("bytes", size, shelf.size, shelf.quota_bytes),
@@ -163,10 +180,6 @@ class _Publication:
         self.shelf.ledger.engine.executemany(
             "INSERT INTO tally_history(context, version, key, at, content) VALUES (?, ?, ?, ?, ?)", lost
         )
-
-
-def _entry(content: bytes) -> FileEntry | None:
-    return entry_of(content) if content else None
 
 
 def _slices(whole: Sequence[T]) -> Iterator[Sequence[T]]:

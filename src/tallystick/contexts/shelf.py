@@ -138,14 +138,12 @@ class Shelf:
 
     def hold(self, chunks: Mapping[bytes, int]) -> None:
         """Let the context see chunks (hash -> bytes) that are stored by now."""
-        known = self.lengths(list(chunks))
-        now, number = self.ledger.now(), self.resource.number
-        rows = ((number, name, length, now) for name, length in sorted(chunks.items()) if name not in known)
-        self.ledger.engine.executemany(
-            "INSERT INTO tally_context_chunk(context, hash, length, at) VALUES (?, ?, ?, ?)", rows
+        fixed = f"{self.resource.number}, ?, ?, {self.ledger.now()}"
+        self.ledger.engine.insert_many(
+            f"INSERT INTO tally_context_chunk(context, hash, length, at) VALUES ({fixed}) "
+            "ON CONFLICT (context, hash) DO UPDATE SET at=excluded.at",
+            sorted(chunks.items()),
         )
-        again = [(now, number, name) for name in known]
-        self.ledger.engine.executemany("UPDATE tally_context_chunk SET at=? WHERE context=? AND hash=?", again)
 
 
 def is_at(key: str, prefix: str) -> bool:

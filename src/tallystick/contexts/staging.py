@@ -6,7 +6,7 @@ rest of the upload is still under way: the publication only puts pages together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from tallystick.content.problems import ChunkMissing
 from tallystick.contexts.entries import DIRECTORY, FILE, Change, FileEntry, check_changes, entry_of
 from tallystick.contexts.problems import EntryRejected, PagesLost
 from tallystick.contexts.shelf import Shelf
-from tallystick.core.values import mapping_hash
+from tallystick.core.values import encoded_hash
 
 GONE = b""
 """Stands for the content of a key that is removed."""
@@ -40,6 +40,18 @@ class Page(msgspec.Struct, array_like=True, frozen=True):
     def entries(self) -> Iterator[FileEntry]:
         """The entries of the keys that are not removed."""
         return (entry_of(content) for content in self.contents if content)
+
+    def of(self, keys: Collection[str]) -> Iterator[tuple[str, FileEntry | None]]:
+        """Those of these keys that are in the page, each with its entry; None where it is removed."""
+        for key, content in zip(self.keys, self.contents, strict=True):
+            if key in keys:
+                yield key, entry_of(content) if content else None
+
+    def files(self) -> Iterator[tuple[str, FileEntry]]:
+        """Every file with its key."""
+        for key, content in zip(self.keys, self.contents, strict=True):
+            if content and (entry := entry_of(content)).kind == FILE:
+                yield key, entry
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,18 +94,22 @@ def _written(changes: Sequence[Change], now: int) -> tuple[list[bytes], list[byt
             contents.append(GONE)
             hashes.append(GONE)
             continue
-        content = msgspec.structs.replace(entry, created=now, changed=now).content()
-        contents.append(_encode(content))
-        hashes.append(mapping_hash(key, content))
+        content = entry.content()
+        content["changed"] = content["created"] = now
+        contents.append(encoded := _encode(content))
+        hashes.append(encoded_hash(key, encoded))
     return contents, hashes
 
 
 def check_chunks(shelf: Shelf, files: Iterable[tuple[str, FileEntry]]) -> None:
     """Every chunk was sent to this context, and is as long as the entry says: else ChunkMissing, EntryRejected."""
     wanted = list(files)
-    lengths = shelf.lengths(list({name for _, entry in wanted for name in entry.hashes}))
+    lengths = shelf.lengths(
+        list({name for _, entry in wanted for name in (entry.hashes if entry.chunks else (entry.digest,))})
+    )
     for key, entry in wanted:
-        _check_parts(key, entry, lengths)
+        if entry.chunks or lengths.get(entry.digest) != entry.size:  # most files are one chunk that is there
+            _check_parts(key, entry, lengths)
 
 
 def _check_parts(key: str, entry: FileEntry, lengths: Mapping[bytes, int]) -> None:
@@ -123,24 +139,42 @@ def stage(shelf: Shelf, run: str, number: int, changes: Sequence[Change]) -> Non
     )
 
 
-def staged(shelf: Shelf, run: str, pages: int) -> list[Page]:
-    """The pages that a run has laid aside, in their order. Raises PagesLost when they are not so many."""
-    rows = shelf.ledger.engine.query(
-        "SELECT body FROM tally_staged WHERE context=? AND run=? ORDER BY page", (shelf.resource.number, run)
-    )
-    if len(rows) != pages:
-        raise PagesLost.of(len(rows), pages)
-    return [_page.decode(body) for (body,) in rows]
+class Staged:
+    """The pages that a run has laid aside, in their order; each is read when it is its turn, as often as asked."""
+
+    def __init__(self, shelf: Shelf, run: str) -> None:
+        self._shelf, self._run = shelf, run
+        rows = shelf.ledger.engine.query(
+            "SELECT page FROM tally_staged WHERE context=? AND run=? ORDER BY page", (shelf.resource.number, run)
+        )
+        self._numbers = [number for (number,) in rows]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Page]:
+        for number in self._numbers:
+            ((body,),) = self._shelf.ledger.engine.query(
+                "SELECT body FROM tally_staged WHERE context=? AND run=? AND page=?",
+                (self._shelf.resource.number, self._run, number),
+            )
+            yield _page.decode(body)
+
+
+def staged(shelf: Shelf, run: str, pages: int) -> Staged:
+    """The pages of a run. Raises PagesLost when they are not so many."""
+    found = Staged(shelf, run)
+    if len(found) != pages:
+        raise PagesLost.of(len(found), pages)
+    return found
 
 
 def staged_entries(shelf: Shelf) -> Iterator[FileEntry]:
     """Every entry that some run has laid aside."""
-    numbers = shelf.ledger.engine.query("SELECT run, page FROM tally_staged WHERE context=?", (shelf.resource.number,))
-    for run, number in numbers:
-        for (body,) in shelf.ledger.engine.query(
-            "SELECT body FROM tally_staged WHERE context=? AND run=? AND page=?", (shelf.resource.number, run, number)
-        ):
-            yield from _page.decode(body).entries()
+    runs = shelf.ledger.engine.query("SELECT DISTINCT run FROM tally_staged WHERE context=?", (shelf.resource.number,))
+    for (run,) in runs:
+        for page in Staged(shelf, run):
+            yield from page.entries()
 
 
 def forget(shelf: Shelf, run: str) -> None:

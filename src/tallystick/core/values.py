@@ -76,6 +76,11 @@ def content_hash(key: str, names: Sequence[str], values: Sequence[Value]) -> byt
     return sha256(key.encode("utf-8", "surrogatepass") + b"\0" + _encode(content)).digest()
 
 
+def encoded_hash(key: str, encoded: bytes) -> bytes:
+    """``mapping_hash`` of a mapping that is encoded already: MessagePack, names ascending, no nulls."""
+    return sha256(key.encode("utf-8", "surrogatepass") + b"\0" + encoded).digest()
+
+
 def content_of(names: Sequence[str], values: Sequence[Value]) -> dict[str, Value]:
     """The fields that are not null, by wire name."""
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}

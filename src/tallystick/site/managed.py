@@ -98,13 +98,15 @@ def write(ledger: Ledger, tracked: Tracked, records: Sequence[tuple[str, Content
     return seqs
 
 
-def write_new(ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[str, bytes, bytes]]) -> None:
+def write_new(
+    ledger: Ledger, tracked: Tracked, rows: Sequence[tuple[str, bytes, bytes]], *, first: bool = False
+) -> None:
     """Write records that show nothing so far as local changes: (key, content, hash), the content as ``tally_managed``
-    holds it, the hash its ``mapping_hash``.
+    holds it, the hash its ``mapping_hash``. ``first``: none of them was ever there.
 
     Keys must differ. Call inside ``ledger.write()``.
     """
-    known = tracked.rows.by_keys([key for key, _, _ in rows]) if tracked.seq else {}
+    known = {} if first else tracked.rows.by_keys([key for key, _, _ in rows])
     if known:  # removed some time ago: their history goes on
         write(ledger, tracked, [(key, decoded(content)) for key, content, _ in rows if key in known])
         rows = [row for row in rows if row[0] not in known]
@@ -121,7 +123,7 @@ def _write_new(
     ledger.count(tracked, fingerprint_of(keys, dot_names([origin] * count, ticks), hashes), EMPTY)
     own, stamp = ledger.origin_number(origin), ledger.stamp_at(ledger.now())
     tracked.rows.put_new(NewEntries(seqs, keys, None, [own] * count, ticks, [stamp] * count, hashes, [0] * count))
-    ledger.engine.executemany(
+    ledger.engine.insert_many(
         f"INSERT INTO tally_managed(resource, key, content) VALUES ({tracked.number}, ?, ?)",
         zip(keys, contents, strict=True),
     )

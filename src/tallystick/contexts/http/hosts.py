@@ -17,6 +17,8 @@ from tallystick.site.ledger import Ledger
 from tallystick.sync.local import LocalReplica
 
 KEPT = 4
+CACHE_KIB = 2048
+"""What each host keeps of the database in memory: several are at work for one upload, and none reads a page twice."""
 SECRET = "contexts.signing"
 
 
@@ -53,9 +55,10 @@ class Hosts:
                 return self._idle.pop()
         replica = self.pool.take()
         try:
-            return replica, LocalHost(replica.ledger, replica.name, signer=self._sign)
+            replica.ledger.engine.limit_cache(CACHE_KIB)
+            return replica, LocalHost(replica.ledger, replica.name, signer=self._sign, writing=self.pool.writing)
         except BaseException:
-            self.pool.give(replica)
+            replica.close()
             raise
 
     def _give(self, replica: LocalReplica, host: LocalHost) -> None:
@@ -64,7 +67,7 @@ class Hosts:
                 self._idle.append((replica, host))
                 return
         host.close()
-        self.pool.give(replica)
+        replica.close()
 
     def close(self) -> None:
         """Close what is idle, and later what is given back. Idempotent."""
@@ -73,7 +76,7 @@ class Hosts:
             idle, self._idle = self._idle, []
         for replica, host in idle:
             host.close()
-            self.pool.give(replica)
+            replica.close()
 
     # Signing ----------------------------------------------------------------------------------------------------------
 

@@ -60,18 +60,28 @@ class Arriving:
     async def _feed(self) -> None:
         waiting: list[bytes] = []
         size, more = 0, True
-        while more:
-            message = await self._message()
-            piece = message.get("body", b"")
-            more = message.get("more_body", False)
-            waiting.append(piece)
-            size += len(piece)
-            if size >= PIECE or (not more and size):
-                await self._free.acquire()
-                self._pieces.put(b"".join(waiting))
-                self.incoming.received += size
-                waiting, size = [], 0
+        try:
+            while more:
+                message = await self._message()
+                piece = message.get("body", b"")
+                more = message.get("more_body", False)
+                waiting.append(piece)
+                size += len(piece)
+                if size >= PIECE:
+                    await self._hand_over(waiting)
+                    waiting, size = [], 0
+        except Disconnected:
+            await self._hand_over(waiting)  # what came before is of use to the next attempt
+            raise
+        await self._hand_over(waiting)
         self._pieces.put(None)
+
+    async def _hand_over(self, waiting: list[bytes]) -> None:
+        piece = b"".join(waiting)
+        if piece:
+            await self._free.acquire()
+            self._pieces.put(piece)
+            self.incoming.received += len(piece)
 
     async def _message(self) -> Any:
         try:

@@ -204,6 +204,15 @@ class Engine(Protocol):
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run portable SQL for each of ``rows``."""
 
+    def limit_cache(self, kibibytes: int) -> None:
+        """Keep at most so much of the database in this process's memory, where this connection keeps any."""
+
+    def insert_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """``executemany`` of a portable INSERT of one ``VALUES (...)``, in fewer steps where that counts.
+
+        Where a row is refused, others of them may be written or not: use it inside a transaction.
+        """
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of portable SQL."""
 

@@ -142,6 +142,13 @@ class PostgreSQLSession:
         with self._named_errors(not statement.ours), self._cursor() as cursor:
             cursor.executemany(statement.sql, [untyped(row, statement.ours) for row in rows])
 
+    def limit_cache(self, kibibytes: int) -> None:
+        """See ``Engine.limit_cache``: the server keeps it."""
+
+    def insert_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """See ``Engine.insert_many``: rows travel together already."""
+        self.executemany(sql, rows)
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of portable SQL."""
         statement = translated(sql)

@@ -15,6 +15,7 @@ from tallystick.core.filter_readings import SQLITE_FUNCTIONS
 from tallystick.errors import ConfigurationError, StorageClosed, StorageError, StorageLocked, StorageReplaced
 from tallystick.site.engines import sqlite_capture, sqlite_schema
 from tallystick.site.engines.engine import Address, Mark, Rejected
+from tallystick.site.engines.sqlite_inserting import insert_many
 from tallystick.site.engines.sqlite_rows import SQLiteRows
 from tallystick.site.identity import stored
 from tallystick.site.schema import Definition, Table
@@ -90,6 +91,17 @@ class SQLiteEngine:
             self.connection.executemany(sql, rows)
         except sqlite3.DatabaseError as error:
             raise _storage(error, self.path) from error
+
+    def insert_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """See ``Engine.insert_many``."""
+        try:
+            insert_many(self.connection, sql, rows)
+        except sqlite3.DatabaseError as error:
+            raise _storage(error, self.path) from error
+
+    def limit_cache(self, kibibytes: int) -> None:
+        """See ``Engine.limit_cache``."""
+        self.execute(f"PRAGMA cache_size=-{kibibytes}")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:

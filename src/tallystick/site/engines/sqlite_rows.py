@@ -218,7 +218,7 @@ class SQLiteRows:
         if entries.locals is not None:
             columns["local"] = entries.locals
         fixed |= dict.fromkeys(columns, "?")
-        self.engine.executemany(
+        self.engine.insert_many(
             f"INSERT INTO tally_record({', '.join(fixed)}) VALUES ({', '.join(fixed.values())})",
             zip(entries.seqs, entries.seqs, *columns.values(), strict=True),
         )
