@@ -48,7 +48,7 @@ def test_loads_lay_their_changes_aside_while_the_rest_is_read(delivery, host, co
 
     rest = delivery.finish()
 
-    assert delivery.pages == 2
+    assert delivery.pages == 3
     assert tree(host, context) == {}
     host.publish(context.id, "*", rest, delivery.run, delivery.pages)
     assert list(tree(host, context)) == [f"/f{number}" for number in range(7)]

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS chunk (
   hash BLOB PRIMARY KEY, bundle INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS chunk_by_bundle ON chunk (bundle);
 """
-BATCH = 500
+BATCH = 512
 
 
 class Location(NamedTuple):
@@ -198,8 +198,11 @@ class Catalog:
 
 
 def _batches(names: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The names in parts of few lengths, so that few statements serve all: the last one may stand in it again."""
     for start in range(0, len(names), BATCH):
-        yield list(names[start : start + BATCH])
+        batch = list(names[start : start + BATCH])
+        length = 1 << (len(batch) - 1).bit_length()
+        yield batch + [batch[-1]] * (length - len(batch))
 
 
 def _marks(batch: Sequence[bytes]) -> str:

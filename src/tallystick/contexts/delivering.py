@@ -6,19 +6,22 @@ loads travel while the next one is read; what is in memory is bounded by the loa
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from tallystick.content.bundles import bundles_of
-from tallystick.content.chunking import Chunk
+from tallystick.content.chunking import MIN_CHUNK, Chunk
 from tallystick.contexts.entries import Change
 from tallystick.contexts.host import ContextHost
 from tallystick.errors import PeerUnreachable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 LOAD_BYTES = 8 << 20
 LOAD_CHUNKS = 4096
@@ -45,7 +48,7 @@ class Delivery:
     def __init__(self, host: ContextHost, identifier: str) -> None:
         self.host = host
         self.identifier = identifier
-        self.run = secrets.token_hex(8)
+        self.run = os.urandom(8).hex()
         self.pages = 0
         """How many pages of changes were laid aside under ``run``."""
         self._load = _Load()
@@ -61,7 +64,8 @@ class Delivery:
             return
         load.chunks[chunk.hash] = chunk.data
         load.size += len(chunk.data)
-        if load.size >= LOAD_BYTES or len(load.chunks) >= LOAD_CHUNKS:
+        most = LOAD_BYTES if len(chunk.data) < MIN_CHUNK else LOAD_BYTES // 2  # more of a large file is in memory
+        if load.size >= most or len(load.chunks) >= LOAD_CHUNKS:
             self._ship()
 
     def change(self, changes: Sequence[Change]) -> None:
@@ -76,9 +80,10 @@ class Delivery:
     def finish(self) -> list[Change]:
         """Wait until all content is held; gives the changes that were not laid aside."""
         rest, self._load.changes = self._load.changes, []
-        self._ship()
         while self._under_way:
             self._await_one()
+        self._deliver(self._load, self.pages)
+        self._load = _Load()
         return rest
 
     def close(self) -> None:
@@ -96,6 +101,8 @@ class Delivery:
         if not self.host.concurrent:
             return self._deliver(load, page)
         if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor  # here, because most uploads are one load
+
             self._threads = ThreadPoolExecutor(UNDER_WAY, "tally-deliver")
         while len(self._under_way) >= UNDER_WAY:
             self._await_one()
@@ -103,6 +110,8 @@ class Delivery:
         self._under_way[self._threads.submit(self._deliver, load, page)] = load
 
     def _await_one(self) -> None:
+        from concurrent.futures import FIRST_COMPLETED, wait
+
         done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
         for future in done:
             self._flying -= self._under_way.pop(future).chunks.keys()

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tallystick.contexts.downloading import Download
 from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, FileEntry, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
-from tallystick.contexts.uploading import Upload
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.contents import Clone, Given, Sink, Wanted
 from tallystick.trees.ends import ReadValue, TreeEnd
@@ -29,6 +27,7 @@ from tallystick.trees.scan import IGNORE_FILE, Noted, Scan
 from tallystick.trees.scope import Scope
 
 if TYPE_CHECKING:
+    from tallystick.contexts.downloading import Download
     from tallystick.contexts.layout import Layout
 
 _TYPES = {FILE: 0o100000, DIRECTORY: 0o040000}
@@ -168,6 +167,8 @@ class ContextEnd:
 
     def _open(self) -> Download:
         if self._download is None:
+            from tallystick.contexts.downloading import Download  # here, because most runs change nothing
+
             self._download = Download(self.host, self.info.id, self.key)
         return self._download
 
@@ -178,6 +179,8 @@ class ContextEnd:
 
         Raises VersionMoved when somebody else has published since the refresh: nothing was done then.
         """
+        from tallystick.contexts.uploading import Upload  # here, because most runs change nothing
+
         upload = Upload(self.host, self.info.id, self.key, self.listing, other, orders, self.layout)
         with uncollected():
             upload.collect(actions)

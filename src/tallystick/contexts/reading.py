@@ -20,9 +20,9 @@ from tallystick.trees.listing import stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.reading import digest_of
 
-AHEAD = 4
+AHEAD = 2
 """Pieces read ahead of the cutter, of up to 4 MiB each."""
-CUT_WINDOW = 8 << 20
+CUT_WINDOW = 4 << 20
 
 
 class Taken(NamedTuple):

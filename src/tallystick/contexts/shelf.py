@@ -138,11 +138,11 @@ class Shelf:
 
     def hold(self, chunks: Mapping[bytes, int]) -> None:
         """Let the context see chunks (hash -> bytes) that are stored by now."""
-        fixed = f"{self.resource.number}, ?, ?, {self.ledger.now()}"
+        now = self.ledger.now()
         self.ledger.engine.insert_many(
-            f"INSERT INTO tally_context_chunk(context, hash, length, at) VALUES ({fixed}) "
+            f"INSERT INTO tally_context_chunk(context, hash, length, at) VALUES ({self.resource.number}, ?, ?, ?) "
             "ON CONFLICT (context, hash) DO UPDATE SET at=excluded.at",
-            sorted(chunks.items()),
+            [(name, length, now) for name, length in sorted(chunks.items())],
         )
 
 

@@ -21,7 +21,8 @@ from tallystick.site.identity import stored
 from tallystick.site.schema import Definition, Table
 
 BUSY_TIMEOUT_S = 30.0
-_CHUNK = 20_000
+_CHUNK = 1024
+"""Values of one IN list. Statements are kept, and a long list takes memory by the kilobyte: few lengths serve all."""
 _STREAMED = 5000
 _CHECKPOINT_PAGES = 8000
 """Pages of the log (32 MB) after which they are written to the file. Random keys touch a page of an index in every
@@ -140,8 +141,10 @@ class SQLiteEngine:
         found: list[tuple[Any, ...]] = []
         for start in range(0, len(values), _CHUNK):
             chunk = values[start : start + _CHUNK]
-            marks = ",".join("?" * len(chunk))
-            found.extend(self.query(sql.replace("IN (*)", f"IN ({marks})"), (*before, *chunk)))
+            length = 1 << (len(chunk) - 1).bit_length()
+            marks = ",".join("?" * length)
+            filled = (*chunk, *[chunk[-1]] * (length - len(chunk)))  # a value may stand twice in a list
+            found.extend(self.query(sql.replace("IN (*)", f"IN ({marks})"), (*before, *filled)))
         return found
 
     # Transactions

@@ -27,7 +27,8 @@ _PUT = (
 _BY_KEY = "tally_record r INDEXED BY tally_record_key"
 _BY_LOCAL = "tally_record r INDEXED BY tally_record_local"
 """Left alone, SQLite walks through all entries of the resource: every index begins with it."""
-_COLUMNS = {"origins": "origin", "ticks": "tick", "stamps": "stamp", "flags": "flags"}
+_COLUMNS = {"origins": "origin", "stamps": "stamp", "flags": "flags"}
+_SMALL = 100
 _CONVERTED = (Logical.DECIMAL,)
 _LIVE = "(r.flags & 1)=0"
 _UNKNOWN = " AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)"
@@ -205,13 +206,14 @@ class SQLiteRows:
         self.engine.executemany(self._put, entries)
 
     def put_new(self, entries: NewEntries) -> None:
-        """See ``Rows.put_new``. What is the same for all of them stands in the statement: binding it would cost more
-        than writing it. A number that stands twice is bound twice: some releases of Python 3.12 warn of ``?1``."""
-        columns: dict[str, Sequence[Any]] = {"key": entries.keys, "hash": entries.hashes}
+        """See ``Rows.put_new``. What is the same for all of them, and small, stands in the statement: binding it would
+        cost more than writing it. What is large differs the next time, and statements are kept: few serve all. A number
+        that stands twice is bound twice: some releases of Python 3.12 warn of ``?1``."""
+        columns: dict[str, Sequence[Any]] = {"key": entries.keys, "hash": entries.hashes, "tick": entries.ticks}
         fixed = {"resource": str(self.number), "seq": "?", "born_seq": "?"}
         for name in _COLUMNS:
             column: Sequence[int] = getattr(entries, name)
-            if column.count(column[0]) == len(column):
+            if column[0] <= _SMALL and column.count(column[0]) == len(column):
                 fixed[_COLUMNS[name]] = str(int(column[0]))
             else:
                 columns[_COLUMNS[name]] = column
