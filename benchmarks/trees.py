@@ -160,7 +160,7 @@ def durable(setting: Setting) -> Figures:
     source = grown(setting)
     place = Path(tempfile.mkdtemp(prefix="tallystick-durable-", dir=setting.disk))
     try:
-        tools: list[Tool] = [Tallystick("tallystick", place), Rsync("rsync", place)]
+        tools = replace(setting, ground=place).tools()
         for tool in tools:
             tool.durable = True  # type: ignore[attr-defined]
         return compared(setting, tools, source, max(1, setting.runs - 1), after=lambda tool: None)
