@@ -16,7 +16,7 @@ from tallystick.site.identity import parse_literals
 from tallystick.site.schema import Definition
 
 _WORD = 60
-_NOW = "CAST((julianday('now')-2440587.5)*86400000+0.5 AS INTEGER)"
+_NOW = "CAST((julianday()-2440587.5)*86400000+0.5 AS INTEGER)"
 _WHEN = "NOT EXISTS (SELECT 1 FROM tally_applying)"
 
 
