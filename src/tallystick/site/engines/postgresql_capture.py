@@ -223,13 +223,20 @@ class _Source:
             conditions.append(_equal(kind, old, new))
         return " AND ".join(conditions)
 
-    def mark(self, kind: str, columns: str, key: str, source: str, groups: str = "") -> str:
-        """Marks of one kind for the rows of a FROM clause, in chunks."""
+    def mark(self, kind: str, key: str, source: str, words: Sequence[str] = ()) -> str:
+        """Marks of one kind for the rows of a FROM clause, in chunks; with ``words``, of those that changed.
+
+        What is numbered has been cut down to address and words before (OFFSET 0 keeps it so): numbering carries every
+        column along that it is given.
+        """
+        columns, named, changed = _columns("x", words), _named(words), _any_changed("y", words)
+        groups = "".join(f", x.w{index}" for index in range(len(words)))
         return (
             f"INSERT INTO {SCHEMA}.mark (txid, resource, kind, at, columns, {self.column}) "
             f"SELECT pg_current_xact_id()::text::bigint, {self.number}, '{kind}', "
             f"(extract(epoch FROM clock_timestamp()) * 1000)::bigint, {columns}, array_agg(x.address) "
-            f"FROM (SELECT {key} AS address, (row_number() OVER () - 1) >> 16 AS chunk {source}) x{groups};"
+            f"FROM (SELECT y.*, (row_number() OVER () - 1) >> 16 AS chunk "
+            f"FROM (SELECT {key} AS address{named} {source} OFFSET 0) y{changed}) x GROUP BY x.chunk{groups};"
         )
 
     def one(self, kind: str, columns: str, key: str, source: str) -> str:
@@ -245,7 +252,7 @@ class _Source:
         source = f"FROM {table} {row}"
         return (
             f"IF NOT EXISTS (SELECT {source} OFFSET 1) THEN {self.one(kind, 'NULL', self.key(row), source)} "
-            f"ELSE {self.mark(kind, 'NULL', self.key(row), source, ' GROUP BY x.chunk')} END IF;"
+            f"ELSE {self.mark(kind, self.key(row), source)} END IF;"
         )
 
     def updated(self, partitioned: bool) -> str:
@@ -278,29 +285,19 @@ class _Source:
 
     def _one_stayed(self) -> str:
         words = self.words("o", "n")
-        columns = " || ',' || ".join(f"x.w{index}::text" for index in range(len(words)))
-        changed = " OR ".join(f"x.w{index} <> 0" for index in range(len(words)))
-        named = ", ".join(f"{word} AS w{index}" for index, word in enumerate(words))
-        source = (
-            f"FROM (SELECT {self.key('o')} AS address, {named} FROM old_rows o, new_rows n OFFSET 0) x WHERE {changed}"
-        )
-        return self.one("U", columns, "x.address", source)
+        source = f"FROM (SELECT {self.key('o')} AS address{_named(words)} FROM old_rows o, new_rows n OFFSET 0) x"
+        return self.one("U", _columns("x", words), "x.address", source + _any_changed("x", words))
 
     def _stayed(self, where: str) -> str:
-        words = self.words("o", "n")
-        named = ", ".join(f"{word} AS w{index}" for index, word in enumerate(words))
-        columns = " || ',' || ".join(f"x.w{index}::text" for index in range(len(words)))
-        changed = " OR ".join(f"x.w{index} <> 0" for index in range(len(words)))
-        groups = ", ".join(f"x.w{index}" for index in range(len(words)))
-        source = f", {named} FROM new_rows n JOIN old_rows o ON {self.same_row()}{where}"
-        return self.mark("U", columns, self.key("o"), source, f" WHERE {changed} GROUP BY x.chunk, {groups}")
+        source = f"FROM new_rows n JOIN old_rows o ON {self.same_row()}{where}"
+        return self.mark("U", self.key("o"), source, self.words("o", "n"))
 
     def _crossed(self, kind: str, table: str, row: str, other: str, stayed: str) -> str:
         source = (
             f"FROM {table} {row} WHERE NOT EXISTS (SELECT FROM {other} WHERE {self.same_row()}) "
             f"AND {stayed.format(self.text(row))}"
         )
-        return self.mark(kind, "NULL", self.key(row), source, " GROUP BY x.chunk")
+        return self.mark(kind, self.key(row), source)
 
     def moved(self) -> str:
         """One row's move, noted for the statement-level trigger that follows."""
@@ -320,9 +317,24 @@ class _Source:
 
     def partition_emptied(self) -> str:
         """Marks of every row of a partition that is about to be truncated."""
-        before, after = self.mark("D", "NULL", self.key("o"), "FROM ONLY \0 o", " GROUP BY x.chunk").split("\0")
+        before, after = self.mark("D", self.key("o"), "FROM ONLY \0 o").split("\0")
         body = before.replace("%", "%%") + "%1$I.%2$I" + after.removesuffix(";").replace("%", "%%")
         return f"EXECUTE format({literal(body)}, TG_TABLE_SCHEMA, TG_TABLE_NAME);"
+
+
+def _named(words: Sequence[str]) -> str:
+    """The words of a bitmap as further columns of a SELECT."""
+    return "".join(f", {word} AS w{index}" for index, word in enumerate(words))
+
+
+def _columns(row: str, words: Sequence[str]) -> str:
+    """The bitmap as it is stored."""
+    return " || ',' || ".join(f"{row}.w{index}::text" for index in range(len(words))) or "NULL"
+
+
+def _any_changed(row: str, words: Sequence[str]) -> str:
+    """The WHERE clause that leaves out rows in which no column changed."""
+    return " WHERE " + " OR ".join(f"{row}.w{index} <> 0" for index in range(len(words))) if words else ""
 
 
 def _equal(kind: ColumnType, old: str, new: str) -> str:
