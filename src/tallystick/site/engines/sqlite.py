@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from tallystick.core.filter_readings import SQLITE_FUNCTIONS
 from tallystick.errors import ConfigurationError, StorageClosed, StorageError, StorageLocked, StorageReplaced
-from tallystick.site.engines import sqlite_capture, sqlite_schema
+from tallystick.site.engines import sqlite_capture, sqlite_schema, sqlite_unique
 from tallystick.site.engines.engine import Address, Mark, Rejected
 from tallystick.site.engines.sqlite_inserting import insert_many
 from tallystick.site.engines.sqlite_rows import SQLiteRows
@@ -284,8 +284,11 @@ class SQLiteEngine:
 
     def install_capture(self, number: int, definition: Definition) -> None:
         self.remove_capture(number, definition.name)
-        for statement in sqlite_capture.triggers(number, definition):
+        for statement in self._triggers(number, definition):
             self.execute(statement)
+
+    def _triggers(self, number: int, definition: Definition) -> list[str]:
+        return sqlite_capture.triggers(number, definition, sqlite_unique.uniques(self.query, definition))
 
     def remove_capture(self, number: int, table: str) -> None:
         for name in sqlite_capture.trigger_names(number):
@@ -294,7 +297,7 @@ class SQLiteEngine:
     def capture_intact(self, number: int, definition: Definition) -> bool:
         names = sqlite_capture.trigger_names(number)
         rows = self.query_in("SELECT sql FROM sqlite_master WHERE type='trigger' AND name IN (*)", (), names)
-        return sorted(row[0] for row in rows) == sorted(sqlite_capture.triggers(number, definition))
+        return sorted(row[0] for row in rows) == sorted(self._triggers(number, definition))
 
     def captured_table(self, number: int) -> str | None:
         name = sqlite_capture.trigger_names(number)[0]
@@ -302,7 +305,7 @@ class SQLiteEngine:
         return str(rows[0][0]) if rows else None
 
     def structure(self) -> str:
-        return str(self.query("PRAGMA schema_version")[0][0])
+        return f"{self.query('PRAGMA schema_version')[0][0]}.{sqlite_capture.EDITION}"
 
     def marks(
         self, definitions: Mapping[int, Definition], stored: Sequence[tuple[Any, ...]] | None = None
@@ -347,7 +350,7 @@ class SQLiteEngine:
         finally:
             if self.connection.in_transaction:
                 names = sqlite_capture.insertion_triggers(number)
-                for statement in sqlite_capture.triggers(number, definition):
+                for statement in self._triggers(number, definition):
                     if statement.split()[2] in names:
                         self.execute(statement)
 

@@ -7,14 +7,19 @@ joined by commas.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tallystick.core.values import Logical
 from tallystick.site.engines.engine import Address, Mark, captured_columns
 from tallystick.site.engines.sqlite_schema import quoted
+from tallystick.site.engines.sqlite_unique import Unique
 from tallystick.site.identity import parse_literals
 from tallystick.site.schema import Definition
 
+EDITION = 2
+"""Which triggers are installed. Sites with those of another release get these when they are stamped next, and their
+tables are compared with the ledger."""
 _WORD = 60
 _NOW = "CAST((julianday()-2440587.5)*86400000+0.5 AS INTEGER)"
 _WHEN = "NOT EXISTS (SELECT 1 FROM tally_applying)"
@@ -30,8 +35,8 @@ def insertion_triggers(number: int) -> tuple[str, str]:
     return f"tally_insert_{number}", f"tally_evict_insert_{number}"
 
 
-def triggers(number: int, definition: Definition) -> list[str]:
-    """CREATE TRIGGER statements for a table."""
+def triggers(number: int, definition: Definition, unique: Sequence[Unique]) -> list[str]:
+    """CREATE TRIGGER statements for a table with its unique keys."""
     insert, update, delete, evict_insert, evict_update = trigger_names(number)
     name = quoted(definition.name)
     old, new = _address(definition, "OLD"), _address(definition, "NEW")
@@ -42,16 +47,24 @@ def triggers(number: int, definition: Definition) -> list[str]:
         f"CREATE TRIGGER {delete} AFTER DELETE ON {name} WHEN {_WHEN} BEGIN {_mark(number, 'D', old, 'NULL')} END",
     ]
     statements.append(
-        f"CREATE TRIGGER {evict_insert} BEFORE INSERT ON {name} WHEN {_WHEN} BEGIN {_evicted(number, definition)} END"
-    )
-    watched = ", ".join(
-        quoted(column) for column in dict.fromkeys(sum((definition.key_columns, *definition.unique), ()))
+        f"CREATE TRIGGER {evict_insert} BEFORE INSERT ON {name} WHEN {_WHEN} "
+        f"BEGIN {_evicted(number, definition, unique)} END"
     )
     statements.append(
-        f"CREATE TRIGGER {evict_update} BEFORE UPDATE OF {watched} ON {name} WHEN {_WHEN} "
-        f"BEGIN {_evicted(number, definition, f'NOT ({_is_old(definition)})')} END"
+        f"CREATE TRIGGER {evict_update} BEFORE UPDATE{_watched(unique)} ON {name} WHEN {_WHEN} "
+        f"BEGIN {_evicted(number, definition, unique, f'NOT ({_is_old(definition)})')} END"
     )
     return statements
+
+
+def _watched(unique: Sequence[Unique]) -> str:
+    """The columns whose update may evict a row, nothing where any may."""
+    named: dict[str, None] = {}
+    for item in unique:
+        if item.columns is None:
+            return ""
+        named.update(dict.fromkeys(item.columns))
+    return " OF " + ", ".join(map(quoted, named))
 
 
 def _mark(number: int, kind: str, old: str, new: str, columns: str = "NULL") -> str:
@@ -96,19 +109,17 @@ def _is_old(definition: Definition) -> str:
     return " AND ".join(f"t.{quoted(name)} IS OLD.{quoted(name)}" for name in definition.key_columns)
 
 
-def _evicted(number: int, definition: Definition, only: str = "1") -> str:
+def _evicted(number: int, definition: Definition, unique: Sequence[Unique], only: str = "1") -> str:
     """Marks of the rows that hold any of the new row's unique values: REPLACE would remove them silently."""
     single = len(definition.key_columns) == 1
     parts = [f"t.{quoted(name)}" for name in definition.key_columns]
     address = parts[0] if single else "||','||".join(f"quote({part})" for part in parts)
-    statements = []
-    for columns in dict.fromkeys((definition.key_columns, *definition.unique)):
-        match = " AND ".join(f"t.{quoted(name)}=NEW.{quoted(name)}" for name in columns)
-        statements.append(
-            "INSERT INTO tally_mark(resource, kind, old, new, at, columns) "
-            f"SELECT {number}, 'E', {address}, NULL, {_NOW}, NULL FROM {quoted(definition.name)} t "
-            f"WHERE {match} AND {only};"
-        )
+    statements = [
+        "INSERT INTO tally_mark(resource, kind, old, new, at, columns) "
+        f"SELECT {number}, 'E', {address}, NULL, {_NOW}, NULL FROM {quoted(definition.name)} t "
+        f"WHERE {item.match} AND {only};"
+        for item in unique
+    ]
     return " ".join(statements)
 
 

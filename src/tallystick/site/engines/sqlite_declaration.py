@@ -1,4 +1,4 @@
-"""What a CREATE TABLE statement of SQLite says that no pragma tells: the collations of columns."""
+"""What CREATE statements of SQLite say that no pragma tells: collations of columns, expressions in indexes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,32 @@ def collations(statement: str) -> dict[str, str]:
             if before.upper() == "COLLATE":
                 found[_unquoted(named)] = _unquoted(after).upper()
     return found
+
+
+def terms(statement: str) -> list[str]:
+    """What a CREATE INDEX statement indexes, in its order: columns and expressions as they are written there."""
+    depth, found, part = 0, list[str](), list[re.Match[str]]()
+    for match in _TOKEN.finditer(statement):
+        token = match.group()
+        if match.lastgroup == "space":
+            continue
+        depth -= token == ")"
+        if depth == 0 and part:
+            break
+        if depth == 1 and token == ",":
+            found.append(_written(statement, part))
+            part = []
+        elif depth:
+            part.append(match)
+        depth += token == "("
+    return [*found, _written(statement, part)]
+
+
+def _written(statement: str, part: list[re.Match[str]]) -> str:
+    """The text of a term without the direction in which it is sorted."""
+    if part[-1].group().upper() in ("ASC", "DESC"):
+        part = part[:-1]
+    return statement[part[0].start() : part[-1].end()]
 
 
 def _parts(statement: str) -> Iterator[list[str]]:
