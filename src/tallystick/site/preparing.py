@@ -122,19 +122,23 @@ def _create(ledger: Ledger, missing: Sequence[Definition], by_wire: Mapping[str,
 
 
 def table_of(definition: Definition, names: Mapping[str, str]) -> Table:
-    """The table that would hold a peer's resource. ``names`` are local names of referenced tables."""
+    """The table that would hold a peer's resource. ``names`` are local names of referenced tables.
+
+    What is unique in columns that do not travel, generated ones, is so at the peer alone.
+    """
     declared = {name: position for position, name in enumerate(definition.order)}
     items = (*definition.key_fields, *definition.fields)
     columns = [_column(item) for item in sorted(items, key=lambda item: declared.get(item.column, len(declared)))]
     references = tuple(
         replace(item, parent=names.get(item.parent, item.parent)) for item in definition.references if item.declared
     )
+    here = {column.name for column in columns}
     return Table(
         definition.name,
         tuple(columns),
         definition.key_columns,
         references,
-        definition.unique,
+        tuple(unique for unique in definition.unique if here.issuperset(unique)),
         without_rowid=definition.without_rowid,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tallystick.core.values import CANONICAL, Logical, Value
 from tallystick.errors import StorageError
 from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
-from tallystick.site.engines.sqlite_schema import quoted
+from tallystick.site.engines.sqlite_schema import literal, quoted
 from tallystick.site.identity import address_of, addressable
 from tallystick.site.schema import Definition, Identity
 
@@ -254,7 +254,7 @@ class SQLiteRows:
         self._many(f"DELETE FROM {self.table} WHERE {self._match()}", addresses)
 
     def vacate(self, addresses: Sequence[Address]) -> None:
-        columns = {name for columns in self.definition.unique for name in columns}
+        columns = self._unique_columns()
         for item in self.definition.fields:
             if item.column in columns:
                 passing = "NULL" if item.nullable else "'tally-' || hex(randomblob(12))"
@@ -262,6 +262,15 @@ class SQLiteRows:
                     passing = "-abs(random() % 4611686018427387904)"
                 sql = f"UPDATE {self.table} SET {quoted(item.column)}={passing} WHERE {self._match()}"
                 self._many(sql, addresses)
+
+    def _unique_columns(self) -> set[str]:
+        """Columns of every unique index, also of those with a condition, which the definition says nothing of."""
+        table = literal(self.definition.name)
+        rows = self.engine.query(
+            f"SELECT c.name FROM pragma_index_list({table}) i, pragma_index_info(i.name) c "
+            "WHERE i.\"unique\" AND i.origin<>'pk' AND c.name IS NOT NULL"
+        )
+        return {name for (name,) in rows}
 
     def _match(self) -> str:
         operator = "=" if self._single else " IS "

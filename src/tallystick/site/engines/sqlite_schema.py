@@ -175,9 +175,10 @@ def _with_parent_keys(query: Query, references: Sequence[Reference]) -> tuple[Re
 
 
 def _unique(query: Query, name: str) -> tuple[tuple[str, ...], ...]:
+    """What is unique in every row: an index with a condition says nothing of the others."""
     found = []
     for row in query(f"PRAGMA index_list({quoted(name)})"):
-        if row[2] and row[3] != "pk":
+        if row[2] and row[3] != "pk" and not row[4]:
             columns = tuple(info[2] for info in query(f"PRAGMA index_info({quoted(row[1])})"))
             if columns and None not in columns:
                 found.append(columns)
