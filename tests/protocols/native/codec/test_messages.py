@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Policy, Resolution
+from tallystick.core.values import Logical
 from tallystick.errors import LimitExceeded
 from tallystick.protocols.native.codec.compression import compressed, decompressed, zstd
 from tallystick.protocols.native.codec.errors import RequestError
@@ -26,11 +27,35 @@ from tallystick.protocols.native.codec.messages import (
     settings_form,
     settings_of,
 )
-from tallystick.sync.replica import Closing, Known, Scope, Selection, Settings
+from tallystick.site.schema import Definition, Field, Identity, Reference
+from tallystick.sync.replica import Closing, Described, Known, Scope, Selection, Settings, Wanted
 
 SCOPE = Scope(("person", "visit"), (("person", "age gt 5"),))
 SETTINGS = SettingsForm("a" * 32, SCOPE, {"": DEFAULT_POLICY, "visit": Policy(conflict=FieldPolicy(Resolution.ASK))})
+DEFINITIONS = [
+    Definition("", "", Identity.MANAGED),
+    Definition(
+        "Person",
+        "person",
+        Identity.COLUMN,
+        (Field("", "a", Logical.ANY), Field("B", "b", Logical.DECIMAL, False, "10,2", "visit", "NOCASE")),
+        (Field("Id", "id", Logical.INT64),),
+        "uuid",
+        (Reference(("b",), "visit", ("id",), "CASCADE"),),
+        (("a", "b"),),
+        ("audit",),
+        True,
+        (("visit", Reference(("c",), "person", ("id",))),),
+        ("visit.person_id",),
+        ("Id", "", "B"),
+        True,
+        True,
+    ),
+]
 MESSAGES = (
+    Described("s", "s.1", "1", DEFINITIONS, ["loose"], barred={"t": "it is a virtual table"}),
+    Wanted(DEFINITIONS, ["person"], False, {"person": "people"}),
+    Wanted([]),
     Digesting("", SCOPE),
     Selection(
         SCOPE, Known("state", {"person": {"o": 3}}, {"person": (1, b"\0" * 32, b"\1" * 32)}), {"visit": ["1"]}, True
@@ -44,6 +69,20 @@ MESSAGES = (
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_is_read_back_as_it_was(message, media_type):
     assert decode(type(message), encode(message, media_type), media_type) == message
+
+
+def test_definitions_say_only_what_is_not_so_by_default():
+    told = Definition(
+        "t", "t", Identity.NATURAL, (Field("v", "v", Logical.TEXT),), (Field("id", "id", Logical.TEXT, False),)
+    )
+    (said,) = msgspec.msgpack.decode(encode(Wanted([told])))["resources"]
+    assert said == {
+        "name": "t",
+        "wire": "t",
+        "identity": "natural",
+        "fields": [{"column": "v", "wire": "v", "logical": "text"}],
+        "key_fields": [{"column": "id", "wire": "id", "logical": "text", "nullable": False}],
+    }
 
 
 def test_settings_survive_but_for_the_hook():

@@ -10,7 +10,9 @@ import msgspec
 
 from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, Policy
+from tallystick.core.values import Logical
 from tallystick.protocols.native.codec.errors import RequestError
+from tallystick.site.schema import Definition, Field, Identity
 from tallystick.site.users import Role
 from tallystick.sync.replica import (
     Announced,
@@ -141,9 +143,31 @@ _to_msgpack = msgspec.msgpack.Encoder().encode
 _to_json = msgspec.json.Encoder().encode
 
 
+_DEFINITION = msgspec.to_builtins(Definition("", "", Identity.NATURAL))
+_FIELD = msgspec.to_builtins(Field("", "", Logical.ANY))
+_ALWAYS = frozenset(("name", "column", "wire", "identity", "logical"))
+
+
 def encode(message: Any, media_type: str = MSGPACK) -> bytes:
     """A message as MessagePack or JSON."""
+    if isinstance(message, Described | Wanted):
+        message = _brief(message)
     return _to_json(message) if media_type == JSON else _to_msgpack(message)
+
+
+def _brief(message: Described | Wanted) -> dict[str, Any]:
+    """A message without what its definitions need not say: most members of most fields are what they are by default."""
+    form: dict[str, Any] = msgspec.to_builtins(message)
+    form["resources"] = [_said(resource, _DEFINITION) for resource in form["resources"]]
+    for resource in form["resources"]:
+        for part in ("fields", "key_fields"):
+            if part in resource:
+                resource[part] = [_said(field, _FIELD) for field in resource[part]]
+    return form
+
+
+def _said(form: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in form.items() if name in _ALWAYS or value != defaults[name]}
 
 
 def decode(kind: type[T], body: bytes, media_type: str = MSGPACK) -> T:
