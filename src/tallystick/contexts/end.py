@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, FileEntry, packed, unpacked
+from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, LINK, Change, FileEntry, check_told, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.keys import below
+from tallystick.contexts.problems import EntryRejected
+from tallystick.errors import PeerProtocolError
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.contents import Clone, Given, Sink, Wanted
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.mount import Mount
-from tallystick.trees.names import POSIX, Volume
+from tallystick.trees.names import POSIX, Volume, link_leaves
 from tallystick.trees.nodes import joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
@@ -103,7 +105,7 @@ class ContextEnd:
             return Scan()
         manifest = self.host.manifest(self.info.id, known, packed(self.prefix))
         reading = _Reading(noted, scope, manifest.whole)
-        for key, entry in chain.from_iterable(manifest.pages):
+        for key, entry in chain.from_iterable(map(self._believed, manifest.pages)):
             path = below(self.prefix, unpacked(key))
             if path:
                 reading.take(path, entry)
@@ -111,6 +113,14 @@ class ContextEnd:
         self.refreshed = manifest.version
         self._listings = reading.listings()
         return reading.found
+
+    def _believed(self, page: Sequence[Change]) -> Sequence[Change]:
+        """A page of the manifest, if everything in it can stand in a tree. Raises PeerProtocolError."""
+        try:
+            check_told(page)
+        except EntryRejected as problem:
+            raise PeerProtocolError(f"{self.title} tells of a file that cannot be: {problem.message}") from None
+        return page
 
     def adopt(self, noted: Noted, found: Scan) -> None:
         """What a refresh found is known already: it never runs in another process."""
@@ -238,6 +248,9 @@ class _Reading:
             directory = entry.kind == DIRECTORY
             if not (self.scope.enters(path) if directory else self.scope.includes(path, False)):
                 mark = Mark.INVISIBLE
+        if entry.kind == LINK and link_leaves(path, unpacked(entry.target)):
+            self.found.warnings.append(("skipped", path, f"the link leaves the tree: {unpacked(entry.target)}"))
+            mark = Mark.INVISIBLE
         kind = _TYPES.get(entry.kind, _LINK_TYPE)
         return Entry(name, (kind | entry.mode, 0, entry.size, entry.mtime, 0), mark, entry.digest or NO_DIGEST)
 

@@ -7,7 +7,7 @@ ledgers and on the wire they are *packed*: valid Unicode, ordered as before, rev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -165,15 +165,25 @@ def ancestors(key: str) -> list[str]:
 
 def check_changes(changes: Iterable[Change]) -> None:
     """Raise EntryRejected when a change from outside cannot be: nothing in it is believed (DESIGN.md 8)."""
+    _check(changes, lambda key, entry: _problem(key, entry) or _chunks_problem(entry))
+
+
+def check_told(changes: Iterable[Change]) -> None:
+    """Raise EntryRejected when a manifest tells of what cannot be: whoever keeps a context is not believed either.
+
+    Manifests do not tell chunks, and they tell what has expired.
+    """
+    _check(changes, lambda key, entry: "" if entry.kind == EXPIRED else _problem(key, entry))
+
+
+def _check(changes: Iterable[Change], problem_of: Callable[[str, FileEntry], str]) -> None:
     folders: set[str] = set()
     for key, entry in changes:
         folder, _, name = key.rpartition("/")
-        if folder in folders and _is_plain(name):
-            pass
-        else:
+        if folder not in folders or not _is_plain(name):
             check_key(key)
             folders.add(folder)
-        problem = _problem(key, entry) if entry is not None and not _is_small_file(entry) else ""
+        problem = problem_of(key, entry) if entry is not None and not _is_small_file(entry) else ""
         if problem:
             raise EntryRejected(f"[EntryRejected] {key[:200]!r}: {problem}")
 
@@ -220,6 +230,12 @@ def _file_problem(entry: FileEntry) -> str:
         return "a file has a digest of 32 bytes and no target"
     if not entry.size and entry.digest != NOTHING:
         return "an empty file has the digest of nothing"
+    return ""
+
+
+def _chunks_problem(entry: FileEntry) -> str:
+    if entry.kind != FILE:
+        return ""
     if not entry.chunks:
         return "the chunks are missing" if entry.size > MAX_CHUNK else ""
     if len(entry.chunks) % PART_BYTES or len(entry.chunks) < 2 * PART_BYTES:

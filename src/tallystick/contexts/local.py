@@ -17,7 +17,7 @@ from tallystick.contexts.archives import archive_number
 from tallystick.contexts.entries import Change, FileEntry, check_key, entry_of
 from tallystick.contexts.folders import folder_of
 from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
-from tallystick.contexts.problems import ContextNotFound, NameExists
+from tallystick.contexts.problems import ContextNotFound, NameExists, QuotaExceeded
 from tallystick.contexts.shelf import Row, Shelf, is_at, resource_name, shelf_of, shelves
 from tallystick.contexts.storing import store_of
 from tallystick.contexts.tables import ROOM, STEPS
@@ -29,6 +29,7 @@ from tallystick.sync.uncollected import uncollected
 
 MAX_NAME = 200
 _NOBODY = nullcontext()
+MAX_QUOTA = 1 << 60
 PAGE = 5000
 """Entries in one page of a manifest."""
 
@@ -95,6 +96,9 @@ class LocalHost:
 
     def create(self, name: str, quota_bytes: int | None = None, quota_files: int | None = None) -> ContextInfo:
         check_name(name)
+        for quota in (quota_bytes, quota_files):
+            if quota is not None and not 0 <= quota <= MAX_QUOTA:
+                raise UsageError(f"a quota of {quota} is not possible", hint=f"give a number from 0 to {MAX_QUOTA}")
         with self.ledger.write():
             try:
                 found = shelf_of(self.ledger, name)
@@ -166,7 +170,7 @@ class LocalHost:
 
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
         shelf = self._shelf(identifier)
-        arriving = _Arriving(bundles)
+        arriving = _Arriving(bundles, shelf)
         chunks = self.store.store_bundles(arriving)
         if chunks:
             with self._writing, self.ledger.write():
@@ -226,17 +230,32 @@ class LocalHost:
 
 
 class _Arriving:
-    """Bundles on their way into a store; they end early where their source fails."""
+    """Bundles on their way into a store; they end early where their source fails.
 
-    def __init__(self, bundles: Iterable[bytes]) -> None:
+    One request cannot bring more than the context may hold: nothing of that size could be published.
+    """
+
+    def __init__(self, bundles: Iterable[bytes], shelf: Shelf) -> None:
         self._bundles = bundles
+        self._shelf = shelf
         self.problem: TallystickError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._bundles
+            yield from self._bundles if self._shelf.quota_bytes is None else self._counted(self._shelf.quota_bytes)
         except TallystickError as problem:
             self.problem = problem
+
+    def _counted(self, quota: int) -> Iterator[bytes]:
+        size = 0
+        for bundle in self._bundles:
+            size += layout_of(bundle).content
+            if size > quota:
+                name = self._shelf.name
+                raise QuotaExceeded(
+                    f"[QuotaExceeded] more than the {quota:,} bytes that {name} may hold are sent at once"
+                )
+            yield bundle
 
 
 def check_name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tallystick.content.packed import PackedStore
@@ -20,6 +20,9 @@ from tallystick.site.ledger import Ledger
 HISTORY_DAYS = 30
 """How long replaced and removed files stay (X3)."""
 
+MAX_RULES = 1000
+"""Rules of one prefix: every look at a context goes through all of them."""
+
 MILLION = 1_000_000
 DAY_MS = 86_400_000
 
@@ -33,8 +36,10 @@ class Swept(NamedTuple):
     collected: Collected
 
 
-def check_rules(prefix: str, rules: Iterable[Rule]) -> None:
+def check_rules(prefix: str, rules: Sequence[Rule]) -> None:
     """Raise ValueRejected for rules that cannot be."""
+    if len(rules) > MAX_RULES:
+        raise ValueRejected(f"{len(rules):,} rules are too many", hint=f"give at most {MAX_RULES:,} for one prefix")
     for path in (prefix, *(rule.path for rule in rules)):
         if path:
             check_key(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
@@ -94,15 +95,16 @@ class RemoteHost:
     def manifest(self, identifier: str, since: str = "", prefix: str = "") -> Manifest:
         query = {"since": since, "prefix": prefix}
         reply = self._repeated(lambda: self._request("GET", _place(identifier, "manifest"), query))
-        pages = wire.changes_in(_pieces(reply))
-        return Manifest(reply.headers.get(wire.VERSION, ""), reply.headers.get(wire.WHOLE) == "1", _checked(pages))
+        version, whole = reply.headers.get(wire.VERSION, ""), reply.headers.get(wire.WHOLE) == "1"
+        return Manifest(version, whole, _pages(reply))
 
     def entries(self, identifier: str, keys: Sequence[str]) -> Mapping[str, FileEntry]:
         if not keys:
             return {}
         body = self._whole("POST", _place(identifier, "entries"), body=wire.body_of_keys(keys))
-        (page,) = _checked(wire.changes_in([body]))
-        return {key: entry for key, entry in page if entry is not None}
+        found = chain.from_iterable(_checked(wire.changes_in([body])))  # one page, from whoever keeps to it
+        asked = set(keys)
+        return {key: entry for key, entry in found if entry is not None and key in asked}
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
         query = {"folder": key, "start": str(start), "most": str(most)}
@@ -113,7 +115,11 @@ class RemoteHost:
     def missing(self, identifier: str, hashes: Sequence[bytes]) -> list[bytes]:
         if not hashes:
             return []
-        return wire.hashes_in(self._whole("POST", _place(identifier, "missing"), body=b"".join(hashes)))
+        body = self._whole("POST", _place(identifier, "missing"), body=b"".join(hashes))
+        try:
+            return wire.hashes_in(body)
+        except RequestError as problem:
+            raise PeerProtocolError(problem.message) from None
 
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
         with _closing(self._request("POST", _place(identifier, "chunks"), body=bundles)) as reply:
@@ -122,7 +128,8 @@ class RemoteHost:
     def fetch(self, identifier: str, hashes: Sequence[bytes]) -> Iterator[bytes]:
         for start in range(0, len(hashes), wire.MAX_HASHES):
             body = b"".join(hashes[start : start + wire.MAX_HASHES])
-            yield from bundles_in(_pieces(self._request("POST", _place(identifier, "fetch"), body=body)))
+            with _closing(self._request("POST", _place(identifier, "fetch"), body=body)) as reply:
+                yield from bundles_in(_pieces(reply))
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
@@ -224,11 +231,13 @@ def _rest(reply: Reply) -> bytes:
 
 
 def _pieces(reply: Reply) -> Iterator[bytes]:
-    try:
-        while piece := reply.read(PIECE):
-            yield piece
-    finally:
-        reply.close()
+    while piece := reply.read(PIECE):
+        yield piece
+
+
+def _pages(reply: Reply) -> Iterator[list[Change]]:
+    with _closing(reply):
+        yield from _checked(wire.changes_in(_pieces(reply)))
 
 
 def _checked(pages: Iterator[list[Change]]) -> Iterator[list[Change]]:
@@ -242,5 +251,5 @@ def _checked(pages: Iterator[list[Change]]) -> Iterator[list[Change]]:
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
-    except msgspec.MsgspecError as problem:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
         raise PeerProtocolError(f"an answer cannot be read: {str(problem)[:300]}") from None

@@ -186,9 +186,13 @@ def reply_of(error: BaseException) -> Reply:
 
 
 def query_of(scope: ASGIScope) -> dict[str, str]:
-    """The query of a request, the first value of each name."""
+    """The query of a request, the first value of each name. Raises RequestError for one of too many fields."""
     text = scope.get("query_string", b"").decode("latin-1")
-    return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=20).items()}
+    try:
+        asked = parse_qs(text, keep_blank_values=True, max_num_fields=20)
+    except ValueError as problem:
+        raise RequestError(f"the query cannot be read: {problem}") from None
+    return {name: values[0] for name, values in asked.items()}
 
 
 def raw_path(scope: ASGIScope) -> str:
@@ -226,13 +230,13 @@ def _done() -> Reply:
 def _message(decoder: Any, body: bytes) -> Any:
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
         raise RequestError(f"a message cannot be read: {str(problem)[:300]}") from None
 
 
 def _number(asked: Asked, name: str, default: int) -> int:
     text = asked.query.get(name, str(default))
-    if not text.isdigit() or len(text) > 15:
+    if not (text.isascii() and text.isdigit()) or len(text) > 15:
         raise RequestError(f"{name} takes a number, not {text[:40]!r}")
     return int(text)
 

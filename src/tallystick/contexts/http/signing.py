@@ -32,12 +32,15 @@ def check_signed(secret: bytes, method: str, path: str, query: str, now: float) 
 
     ``path`` is the raw one, after the prefix.
     """
-    asked = parse_qs(query, max_num_fields=10)
+    try:
+        asked = parse_qs(query, max_num_fields=10)
+    except ValueError:
+        raise LinkExpired("[LinkExpired] this URL is not signed") from None
     identifier, _, rest = path.partition("/")
     key = packed("/" + unquote_to_bytes(rest).decode("utf-8", "surrogateescape"))
     expires = (asked.get("expires") or [""])[0]
     stated = (asked.get("signature") or [""])[0]
-    if not expires.isdigit() or len(expires) > 12:
+    if not (expires.isascii() and expires.isdigit()) or len(expires) > 12:
         raise LinkExpired("[LinkExpired] this URL is not signed")
     made = "GET" if method == "HEAD" else method
     expected = signature(secret, made, identifier, key, int(expires))

@@ -28,6 +28,7 @@ class Arriving:
         self.incoming = incoming
         self._loop = asyncio.get_running_loop()
         self._free = asyncio.Semaphore(HELD)
+        self._whole = False
         self._pieces: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
 
     def pieces(self) -> Iterator[bytes]:
@@ -55,6 +56,7 @@ class Arriving:
                     raise gone
             await task
         finally:
+            self.incoming.unread = not self._whole
             feeding.cancel()
 
     async def _feed(self) -> None:
@@ -65,6 +67,7 @@ class Arriving:
                 message = await self._message()
                 piece = message.get("body", b"")
                 more = message.get("more_body", False)
+                self._whole = not more
                 waiting.append(piece)
                 size += len(piece)
                 if size >= PIECE:

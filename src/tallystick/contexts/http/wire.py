@@ -85,7 +85,7 @@ def _changes(body: bytes, coding: int) -> list[Change]:
     raw = decompressed(body, LIMITS) if coding else body
     try:
         return _page.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
         raise RequestError(f"a page of changes cannot be read: {str(problem)[:300]}") from None
 
 
@@ -101,7 +101,7 @@ def keys_in(body: bytes) -> list[str]:
     """The keys that a body names. Raises RequestError, LimitExceeded."""
     try:
         found = _keys.decode(body)
-    except msgspec.MsgspecError as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         raise RequestError(f"keys cannot be read: {str(problem)[:300]}") from None
     check_most("the number of keys", len(found), MAX_KEYS)
     return found

@@ -44,6 +44,8 @@ class Incoming:
         }
         self.received = 0
         self.sent = 0
+        self.unread = False
+        """A part of the body is still to come and nobody will read it: the connection ends with the answer."""
 
     @property
     def caller(self) -> Caller:
@@ -132,6 +134,8 @@ class Incoming:
         length = (b"content-length", str(len(reply.body)).encode())
         kind = (b"content-type", reply.media_type.encode())
         headers = [length, *reply.headers] if reply.status == 304 else [kind, length, *reply.headers]
+        if self.unread:
+            headers.append((b"connection", b"close"))
         await self.start(reply.status, headers)
         await self.send(reply.body, more=False)
 

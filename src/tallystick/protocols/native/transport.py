@@ -121,7 +121,12 @@ class HTTPTransport:
         try:
             streamed = not isinstance(request.body, bytes)
             body = request.body or None if isinstance(request.body, bytes) else self._counted(request.body)
-            connection.request(request.method, request.path, body, dict(request.headers), encode_chunked=streamed)
+            try:
+                connection.request(request.method, request.path, body, dict(request.headers), encode_chunked=streamed)
+            except (BrokenPipeError, ConnectionResetError):
+                if not streamed or connection.sock is None:
+                    raise
+                # The peer takes no more of the stream; if it has said why, that can be read still.
             response = connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionError) as error:
             connection.close()
