@@ -1,6 +1,8 @@
 """Archives that may be unpacked, and those that must not be (spec contexts E2, E5)."""
 
+import gzip
 import io
+import random
 import tarfile
 import zipfile
 
@@ -161,3 +163,33 @@ def test_bombs_are_refused_before_they_are_unpacked(read, kind, bounds):
     assert len(read(content, f"a.{kind}")) == 3
     with pytest.raises(ArchiveRefused):
         read(content, f"a.{kind}", bounds)
+
+
+@pytest.mark.parametrize("kind", (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE))
+def test_a_tar_whose_headers_would_fill_the_memory_is_refused(read, kind):
+    """Names and headers are read whole, and a thousandth of their zeros is enough in the archive."""
+    info = tarfile.TarInfo("long")
+    info.type, info.size = kind, 64 << 20
+    packed = gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+
+    with pytest.raises(ArchiveRefused, match="header"):
+        read(packed, "a.tgz")
+
+
+@pytest.mark.parametrize("name", ("a.tgz", "a.tbz2", "a.txz", "a.tar", "a.zip"))
+def test_any_other_bytes_are_refused(read, name):
+    chance = random.Random(name)
+    kind = name.partition(".")[2]
+    modes = {"tgz": "w:gz", "tbz2": "w:bz2", "txz": "w:xz", "tar": "w"}
+    members = [(f"d/{number}", chance.randbytes(300)) for number in range(5)]
+    packed = zipped(*members) if kind == "zip" else tarred(*members, mode=modes[kind])
+    sound = read(packed, name)
+    for _ in range(60):
+        damaged = bytearray(packed)
+        for _ in range(chance.randrange(1, 5)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        try:
+            found = read(bytes(damaged[: chance.choice((len(damaged), chance.randrange(len(damaged))))]), name)
+        except ArchiveRefused:
+            continue
+        assert len(found) <= len(sound)

@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 from disk import future, grow, shown
+from volumes import casefolding, mounted, ntfs
 
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.files import REAL, Files
@@ -85,8 +86,9 @@ class Counting(Merging):
         return super().create(name, at, permissions)
 
 
-def run(tmp_path, files, **options):
-    ends = [DirectoryEnd(str(tmp_path / name), future, found) for name, found in (("local", REAL), ("remote", files))]
+def run(tmp_path, files, remote=None, **options):
+    local, remote = tmp_path / "local", remote or tmp_path / "remote"
+    ends = [DirectoryEnd(str(root), future, found) for root, found in ((local, REAL), (remote, files))]
     pair = Pair(*ends, State(tmp_path / "state" / "pair.db"), future)
     try:
         return pair.run(Options(durable=False, **options))
@@ -124,3 +126,43 @@ def test_permissions_that_a_volume_forgets_are_not_taken_away_elsewhere(tmp_path
     assert (tmp_path / "local" / "run").read_text() == "2"
     assert stat.S_IMODE((tmp_path / "local" / "run").stat().st_mode) & 0o111
     assert run(tmp_path, files).actions == []
+
+
+def test_a_real_volume_that_merges_names_overwrites_nothing(tmp_path):
+    names = {"Read": "upper", "read": "lower", "x": "1!", "Sub": {"a": "2"}, "sub": {"b": "3"}, "l": "@x"}
+    grow(tmp_path, {"local": names})
+    with mounted(casefolding, tmp_path) as remote:
+        found = run(tmp_path, REAL, remote)
+        assert sorted(path for code, path, _ in found.warnings if code == "name_clash") == ["read", "sub"]
+        there = {name.casefold(): (remote / name) for name in os.listdir(remote)}
+        assert there.keys() == {"read", "sub", "x", "l"}
+        assert there["read"].read_text() == "upper"
+        assert run(tmp_path, REAL, remote).actions == []
+
+        (remote / "x").write_text("edited there")
+        (tmp_path / "local" / "Read").rename(tmp_path / "local" / "Written")
+        run(tmp_path, REAL, remote)
+        assert run(tmp_path, REAL, remote).succeeded
+
+        assert (tmp_path / "local" / "x").read_text() == "edited there"
+        assert stat.S_IMODE((tmp_path / "local" / "x").stat().st_mode) & 0o111
+        assert (remote / "Written").read_text() == "upper"
+        assert (tmp_path / "local" / "read").read_text() == "lower"
+        assert (tmp_path / "local" / "sub" / "b").read_text() == "3"
+
+
+def test_names_and_permissions_that_ntfs_does_not_take_stay_as_they_are_here(tmp_path):
+    grow(tmp_path, {"local": {"aux.txt": "device", "a:b": "stream", "x": "1!", "l": "@x", "d": {"y": "2"}}})
+    with mounted(ntfs, tmp_path) as remote:
+        found = run(tmp_path, REAL, remote)
+        assert found.succeeded
+        assert sorted(path for code, path, _ in found.warnings if code == "illegal_name") == ["a:b", "aux.txt"]
+        assert sorted(os.listdir(remote)) == ["d", "l", "x"]
+        assert run(tmp_path, REAL, remote).actions == []
+
+        (remote / "x").write_text("edited there")
+        assert run(tmp_path, REAL, remote).succeeded
+
+    assert shown(tmp_path / "local") == {
+        "aux.txt": "device", "a:b": "stream", "x": "edited there!", "l": "@x", "d": {"y": "2"}
+    }  # fmt: skip

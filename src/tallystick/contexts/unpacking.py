@@ -8,15 +8,20 @@ Whatever could leave the folder, fill the disk or hide something refuses the arc
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import os
 import re
 import stat
+import struct
 import tarfile
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -25,17 +30,23 @@ from tallystick.trees.names import check_path, link_leaves
 from tallystick.trees.nodes import PERMISSIONS
 
 SUFFIXES = {
-    ".tar.gz": "r:gz",
-    ".tgz": "r:gz",
-    ".tar.bz2": "r:bz2",
-    ".tbz2": "r:bz2",
-    ".tar.xz": "r:xz",
-    ".txz": "r:xz",
-    ".tar": "r:",
+    ".tar.gz": "gz",
+    ".tgz": "gz",
+    ".tar.bz2": "bz2",
+    ".tbz2": "bz2",
+    ".tar.xz": "xz",
+    ".txz": "xz",
+    ".tar": "tar",
     ".zip": "zip",
 }
 PIECE = 1 << 20
+MAX_PIECE = 16 << 20
+"""What reading an archive may ask for at once: names and headers of a tar are read whole, whatever they state."""
 FILE_MODE = 0o644
+_UNREADABLE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error),
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -95,9 +106,11 @@ def opened_archive(file: IO[bytes], name: str, bounds: Bounds = Bounds()) -> Ite
         with _opened(file, mode, bounds, size) as archive:
             check_members(archive.members)
             yield archive
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, UnicodeError) as problem:
-        raise ArchiveRefused(f"it cannot be read: {problem}") from problem
-    except (RuntimeError, ValueError) as problem:
+    except ArchiveRefused:
+        raise
+    except (*_UNREADABLE, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise  # the disk, not the archive
         raise ArchiveRefused(f"it cannot be read: {problem}") from problem
 
 
@@ -107,8 +120,41 @@ def _opened(file: IO[bytes], mode: str, bounds: Bounds, size: int) -> Iterator[A
         with zipfile.ZipFile(file) as found:
             yield _Zip(found, bounds, size)
         return
-    with tarfile.open(fileobj=file, mode=mode) as tar:  # type: ignore[call-overload]
+    with _expanding(file, mode) as plain, tarfile.open(fileobj=_Measured(plain), mode="r:") as tar:
         yield _Tar(tar, bounds, size)
+
+
+def _expanding(file: IO[bytes], mode: str) -> AbstractContextManager[Any]:
+    """The bytes of a tar that may be compressed."""
+    if mode == "gz":
+        return gzip.GzipFile(fileobj=file)
+    if mode == "bz2":
+        return bz2.BZ2File(file)
+    return lzma.LZMAFile(file) if mode == "xz" else nullcontext(file)
+
+
+class _Measured(io.RawIOBase):
+    """A file that is never asked for more than fits into memory. Raises ArchiveRefused for more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_PIECE:
+            raise ArchiveRefused(f"it has a header of {size:,} bytes")
+        return self._file.read(size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def check_members(members: Sequence[Member]) -> None:

@@ -5,7 +5,7 @@
 | E1 | made_here, inside_archives |
 | E2 | no_archive |
 | E3, E4 | the_table, a_folder_of_the_same_name, a_file_of_the_same_name, a_differing_file |
-| E5 | refused_whole, a_planted_link |
+| E5 | refused_whole, a_planted_link, merges_or_refuses |
 | E6, X2 | the_store_keeps, not_unpacked_again, unpacked_again_when_changed |
 | W5 | out_of_scope |
 """
@@ -13,6 +13,7 @@
 import pytest
 
 from tallystick.contexts import BWList, ExtractPolicy, WhiteList
+from tallystick.trees.names import Volume
 
 from ..test_unpacking import zipped
 from .conftest import files, last, put, sync_of, write
@@ -108,6 +109,20 @@ def test_a_planted_link_does_not_lead_out(opened, host, context, tmp_path):
     assert shown(session) == ["pkg.zip"]
     assert session.path("/data/pkg/sub").is_symlink()
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("members", (("Read", "read"), ("D/a", "d/b"), ("aux.txt",), ("dot.",)), ids="-".join)
+def test_names_that_the_volume_merges_or_refuses_keep_the_archive_packed(opened, host, context, monkeypatch, members):
+    """E5. The volume is a real one that is taken for another: what it would do with the names is not needed here."""
+    put(host, context, "/data/pkg.zip", zipped(*((name, b"x") for name in members)))
+    assert len(shown(opened(sync_of(context)))) == len(members)
+    merging = Volume(keeps_case=False, windows_names=True)
+    monkeypatch.setattr("tallystick.trees.directory.probe", lambda files, at, temporary: merging)
+
+    session = opened(sync_of(context))
+
+    assert shown(session) == ["pkg.zip"]
+    assert len(last(session).warnings) == 1
 
 
 def test_members_out_of_scope_keep_the_archive_packed(opened, host, context):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -22,6 +22,7 @@ from tallystick.errors import StorageError, TallystickError
 from tallystick.trees.conflict_names import conflict_names
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.mount import Mount
+from tallystick.trees.names import Volume, hidden_names
 from tallystick.trees.nodes import joined
 from tallystick.trees.reading import read_stable
 from tallystick.trees.scope import Scope
@@ -105,7 +106,7 @@ class Expanded:
             if self.known.get(path) == entry.digest.hex():
                 continue
             try:
-                self._unpack(local.mount, path, entry)
+                self._unpack(local, path, entry)
             except ArchiveRefused as problem:
                 warnings.append(f"[ArchiveRefused] {path}: {problem.message}")
             except (TallystickError, OSError) as problem:
@@ -114,12 +115,13 @@ class Expanded:
                 local.mount.forget()
         return warnings
 
-    def _unpack(self, mount: Mount, path: str, entry: FileEntry) -> None:
+    def _unpack(self, local: DirectoryEnd, path: str, entry: FileEntry) -> None:
+        mount = local.mount
         at, name = mount.split(path)
         if not entry.expanded:
             handle = mount.files.open_read(name, at)
             with os.fdopen(handle, "rb") as file, opened_archive(file, name) as archive:
-                _Unpacking(mount, path, self.policy, self.scope).run(archive)
+                _Unpacking(mount, path, self.policy, self.scope, local.volume).run(archive)
         self.known[path] = entry.digest.hex()
         if self.policy.delete_src_file:
             found = read_stable(mount.files, at, name)
@@ -127,11 +129,26 @@ class Expanded:
                 mount.remove_checked(at, name, found.stats)
 
 
+def check_names(paths: Iterable[str], volume: Volume) -> None:
+    """Raise ArchiveRefused for names that a volume refuses, or that it takes for one (E5)."""
+    folders: dict[str, set[str]] = {}
+    for path in paths:
+        while path:
+            parent, _, name = path.rpartition("/")
+            folders.setdefault(parent, set()).add(name)
+            path = parent
+    for folder, names in sorted(folders.items()):
+        for name, why in sorted(hidden_names(sorted(names), volume).items()):
+            reason = "is no name here" if why == "illegal_name" else "is another spelling of a name beside it here"
+            raise ArchiveRefused(f"{joined(folder, name)!r} {reason}")
+
+
 class _Unpacking:
     """One archive on its way into the tree."""
 
-    def __init__(self, mount: Mount, path: str, policy: ExtractPolicy, scope: Scope) -> None:
+    def __init__(self, mount: Mount, path: str, policy: ExtractPolicy, scope: Scope, volume: Volume) -> None:
         self.mount = mount
+        self.volume = volume
         self.scope = scope
         self.staged = mount.temporary()
         parent, _, name = path.rpartition("/")
@@ -163,6 +180,8 @@ class _Unpacking:
         return found is not None and found.st_mode & 0o170000 != 0o040000
 
     def _check(self, members: Sequence[Member]) -> None:
+        if not self.volume.exact:
+            check_names([member.path for member in members], self.volume)
         parents = {self.folder}
         for member in members:
             target = joined(self.folder, member.path)
