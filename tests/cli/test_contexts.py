@@ -32,6 +32,30 @@ def test_files_go_in_are_listed_and_come_out(run, site, tmp_path):
     assert (shown["name"], shown["files"], shown["quota_bytes"]) == ("ws", 0, 1 << 20)
 
 
+def test_creating_the_first_context_makes_the_site(run, tmp_path):
+    assert run("contexts", "list", "hub.db").code == 2
+    assert run("contexts", "create", "hub.db", "ws").code == 0
+    assert [found["name"] for found in run("contexts", "list", "hub.db", "--json").json] == ["ws"]
+
+
+def test_what_was_replaced_or_removed_is_listed_and_brought_back(run, site, tmp_path):
+    for content in ("first", "second"):
+        (tmp_path / "f.txt").write_text(content)
+        assert run("contexts", "put", site, "ws", "f.txt", "/docs/f.txt").code == 0
+    assert run("contexts", "rm", site, "ws", "/docs/f.txt").code == 0
+
+    listed = run("contexts", "history", site, "ws", "/docs", "--json").json
+    assert [(item["path"], item["size"]) for item in listed] == [("/docs/f.txt", 6), ("/docs/f.txt", 5)]
+    assert run("contexts", "restore", site, "ws", "/docs/f.txt").code == 0
+    older = run("contexts", "restore", site, "ws", "/docs/f.txt", "--version", listed[1]["version"], "--as", "/old")
+    assert older.code == 0
+    for path, content in (("/docs/f.txt", "second"), ("/old", "first")):
+        assert run("contexts", "get", site, "ws", path, "copy").code == 0
+        assert (tmp_path / "copy").read_text() == content
+    missing = run("contexts", "restore", site, "ws", "/docs/f.txt", "--version", "0000")
+    assert (missing.code, "contexts history" in missing.err) == (2, True)
+
+
 def test_what_cannot_be_undone_needs_a_yes(run, site):
     assert run("contexts", "delete", site, "ws").code == 4
     assert run("contexts", "clear", site, "ws").code == 4

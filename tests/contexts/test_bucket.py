@@ -137,6 +137,18 @@ def test_old_manifests_and_their_content_go_after_retention(host):
     assert list(tree(host, context)) == ["/kept"]
 
 
+def test_earlier_manifests_are_the_history_of_a_bucket(host):
+    context = host.create("tree")
+    first, second = file_of(host, context, b"first"), file_of(host, context, b"second")
+    for content in (first, second, None):
+        host.publish(context.id, "*", [("/d/a", content)])
+
+    found = host.history(context.id, "/d", 10)
+
+    assert [(item.key, item.entry.digest) for item in found] == [("/d/a", second.digest), ("/d/a", first.digest)]
+    assert [item.entry.digest for item in host.history(context.id, "", 1)] == [second.digest]
+
+
 def test_what_only_a_site_has_says_so(host):
     context = host.create("x")
     for call in (

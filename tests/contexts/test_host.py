@@ -230,6 +230,22 @@ def test_clearing_empties_a_context_and_keeps_it(host, context):
     assert (host.find(context.name).files, host.find(context.name).bytes) == (0, 0)
 
 
+def test_what_was_replaced_or_removed_is_told_and_can_be_published_again(host, context):
+    first, second = file_of(host, context, b"first"), file_of(host, context, b"second")
+    host.publish(context.id, "*", [("/d/a", first), ("/d2/b", first)])
+    host.publish(context.id, "*", [("/d/a", second)])
+    host.publish(context.id, "*", [("/d/a", None), ("/d", None), ("/d2/b", second)])
+
+    found = host.history(context.id, "/d", 10)
+
+    assert [(item.key, item.entry.digest) for item in found] == [("/d/a", second.digest), ("/d/a", first.digest)]
+    assert found[0].at >= found[1].at
+    assert [item.key for item in host.history(context.id, "", 2)] == ["/d/a", "/d2/b"]
+    assert host.history(context.id, "/nowhere", 10) == []
+    host.publish(context.id, "*", [("/d/again", found[1].entry)])
+    assert tree(host, context)["/d/again"].digest == first.digest
+
+
 # What is not believed -------------------------------------------------------------------------------------------------
 
 

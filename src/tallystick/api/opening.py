@@ -33,10 +33,10 @@ def open(url: str | os.PathLike[str], *, create: bool = False, tracked: bool = F
     return Site(LocalReplica.open(engine_of(text, create), shown(text)))
 
 
-def context_host(url: str | os.PathLike[str], *, password: str | None = None) -> ContextHost:
+def context_host(url: str | os.PathLike[str], *, password: str | None = None, create: bool = False) -> ContextHost:
     """Where contexts are kept: at a database, at a served site by ``http(s)://``, or in a bare bucket. Close it.
 
-    Raises ConfigurationError for what is none of these.
+    ``create`` makes an SQLite database that is not there yet. Raises ConfigurationError for what is none of these.
     """
     text = os.fspath(url)
     if "://" in text:
@@ -52,7 +52,7 @@ def context_host(url: str | os.PathLike[str], *, password: str | None = None) ->
         return RemoteHost(text, password=password)
     from tallystick.contexts.local import LocalHost
 
-    site = open(text)
+    site = open(text, create=create)
     return LocalHost(site.ledger, site.name, closing=site.close)
 
 

@@ -16,7 +16,7 @@ from tallystick.cli.output import moment, print_json, table
 from tallystick.errors import ConfigurationError, GuardStopped, StorageError
 
 if TYPE_CHECKING:
-    from tallystick.contexts.host import ContextHost, Listed
+    from tallystick.contexts.host import ContextHost, Kept, Listed
 
 PIECE = 1 << 20
 PAGE = 1000
@@ -52,12 +52,12 @@ def site_options(wrapped: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def hosted(site: str, password_file: str | None) -> Iterator[ContextHost]:
-    """Where the contexts of a site are."""
+def hosted(site: str, password_file: str | None, create: bool = False) -> Iterator[ContextHost]:
+    """Where the contexts of a site are; ``create`` makes a database that is not there."""
     from tallystick.api import context_host
     from tallystick.cli.credentials import password
 
-    host = context_host(site, password=password(password_file))
+    host = context_host(site, password=password(password_file), create=create)
     try:
         yield host
     finally:
@@ -74,13 +74,13 @@ def hosted(site: str, password_file: str | None) -> Iterator[ContextHost]:
 @click.option("--quota-files", type=int, metavar="N", help="Most files it may hold.")
 @click.option("--store", metavar="URL", help="Keep the content of all contexts of SITE here (before the first file).")
 def create(site: str, name: str, quota: str | None, quota_files: int | None, store: str | None, **given: Any) -> None:
-    """Make a context, or change the quotas of one that is there.
+    """Make a context, or change the quotas of one that is there. An SQLite database is made, too.
 
     \b
     Example:
       tallystick contexts create clinic.db work --quota 2GiB
     """
-    with hosted(site, given["password_file"]) as host:
+    with hosted(site, given["password_file"], create=True) as host:
         if store is not None:
             _choose_store(host, store)
         info = host.create(name, _size(quota), quota_files)
@@ -325,6 +325,68 @@ def remove(site: str, context: str, path: str, password_file: str | None, as_jso
         file_entry(host, identifier, key)
         host.publish(identifier, ANY, [(key, None)])
     _say({"removed": path}, as_json)
+
+
+@command.command("history")
+@site_options
+@click.argument("context")
+@click.argument("path", default="/")
+@click.option("--most", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Show so many.")
+def history(site: str, context: str, path: str, most: int, password_file: str | None, as_json: bool) -> None:
+    """List what was replaced or removed at or below PATH, the latest first; restore brings it back.
+
+    \b
+    Example:
+      tallystick contexts history clinic.db work notes
+    """
+    from tallystick.contexts.entries import unpacked
+
+    with hosted(site, password_file) as host:
+        found = host.history(host.find(context).id, _key(path), most)
+    rows = [(version_of(item), unpacked(item.key), item.entry.size, item.at) for item in found]
+    if as_json:
+        print_json([{"version": name, "path": path, "size": size, "until": at} for name, path, size, at in rows])
+        return
+    table(("version", "path", "bytes", "until"), [(name, path, size, moment(at)) for name, path, size, at in rows])
+
+
+@command.command("restore")
+@site_options
+@click.argument("context")
+@click.argument("path")
+@click.option("--version", "wanted", metavar="VERSION", help="Which one, as history names it; the latest without.")
+@click.option("--as", "target", metavar="PATH", help="Bring it back under another path.")
+def restore(
+    site: str, context: str, path: str, wanted: str | None, target: str | None, password_file: str | None, as_json: bool
+) -> None:
+    """Bring back a file that was replaced or removed. What stands there now goes to the history.
+
+    \b
+    Example:
+      tallystick contexts restore clinic.db work notes/today.txt --as notes/yesterday.txt
+    """
+    from msgspec import structs
+
+    from tallystick.contexts.problems import FileNotHeld
+    from tallystick.contexts.publishing import ANY
+
+    with hosted(site, password_file) as host:
+        identifier, key = host.find(context).id, _key(path)
+        kept = [item for item in host.history(identifier, key, 10_000) if item.key == key]
+        found = next((item for item in kept if wanted in (None, version_of(item))), None)
+        if found is None:
+            raise FileNotHeld(
+                f"the history of {context} holds no {path}" + (f" of version {wanted}" if wanted else ""),
+                hint="see: tallystick contexts history SITE CONTEXT",
+            )
+        loose = structs.replace(found.entry, archived=0)  # the next upload that packs decides anew
+        host.publish(identifier, ANY, [(_key(target or path), loose)])
+    _say({"restored": target or path, "version": version_of(found)}, as_json)
+
+
+def version_of(kept: Kept) -> str:
+    """How people name one version of a file: by its content."""
+    return kept.entry.digest.hex()[:12]
 
 
 # Forgetting -----------------------------------------------------------------------------------------------------------

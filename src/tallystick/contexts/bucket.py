@@ -22,9 +22,10 @@ from tallystick.content.heads import Version
 from tallystick.content.problems import HeadMoved
 from tallystick.content.store import Collected
 from tallystick.contexts.entries import DIRECTORY, Change, FileEntry, ancestors, check_changes
-from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
+from tallystick.contexts.host import ContextInfo, Folder, Kept, Manifest, Rule, SignedURL
 from tallystick.contexts.problems import ContextNotFound, EntryRejected, PagesLost, VersionMoved
-from tallystick.contexts.publishing import ANY, differs
+from tallystick.contexts.publishing import ANY, differs, is_lost
+from tallystick.contexts.shelf import is_at
 from tallystick.contexts.storing import cache_of
 from tallystick.errors import ConfigurationError, StorageCorrupt
 from tallystick.protocols.native.codec.compression import compressed, decompressed
@@ -145,6 +146,26 @@ class BucketHost:
         found = shown_level(key, entries.get(key), level, lambda above: _below(entries, above))
         return Folder(found[start : start + most], len(found))
 
+    def history(self, identifier: str, key: str, most: int) -> list[Kept]:
+        """Every manifest but the current one is an earlier state: what it holds and the next one does not."""
+        names = self._manifests()
+        found: list[Kept] = []
+        for old, new in reversed(list(pairwise(names))):
+            before, after = self._read(Current("", old)), self._read(Current("", new))
+            lost = [
+                Kept(name, _published(new), entry)
+                for name, entry in sorted(before.items())
+                if entry.kind != DIRECTORY and is_at(name, key) and is_lost(entry, after.get(name))
+            ]
+            found += lost[: most - len(found)]
+            if len(found) == most:
+                break
+        return found
+
+    def _manifests(self) -> list[str]:
+        """The names of all manifests, in the order of their publication."""
+        return sorted(entry["path"].rpartition("/")[2] for batch in self.bucket.list("manifests/") for entry in batch)
+
     def _read(self, current: Current) -> dict[str, FileEntry]:
         """The entries of a manifest, which never changes."""
         if not current.manifest:
@@ -222,9 +243,9 @@ class BucketHost:
     def sweep(self, history_days: float = HISTORY_DAYS) -> Collected:
         """Forget manifests that were replaced longer ago than that, and content that no manifest needs."""
         current = _said(self.head.read()).manifest
-        names = sorted(entry["path"].rpartition("/")[2] for batch in self.bucket.list("manifests/") for entry in batch)
+        names = self._manifests()
         before = (self.clock() - int(history_days * DAY_NS)) // 1_000_000
-        old = [name for name, after in pairwise(names) if int(after.partition("-")[0]) < before]
+        old = [name for name, after in pairwise(names) if _published(after) < before]
         gone = [name for name in old if name != current]
         if gone:
             self.bucket.delete([f"manifests/{name}" for name in gone])
@@ -235,6 +256,11 @@ class BucketHost:
         for name in manifests:
             for entry in self._read(Current("", name)).values():
                 yield from entry.hashes
+
+
+def _published(manifest: str) -> int:
+    """When a manifest was published (ms), by its name."""
+    return int(manifest.partition("-")[0])
 
 
 def _said(head: Version) -> Current:

@@ -61,6 +61,17 @@ class Folder(msgspec.Struct, frozen=True):
     count: int
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What stood under a key before it was replaced or removed, and when that was (milliseconds since the epoch).
+
+    ``entry`` is complete: publishing it under any key brings it back.
+    """
+
+    key: str
+    at: int
+    entry: FileEntry
+
+
 class SignedURL(msgspec.Struct, frozen=True):
     """A URL that needs no login, and the Unix second at which it ends."""
 
@@ -135,6 +146,9 @@ class ContextHost(Protocol):
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
         """Entries of one level, from position ``start`` on."""
+
+    def history(self, identifier: str, key: str, most: int) -> list[Kept]:
+        """What was replaced or removed at or below a packed key ("" for all), the latest first (spec contexts X3)."""
 
     def signed_url(self, identifier: str, key: str, method: str) -> SignedURL:
         """A URL for PUT or GET of one file that ends in an hour. Raises ConfigurationError where nothing serves."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
+from tallystick.content.bundles import layout_of
 from tallystick.content.packed import PackedStore
 from tallystick.content.problems import ChunkMissing
 from tallystick.contexts import publishing, staging, sweeping
 from tallystick.contexts.archives import archive_number
 from tallystick.contexts.entries import Change, FileEntry, check_key, entry_of
 from tallystick.contexts.folders import folder_of
-from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
+from tallystick.contexts.host import ContextInfo, Folder, Kept, Manifest, Rule, SignedURL
 from tallystick.contexts.problems import ContextNotFound, NameExists, QuotaExceeded
 from tallystick.contexts.shelf import Row, Shelf, is_at, resource_name, shelf_of, shelves
 from tallystick.contexts.storing import store_of
@@ -161,6 +162,9 @@ class LocalHost:
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
         return folder_of(self._shelf(identifier), key, start, most)
+
+    def history(self, identifier: str, key: str, most: int) -> list[Kept]:
+        return self._shelf(identifier).history(key, most)
 
     # Chunks -----------------------------------------------------------------------------------------------------------
 

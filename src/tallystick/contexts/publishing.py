@@ -174,12 +174,16 @@ class _Publication:
         lost = [
             (number, version, key, self.now, msgspec.msgpack.encode(old.content()))
             for key, entry in self.changed.items()
-            if (old := self.old[key]).kind != DIRECTORY
-            and (entry is None or (entry.kind, entry.digest) != (old.kind, old.digest))
+            if (old := self.old[key]).kind != DIRECTORY and is_lost(old, entry)
         ]
         self.shelf.ledger.engine.executemany(
             "INSERT INTO tally_history(context, version, key, at, content) VALUES (?, ?, ?, ?, ?)", lost
         )
+
+
+def is_lost(old: FileEntry, new: FileEntry | None) -> bool:
+    """True when what stood under a key stands there no more."""
+    return new is None or (new.kind, new.digest) != (old.kind, old.digest)
 
 
 def _slices(whole: Sequence[T]) -> Iterator[Sequence[T]]:

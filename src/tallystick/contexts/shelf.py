@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tallystick.contexts.entries import FileEntry, entry_of
-from tallystick.contexts.host import ContextInfo, Rule
+from tallystick.contexts.host import ContextInfo, Kept, Rule
 from tallystick.contexts.problems import ContextNotFound
 from tallystick.site.ledger import Ledger, Tracked
 
@@ -124,6 +124,15 @@ class Shelf:
             found += [(key, there.get(key)) for key in keys]
             seq = batch[-1][0].seq
         return found
+
+    def history(self, prefix: str, most: int) -> list[Kept]:
+        """What was replaced or removed at or below a key, the latest first."""
+        rows = self.ledger.engine.query(
+            "SELECT key, at, content FROM tally_history WHERE context=? AND (key=? OR (key>=? AND key<?)) "
+            "ORDER BY version DESC, key LIMIT ?",
+            (self.resource.number, prefix, f"{prefix}/", f"{prefix}0", most),
+        )
+        return [Kept(key, at, entry_of(content)) for key, at, content in rows]
 
     # Chunks -----------------------------------------------------------------------------------------------------------
 

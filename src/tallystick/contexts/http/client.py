@@ -13,8 +13,9 @@ import msgspec
 
 from tallystick.content.bundles import bundles_in
 from tallystick.contexts.entries import Change, FileEntry
-from tallystick.contexts.host import ContextInfo, Folder, Manifest, Rule, SignedURL
+from tallystick.contexts.host import ContextInfo, Folder, Kept, Manifest, Rule, SignedURL
 from tallystick.contexts.http import wire
+from tallystick.contexts.problems import EntryRejected
 from tallystick.errors import PeerProtocolError, PeerUnreachable
 from tallystick.protocols.native.codec.errors import RequestError, decode_error
 from tallystick.protocols.native.credentials import Credentials
@@ -109,6 +110,13 @@ class RemoteHost:
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
         query = {"folder": key, "start": str(start), "most": str(most)}
         return self._message(wire.folder, "GET", _place(identifier, "files"), query)
+
+    def history(self, identifier: str, key: str, most: int) -> list[Kept]:
+        body = self._whole("GET", _place(identifier, "history"), {"key": key, "most": str(most)})
+        try:
+            return wire.history_in(body)
+        except (RequestError, EntryRejected) as problem:
+            raise PeerProtocolError(problem.message) from None
 
     # Chunks -----------------------------------------------------------------------------------------------------------
 

@@ -303,6 +303,12 @@ def _folder(host: LocalHost, asked: Asked) -> Reply:
     return _json(host.folder(asked.context, asked.query.get("folder", ""), _number(asked, "start", 0), most))
 
 
+def _history(host: LocalHost, asked: Asked) -> Reply:
+    most = min(_number(asked, "most", 50), MAX_PART)
+    kept = host.history(asked.context, asked.query.get("key", ""), most)
+    return Reply(200, wire.HISTORY_TYPE, wire.body_of_history(kept))
+
+
 def _url(host: LocalHost, asked: Asked) -> Reply:
     return _json(host.signed_url(asked.context, asked.query.get("key", ""), "GET"))
 
@@ -332,6 +338,7 @@ _CALLS: Final[dict[tuple[str, str], Call]] = {
     ("POST", "stage"): Call(Role.WRITE, _stage),
     ("POST", "publish"): Call(Role.WRITE, _publish),
     ("GET", "files"): Call(Role.READ, _folder),
+    ("GET", "history"): Call(Role.READ, _history),
     ("GET", "url"): Call(Role.READ, _url),
     ("POST", "url"): Call(Role.WRITE, _upload_url),
     ("GET", "rules"): Call(Role.READ, _rules),

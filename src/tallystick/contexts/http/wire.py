@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from tallystick.content.chunking import HASH_BYTES
-from tallystick.contexts.entries import Change
-from tallystick.contexts.host import ContextInfo, Folder, Rule, SignedURL
+from tallystick.contexts.entries import Change, check_changes
+from tallystick.contexts.host import ContextInfo, Folder, Kept, Rule, SignedURL
 from tallystick.protocols.native.codec.compression import compressed, decompressed
 from tallystick.protocols.native.codec.errors import RequestError
 from tallystick.protocols.native.codec.limits import LIMITS, check_most
@@ -32,9 +32,11 @@ WHOLE = "tallystick-whole"
 """Header: ``1`` when a manifest says all there is."""
 
 PAGE_TYPE = "application/vnd.tallystick.changes"
+HISTORY_TYPE = "application/vnd.tallystick.history"
 HASHES_TYPE = "application/vnd.tallystick.hashes"
 BUNDLES_TYPE = "application/vnd.tallystick.bundles"
 
+_kept = msgspec.msgpack.Decoder(list[Kept])
 _page = msgspec.msgpack.Decoder(list[Change])
 _keys = msgspec.msgpack.Decoder(list[str])
 _encode = msgspec.msgpack.Encoder().encode
@@ -87,6 +89,22 @@ def _changes(body: bytes, coding: int) -> list[Change]:
         return _page.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
         raise RequestError(f"a page of changes cannot be read: {str(problem)[:300]}") from None
+
+
+def body_of_history(kept: Sequence[Kept]) -> bytes:
+    """A history as a body: MessagePack of (key, time, entry) maps."""
+    return _encode(kept)
+
+
+def history_in(body: bytes) -> list[Kept]:
+    """The history in a body. Raises RequestError, and EntryRejected for what cannot be."""
+    try:
+        found = _kept.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
+        raise RequestError(f"a history cannot be read: {str(problem)[:300]}") from None
+    for item in found:
+        check_changes([(item.key, item.entry)])
+    return found
 
 
 def hashes_in(body: bytes) -> list[bytes]:

@@ -42,7 +42,7 @@ class SQLiteEngine:
         if self._made and not create:
             raise ConfigurationError(
                 f"there is no database at {self.path}",
-                hint="check the path; only the second end of sync is made by itself, and mail's with --create",
+                hint="check the path; sync makes its second end, contexts create a site, import-mail --create a store",
             )
         if not self.path.parent.is_dir():
             raise ConfigurationError(
