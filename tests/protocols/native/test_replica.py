@@ -141,7 +141,7 @@ def test_a_kept_connection_that_the_peer_closed_is_replaced(place):
     remote = b.serve()
     remote.describe()
     assert isinstance(remote.transport, HTTPTransport)
-    remote.transport._idle[0].sock.shutdown(socket.SHUT_RDWR)
+    remote.transport._idle[0][0].sock.shutdown(socket.SHUT_RDWR)
     assert remote.describe().site == b.local.ledger.site
     remote.close()
 

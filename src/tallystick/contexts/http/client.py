@@ -205,7 +205,7 @@ class RemoteHost:
             headers["Content-Type"] = wire.BUNDLES_TYPE if not isinstance(body, bytes) else JSON
         if not isinstance(body, bytes):
             headers["Transfer-Encoding"] = "chunked"
-        reply = self.transport.send(Request(method, path, headers, body))
+        reply = self.transport.send(Request(method, path, headers, body, patient=True))
         if reply.status >= 400:
             with _closing(reply):
                 raise decode_error(reply.status, _rest(reply), self.title)

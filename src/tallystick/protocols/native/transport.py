@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -18,18 +19,22 @@ from urllib.parse import SplitResult, urlsplit
 from tallystick.errors import ConfigurationError, PeerProtocolError, PeerUnreachable
 
 PIECE = 256 * 1024
+JUST_NOW_S = 1.0
+"""Servers close connections that were idle for some seconds: one that was in use just now is hardly about to be."""
 
 
 class Request(NamedTuple):
     """A request: ``path`` is absolute and has the query.
 
-    ``body`` is whole, or the pieces of a stream, which goes out once, over a connection of its own.
+    ``body`` is whole, or the pieces of a stream, which goes out once: over a connection of its own, unless its sender
+    is ``patient``, that is repeats what does not get through. Then one that was in use a moment ago serves.
     """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes | Iterable[bytes] = b""
+    patient: bool = False
 
 
 class Reply(Protocol):
@@ -77,17 +82,19 @@ class HTTPTransport:
         self.timeout = timeout
         self.traffic = Traffic()
         self._context = context
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self._lock = threading.Lock()
 
     def send(self, request: Request) -> HTTPReply:
         """See ``Transport.send``. A kept connection that the peer has closed meanwhile is replaced once."""
-        connection = self._kept() if isinstance(request.body, bytes) else None
+        whole = isinstance(request.body, bytes)
+        connection = self._kept(None if whole else JUST_NOW_S) if whole or request.patient else None
         if connection is not None:
             try:
                 return self._attempt(connection, request)
-            except _Stale:
-                pass
+            except _Stale as error:
+                if not whole:
+                    raise PeerUnreachable(f"{self.name} closed the connection without an answer") from error
         try:
             return self._attempt(self._connection(), request)
         except _Stale as error:
@@ -96,12 +103,15 @@ class HTTPTransport:
     def close(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
-    def _kept(self) -> http.client.HTTPConnection | None:
+    def _kept(self, seconds: float | None) -> http.client.HTTPConnection | None:
+        """The connection that was used last, if that is no longer ago than so many seconds."""
         with self._lock:
-            return self._idle.pop() if self._idle else None
+            if not self._idle or (seconds is not None and time.monotonic() - self._idle[-1][1] > seconds):
+                return None
+            return self._idle.pop()[0]
 
     def _connection(self) -> http.client.HTTPConnection:
         host, port = self.parts.hostname or "", self.parts.port
@@ -160,7 +170,7 @@ class HTTPTransport:
     def keep(self, connection: http.client.HTTPConnection) -> None:
         """Take back a connection whose answer was read to its end."""
         with self._lock:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
 
 
 class _Stale(Exception):
