@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.core.forms import decode_extra, simple_record
+from tallystick.core.forms import decode_extra, encode_kept, simple_record
 from tallystick.core.join import edit, join
 from tallystick.core.versions import created_record, genesis_record
 from tallystick.site.engines.engine import Entry
-from tallystick.site.holding import Kept, Whole, closing_edit, held, make_entry, simple_edit
+from tallystick.site.holding import Folded, Kept, Whole, closing_edit, held, make_entry, simple_edit
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE
 
 
@@ -72,7 +72,9 @@ def test_an_edit_that_closes_a_conflict_in_one_step_is_the_edit_of_the_rules(gen
     whole = Whole(record, (record.versions[shown % len(record.versions)],), False)
     entry = Entry(1, "k", None, 1, 1, 3, 5, whole.shown[0].hash, None, WHOLE, None)
     digest = b"" if deleted else b"z" * 32
-    made = closing_edit(ledger, whole, entry, (99, 99, digest), {})
+    kept = Folded(encode_kept(whole.record, whole.shown, 0), False)
+    made = closing_edit(ledger, kept, entry, (99, 99, digest), {})
+    assert kept.name == whole.name
     if made is None:
         assert not record.contested
         return

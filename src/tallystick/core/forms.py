@@ -81,6 +81,51 @@ class KeptForm(RecordForm, array_like=True):
     logged: int = 0
 
 
+class SketchedVersion(msgspec.Struct, array_like=True):
+    """As much of a ``VersionForm`` as says its names and what its maker had seen; the rest is not read."""
+
+    origin: str
+    tick: int
+    hash: bytes
+    stamp: int
+    dots: list[tuple[str, int]]
+    genesis: list[bytes]
+    past: dict[str, int]
+    past_genesis: list[bytes]
+
+
+class Sketch(msgspec.Struct, array_like=True):
+    """A ``KeptForm`` without contents."""
+
+    versions: list[SketchedVersion]
+    seen: dict[str, int]
+    seen_genesis: list[bytes]
+    born: str
+    copies: int
+    shown: list[int | SketchedVersion] = []
+    logged: int = 0
+
+    @property
+    def contested(self) -> bool:
+        """See ``Record.contested``."""
+        return any(version.hash != self.versions[0].hash for version in self.versions)
+
+    def all_seen(self) -> tuple[dict[str, int], set[bytes]]:
+        """Whatever the record knows of: what was seen by it and by its versions, and their names."""
+        vector, genesis = dict(self.seen), set(self.seen_genesis)
+        for version in (*self.versions, *(one for one in self.shown if not isinstance(one, int))):
+            genesis.update(version.past_genesis)
+            for origin, tick in version.past.items():
+                if vector.get(origin, 0) < tick:
+                    vector[origin] = tick
+        for version in self.versions:
+            genesis.update(version.genesis)
+            for origin, tick in version.dots:
+                if vector.get(origin, 0) < tick:
+                    vector[origin] = tick
+        return vector, genesis
+
+
 class Outline(msgspec.Struct, array_like=True):
     """A ``RecordForm`` whose versions are not read."""
 
@@ -101,6 +146,7 @@ _extra = msgspec.msgpack.Decoder(Extra)
 _naming = msgspec.msgpack.Decoder(Naming)
 _record = msgspec.msgpack.Decoder(RecordForm)
 _kept = msgspec.msgpack.Decoder(KeptForm)
+_sketch = msgspec.msgpack.Decoder(Sketch)
 _outline = msgspec.msgpack.Decoder(Outline)
 
 GENESIS = 2
@@ -219,6 +265,11 @@ def _of_parts(form: RecordForm) -> tuple[Record, tuple[Version, ...]]:
     versions = tuple([version_of(item, form.born) for item in form.versions])
     record = Record(versions, Seen(form.seen, frozenset(form.seen_genesis)), form.copies)
     return record, tuple([_shown_of(versions, item, form.born) for item in form.shown])
+
+
+def decode_sketch(raw: bytes) -> Sketch:
+    """A whole record that a site keeps, without contents. Raises msgspec.MsgspecError for malformed bytes."""
+    return _sketch.decode(raw)
 
 
 def decode_outline(raw: bytes) -> Outline:

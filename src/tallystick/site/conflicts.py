@@ -56,20 +56,27 @@ def keep_logged(whole: Whole | None, now: int, lost: Iterable[Version], before: 
 
     ``lost`` is logged now; what was not shown ``before`` may have been logged then.
     """
-    if whole is None or not (hidden := whole.hidden):
+    if whole is None:
+        return None
+    losers, shown, versions = [*lost], whole.shown, whole.record.versions
+    pair = (*losers, *shown)
+    if len(losers) == len(shown) == 1 and len(versions) == 2 and pair in (versions, versions[::-1]):
+        return Whole(whole.record, shown, whole.undecided, now)  # as most conflicts are
+    if not (hidden := whole.hidden):
         return whole
-    lately, logged = {version.hash for version in lost}, now
+    lately, logged = {version.hash for version in losers}, now
     if before is not None and before.logged and not hidden <= lately:
         lately, logged = lately | before.hidden, before.logged
     return whole._replace(logged=logged) if hidden <= lately else whole
 
 
-def is_logged(whole: Whole, now: int) -> bool:
+def is_logged(logged: int, now: int) -> bool:
     """True when a conflict need not be logged at its end: it was at the decision, and that was not long ago.
 
+    ``logged`` is as in ``Whole``.
     What is in the log stays there while the conflict lasts, so the retention period ends but little earlier.
     """
-    return 0 < whole.logged <= now < whole.logged + LATELY_MS
+    return 0 < logged <= now < logged + LATELY_MS
 
 
 def closed(key: str, before: Record, after: Record, whole: Whole, now: int) -> list[tuple[str, Version]]:
@@ -77,7 +84,7 @@ def closed(key: str, before: Record, after: Record, whole: Whole, now: int) -> l
 
     None of them where they are in the log already.
     """
-    if is_logged(whole, now):
+    if is_logged(whole.logged, now):
         return []
     shown = {version.hash for version in whole.shown}
     kept = {version.hash for version in after.versions}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from tallystick.core.forms import (
     decode_kept,
     decode_outline,
     decode_record,
+    decode_sketch,
     encode_extra,
     encode_kept,
     extra_of,
@@ -54,6 +55,13 @@ class Whole(NamedTuple):
         """The hashes of the versions that the row does not show."""
         return {version.hash for version in self.record.versions} - {version.hash for version in self.shown}
 
+    @property
+    def name(self) -> bytes | None:
+        """The canonical name of the record; None where nothing of it is alive."""
+        if not self.record.live:
+            return None
+        return canonical_names([(version.genesis, version.dots) for version in self.record.versions])
+
 
 def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Whole]:
     """The records among ``keys`` that are kept whole."""
@@ -67,6 +75,38 @@ def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[s
         record, shown, logged = decode_kept(bytes(raw))
         found[key] = Whole(record, shown, bool(undecided), logged)
     return found
+
+
+class Folded:
+    """A record kept whole, as it is stored: its contents are read only where somebody asks for them."""
+
+    __slots__ = ("_raw", "sketch", "undecided")
+
+    def __init__(self, raw: bytes, undecided: bool) -> None:
+        self._raw, self.undecided, self.sketch = raw, undecided, decode_sketch(raw)
+
+    @property
+    def whole(self) -> Whole:
+        """All of it."""
+        record, shown, logged = decode_kept(self._raw)
+        return Whole(record, shown, self.undecided, logged)
+
+    @property
+    def name(self) -> bytes | None:
+        """See ``Whole.name``."""
+        versions = self.sketch.versions
+        if not any(version.hash for version in versions):
+            return None
+        return canonical_names([(version.genesis, version.dots) for version in versions])
+
+
+def load_folded(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Folded]:
+    """The records among ``keys`` that are kept whole, as they are stored."""
+    if not keys:
+        return {}
+    sql = f"SELECT key, whole, undecided FROM tally_sibling WHERE resource={tracked.number} AND key IN (*)"
+    rows = ledger.engine.query_in(sql, (), keys)
+    return {key: Folded(bytes(raw), bool(undecided)) for key, raw, undecided in rows}
 
 
 class Stored:
@@ -163,7 +203,7 @@ def terms(ledger: Ledger, entry: Entry, whole: Whole | None = None) -> Fingerpri
     return EMPTY if name is None else Fingerprint(1, names_term(entry.key, name), content_term(entry.hash))
 
 
-def terms_of(ledger: Ledger, held_ones: Iterable[tuple[Entry, Whole | None]]) -> Fingerprint:
+def terms_of(ledger: Ledger, held_ones: Iterable[tuple[Entry, Whole | Folded | None]]) -> Fingerprint:
     """The sum of ``terms`` of many entries, each with its whole."""
     keys: list[str] = []
     names: list[bytes] = []
@@ -177,12 +217,10 @@ def terms_of(ledger: Ledger, held_ones: Iterable[tuple[Entry, Whole | None]]) ->
     return fingerprint_of(keys, names, hashes)
 
 
-def _name(ledger: Ledger, entry: Entry, whole: Whole | None) -> bytes | None:
+def _name(ledger: Ledger, entry: Entry, whole: Whole | Folded | None) -> bytes | None:
     """The canonical name of an entry's record; None where nothing of it is alive."""
     if whole is not None:
-        if not whole.record.live:
-            return None
-        return canonical_names([(version.genesis, version.dots) for version in whole.record.versions])
+        return whole.name
     if entry.flags & DELETED:
         return None
     if has_plain_name(entry.extra):
@@ -199,21 +237,21 @@ def simple_edit(
 
     ``extra`` is the entry's.
     """
-    old = (ledger.origin_name(entry.origin), entry.tick)
-    dot = (ledger.origin, tick)
-    seen = {**(extra.seen or {old[0]: old[1]}), dot[0]: tick}
-    genesis = {*extra.seen_genesis, *(extra.genesis or ())}
-    if entry.flags & GENESIS:
-        genesis.add(entry.hash)
+    old, own = (ledger.origin_name(entry.origin), entry.tick), ledger.origin
+    dot = (own, tick)
+    seen = None if extra.seen is None and old[0] == own else {**(extra.seen or {old[0]: old[1]}), own: tick}
+    genesis: Collection[bytes] = extra.seen_genesis
+    if entry.flags & GENESIS or extra.genesis:
+        genesis = {*genesis, *(extra.genesis or ()), *((entry.hash,) if entry.flags & GENESIS else ())}
     partly = changed is not None and not entry.flags & DELETED
     born = extra.born or old[0]
     return encode_extra(
         Extra(
-            seen=None if len(seen) == 1 else seen,
-            seen_genesis=sorted(genesis),
+            seen=seen if seen is not None and len(seen) > 1 else None,
+            seen_genesis=sorted(genesis) if len(genesis) > 1 else list(genesis),
             fields={**extra.fields, **dict.fromkeys(sorted(changed), dot)} if partly and changed is not None else {},
             rest=(GENESIS_DOT if entry.flags & GENESIS or extra.genesis else extra.rest or old) if partly else None,
-            born="" if born == ledger.origin else born,
+            born="" if born == own else born,
             copies=extra.copies,
             aside=dict(aside),
         )
@@ -221,25 +259,24 @@ def simple_edit(
 
 
 def closing_edit(
-    ledger: Ledger, whole: Whole, entry: Entry, made: tuple[int, int, bytes], aside: Mapping[str, Any]
+    ledger: Ledger, kept: Folded, entry: Entry, made: tuple[int, int, bytes], aside: Mapping[str, Any]
 ) -> Entry | None:
     """The entry after an edit here that has seen every version of a contested record, key, seq and row left as they
     were: what ``core.join.edit`` and ``make_entry`` make of it, in one step.
 
     ``made`` are the edit's tick, stamp and content hash. None where the edit may leave versions, or names of fields.
     """
-    record = whole.record
-    if whole.undecided or entry.flags & UNSHOWN or not record.contested:
+    sketch = kept.sketch
+    if kept.undecided or entry.flags & UNSHOWN or not sketch.contested:
         return None
     tick, stamp, digest = made
-    vector, genesis = _all_seen(whole)
+    vector, genesis = sketch.all_seen()
     vector[ledger.origin] = max(tick, vector.get(ledger.origin, 0))
-    born = record.born
     extra = Extra(
         seen=None if vector == {ledger.origin: tick} else vector,
         seen_genesis=sorted(genesis),
-        born="" if born == ledger.origin else born,
-        copies=record.copies,
+        born="" if sketch.born == ledger.origin else sketch.born,
+        copies=sketch.copies,
         aside=dict(aside),
     )
     own = ledger.origin_number(ledger.origin)
@@ -247,24 +284,6 @@ def closing_edit(
     return entry._replace(
         origin=own, tick=tick, stamp=stamp, hash=digest, flags=flags, extra=encode_extra(extra), rendered=None
     )
-
-
-def _all_seen(whole: Whole) -> tuple[dict[str, int], set[bytes]]:
-    """Whatever a record knows of: what was seen by it and by its versions, and their names."""
-    versions = whole.record.versions
-    vector, genesis = dict(whole.record.seen.vector), set(whole.record.seen.genesis)
-    gone = [version for version in whole.shown if not any(version is known for known in versions)]
-    for version in (*gone, *versions):
-        genesis.update(version.past.genesis)
-        for origin, tick in version.past.vector.items():
-            if vector.get(origin, 0) < tick:
-                vector[origin] = tick
-    for version in versions:
-        genesis.update(version.genesis)
-        for origin, tick in version.dots:
-            if vector.get(origin, 0) < tick:
-                vector[origin] = tick
-    return vector, genesis
 
 
 def is_simple(record: Record, shown: Sequence[Version]) -> bool:

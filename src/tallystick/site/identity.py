@@ -58,6 +58,17 @@ def address_of(definition: Definition, key: str, local: Any) -> Address:
     return tuple(composite_values(key, logicals))
 
 
+def addresses_of(definition: Definition, named: Sequence[tuple[str, Any]]) -> list[Address]:
+    """``address_of`` of many rows, by key and local."""
+    fields = definition.key_fields
+    if len(fields) == 1 and fields[0].logical is Logical.TEXT:
+        return [
+            (key,) if local is None and not key.startswith("\\") else address_of(definition, key, local)
+            for key, local in named
+        ]
+    return [address_of(definition, key, local) for key, local in named]
+
+
 def addressable(definition: Definition, key: str, local: Any) -> bool:
     """False for a record that is held but could have no row: its key is none of this table."""
     try:

@@ -15,12 +15,13 @@ from tallystick.core.versions import Dot, Version
 from tallystick.site import conflicts, dangling
 from tallystick.site.engines.engine import Address, Entry, Mark
 from tallystick.site.holding import (
+    Folded,
     Kept,
     Whole,
     closing_edit,
     content_of_row,
     held,
-    load_wholes,
+    load_folded,
     make_entry,
     row_hash,
     save_wholes,
@@ -106,23 +107,23 @@ class _Issue:
         self._closed: list[tuple[str, Version]] = []
         self._now = ledger.now()
         self._steps = [self._step(change) for change in changes]
-        self._wholes = load_wholes(
+        self._folded = load_folded(
             ledger, tracked, [one.key for one in changes if one.touched.entry and one.touched.entry.flags & WHOLE]
         )
 
     def run(self) -> None:
         """Make the entries and write them."""
-        ledger, tracked, wholes = self.ledger, self.tracked, self._wholes
-        olds: list[tuple[Entry, Whole | None]] = []
+        ledger, tracked = self.ledger, self.tracked
+        olds: list[tuple[Entry, Folded | None]] = []
         own = ledger.origin_number(ledger.origin)
         kept: dict[str, Whole | None] = {}
         seqs = ledger.next_seqs(tracked, len(self._steps))
         for step, digest, seq in zip(self._steps, self._digests(), seqs, strict=True):
-            (touched, key, _), whole = step.change, wholes.get(step.change.key)
-            new = self._stamped(step, digest, whole, seq, own)
+            (touched, key, _), folded = step.change, self._folded.get(step.change.key)
+            new = self._stamped(step, digest, folded, seq, own)
             if touched.entry is not None:
-                olds.append((touched.entry, whole))
-            if new[1] is not None or whole is not None:
+                olds.append((touched.entry, folded))
+            if new[1] is not None or folded is not None:
                 kept[key] = new[1]
             self.made.append(new)
         tracked.rows.put([entry for entry, _ in self.made], [entry.seq for entry, _ in olds])
@@ -173,7 +174,7 @@ class _Issue:
         return digests
 
     def _stamped(
-        self, step: _Step, digest: bytes, whole: Whole | None, seq: int, own: int
+        self, step: _Step, digest: bytes, folded: Folded | None, seq: int, own: int
     ) -> tuple[Entry, Whole | None]:
         ledger, (touched, key, values) = self.ledger, step.change
         entry = touched.entry
@@ -181,6 +182,7 @@ class _Issue:
         if entry is not None and digest in (entry.hash, entry.rendered) and (values is not None or not entry.hash):
             # found by comparison a moment ago, and marked as well: nobody was told of it
             born = seq if entry.born_seq > ledger.began else entry.born_seq
+            whole = None if folded is None else folded.whole
             return entry._replace(seq=seq, born_seq=born, local=entry.local if values is None else local), whole
         (tick,) = ledger.next_ticks(self.tracked, 1)
         dot, time = (ledger.origin, tick), ledger.stamp_at(touched.at)
@@ -188,17 +190,18 @@ class _Issue:
             record = edit(None, dot, time, digest)
             return make_entry(ledger, key, seq, seq, Kept(record, record.versions, digest, local))
         rendered = self._rendered(key, values, step.aside)
-        if whole is None:
+        if folded is None:
             extra = simple_edit(ledger, entry, step.extra, tick, step.changed, step.aside)
             flags = 0 if digest else DELETED
             return Entry(seq, key, local, entry.born_after(seq), own, tick, time, digest, rendered, flags, extra), None
-        settled = closing_edit(ledger, whole, entry, (tick, time, digest), step.aside)
+        settled = closing_edit(ledger, folded, entry, (tick, time, digest), step.aside)
         if settled is not None:
-            if not conflicts.is_logged(whole, self._now):
+            if not conflicts.is_logged(folded.sketch.logged, self._now):
+                whole = folded.whole
                 seen = {digest, *(version.hash for version in whole.shown)}
                 self._closed.extend((key, version) for version in whole.record.versions if version.hash not in seen)
             return settled._replace(seq=seq, local=local, rendered=rendered), None
-        kept = self._edited(step, entry, whole, dot, time, digest)
+        kept = self._edited(step, entry, folded.whole, dot, time, digest)
         return make_entry(ledger, key, seq, entry.born_after(seq), kept._replace(local=local, rendered=rendered))
 
     def _edited(self, step: _Step, entry: Entry, whole: Whole, dot: Dot, time: int, digest: bytes) -> Kept:

@@ -10,14 +10,14 @@ from itertools import compress, repeat
 from typing import Any, NamedTuple
 
 from tallystick.core.fingerprints import dot_names, fingerprint_of
-from tallystick.core.forms import decode_extra
+from tallystick.core.forms import Extra, decode_extra
 from tallystick.core.hashing import content_hashes
 from tallystick.core.pages import EXTRA, FLAGS, KEY, ORIGIN, STAMP, TICK, VALUES, Page, Row
 from tallystick.core.versions import vector_covers
 from tallystick.site.engines.engine import Entry, Rejected
 from tallystick.site.entering import column_values, refers_to_itself
 from tallystick.site.holding import terms_of
-from tallystick.site.identity import address_of
+from tallystick.site.identity import addresses_of
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.unnamed import unnamed
 
@@ -34,17 +34,23 @@ def replaces(ledger: Ledger, page: Page, row: Row, entry: Entry) -> bool:
     if entry.flags & (WHOLE | DELETED) or row[FLAGS] & GENESIS:
         return False
     mine, theirs = decode_extra(entry.extra), decode_extra(row[EXTRA])
-    origin = ledger.origin_name(entry.origin)
-    dot = page.origins[row[ORIGIN]]
-    seen = theirs.seen or {dot: row[TICK]}
     if mine.aside or theirs.aside or theirs.dots is not None or theirs.genesis is not None:
         return False
-    genesis = {*mine.seen_genesis, *(mine.genesis or ())}
-    if entry.flags & GENESIS:
-        genesis.add(entry.hash)
-    if not genesis.issubset(theirs.seen_genesis) or (dot, row[TICK]) == (origin, entry.tick):
+    origin, dot, tick = ledger.origin_name(entry.origin), page.origins[row[ORIGIN]], row[TICK]
+    if (dot, tick) == (origin, entry.tick) or not _genesis_seen(entry, mine, theirs):
         return False
-    return vector_covers(seen, mine.seen or {origin: entry.tick})
+    if theirs.seen is None and mine.seen is None:
+        return bool(dot == origin and tick >= entry.tick)
+    return vector_covers(theirs.seen or {dot: tick}, mine.seen or {origin: entry.tick})
+
+
+def _genesis_seen(entry: Entry, mine: Extra, theirs: Extra) -> bool:
+    """True when the names that rows older than tracking had are all known to the row's maker."""
+    own = entry.flags & GENESIS
+    if not own and mine.genesis is None and mine.seen_genesis == theirs.seen_genesis:
+        return True
+    genesis = {*mine.seen_genesis, *(mine.genesis or ()), *((entry.hash,) if own else ())}
+    return genesis.issubset(theirs.seen_genesis)
 
 
 def replace(
@@ -72,7 +78,7 @@ def replace(
     if not rows:
         return Replaced(0, left)
     olds = [entries[row[KEY]] for row in rows]
-    addresses = [address_of(definition, entry.key, entry.local) for entry in olds]
+    addresses = addresses_of(definition, [(entry.key, entry.local) for entry in olds])
     if unnamed(tracked, addresses):
         return Replaced(0, [*left, *rows])
     written: Sequence[Sequence[Any]] = list(zip(*values, strict=True)) if values else [()] * len(rows)
