@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 _ENTRY = "r.seq, r.key, r.local, r.born_seq, r.origin, r.tick, r.stamp, r.hash, r.rendered, r.flags, r.extra"
 _WIDTH = 11
 _KEYS = 10_000
-_PUT = (
-    "INSERT INTO tally_record(resource, seq, key, local, born_seq, origin, tick, stamp, hash, rendered, flags, extra) "
-    "VALUES ({}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _BY_KEY = "tally_record r INDEXED BY tally_record_key"
 _BY_LOCAL = "tally_record r INDEXED BY tally_record_local"
 """Left alone, SQLite walks through all entries of the resource: every index begins with it."""
 _COLUMNS = {"origins": "origin", "stamps": "stamp", "flags": "flags"}
 _SMALL = 100
+_NUMBERS = ("origin", "flags")
+_OFTEN_NOTHING = ("local", "rendered", "extra")
 _CONVERTED = (Logical.DECIMAL,)
 _LIVE = "(r.flags & 1)=0"
 _UNKNOWN = " AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)"
@@ -47,7 +45,6 @@ class SQLiteRows:
         self._converters = _converters(definition)
         self._expressions, self._joins = _field_sql(definition, parents)
         self._single = len(definition.key_columns) == 1
-        self._put = _PUT.format(number)
 
     # Reading
 
@@ -199,11 +196,23 @@ class SQLiteRows:
     # The ledger
 
     def put(self, entries: Sequence[Entry], replaced: Sequence[int]) -> None:
+        """See ``Rows.put``. What is the same for all entries stands in the statement, as with ``put_new``."""
         if replaced:
-            self.engine.executemany(
-                f"DELETE FROM tally_record WHERE resource={self.number} AND seq=?", ((seq,) for seq in replaced)
-            )
-        self.engine.executemany(self._put, entries)
+            self.engine.query_in(f"DELETE FROM tally_record WHERE resource={self.number} AND seq IN (*)", (), replaced)
+        if not entries:
+            return
+        columns = dict(zip(Entry._fields, zip(*entries, strict=True), strict=True))
+        fixed = {"resource": str(self.number)}
+        for name in _NUMBERS:
+            if (literal := _literal(columns[name])) is not None:
+                fixed[name] = literal
+                del columns[name]
+        for name in _OFTEN_NOTHING:
+            if columns[name].count(None) == len(entries):
+                fixed[name] = "NULL"
+                del columns[name]
+        fixed |= dict.fromkeys(columns, "?")
+        self._enter(fixed, zip(*columns.values(), strict=True))
 
     def put_new(self, entries: NewEntries) -> None:
         """See ``Rows.put_new``. What is the same for all of them, and small, stands in the statement: binding it would
@@ -213,16 +222,18 @@ class SQLiteRows:
         fixed = {"resource": str(self.number), "seq": "?", "born_seq": "?"}
         for name in _COLUMNS:
             column: Sequence[int] = getattr(entries, name)
-            if column[0] <= _SMALL and column.count(column[0]) == len(column):
-                fixed[_COLUMNS[name]] = str(int(column[0]))
+            if (literal := _literal(column)) is not None:
+                fixed[_COLUMNS[name]] = literal
             else:
                 columns[_COLUMNS[name]] = column
         if entries.locals is not None:
             columns["local"] = entries.locals
         fixed |= dict.fromkeys(columns, "?")
+        self._enter(fixed, zip(entries.seqs, entries.seqs, *columns.values(), strict=True))
+
+    def _enter(self, named: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
         self.engine.insert_many(
-            f"INSERT INTO tally_record({', '.join(fixed)}) VALUES ({', '.join(fixed.values())})",
-            zip(entries.seqs, entries.seqs, *columns.values(), strict=True),
+            f"INSERT INTO tally_record({', '.join(named)}) VALUES ({', '.join(named.values())})", rows
         )
 
     def forget_all(self) -> None:
@@ -301,6 +312,11 @@ class SQLiteRows:
 
     def settle_sequence(self) -> None:
         """AUTOINCREMENT follows explicit integers by itself."""
+
+
+def _literal(column: Sequence[int]) -> str | None:
+    """The one small number of a column as SQL says it; None where there are others."""
+    return str(int(column[0])) if column[0] <= _SMALL and column.count(column[0]) == len(column) else None
 
 
 def _numbered(rowids: Sequence[Any]) -> str:
