@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 
 from tallystick.core.forms import (
     NO_EXTRA,
+    Encoded,
     decode_extra,
+    decode_kept,
     decode_record,
     encode_extra,
+    encode_kept,
     encode_record,
     extra_of,
     genesis_flag,
@@ -86,3 +89,22 @@ def test_malformed_bytes_are_refused(raw):
         decode_extra(raw)
     with pytest.raises(msgspec.MsgspecError):
         decode_record(raw)
+
+
+@given(records())
+def test_versions_that_came_as_bytes_are_kept_as_those_that_are_encoded(record):
+    encoded = Encoded()
+    encoded.learn(record, encode_record(record))
+    kept = encode_kept(record, record.versions[:1], 7, encoded)
+    assert kept == encode_kept(record, record.versions[:1], 7)
+    assert decode_kept(kept) == (record, record.versions[:1], 7)
+    assert decode_record(kept) == (record, record.versions[:1])
+
+
+def test_a_version_that_does_not_say_where_it_was_born_is_not_taken_as_it_came():
+    record = created_record("me.1", 1, b"h" * 32, 5, {"name": "Ann"})
+    parts = msgspec.msgpack.decode(encode_record(record))
+    del parts[0][0][-1]  # as it was sent before versions said it
+    encoded = Encoded()
+    encoded.learn(record, msgspec.msgpack.encode(parts))
+    assert encoded.of(record.versions[0]) == Encoded().of(record.versions[0])

@@ -126,6 +126,10 @@ class Sketch(msgspec.Struct, array_like=True):
         return vector, genesis
 
 
+class _Versions(msgspec.Struct, array_like=True):
+    versions: list[msgspec.Raw]
+
+
 class Outline(msgspec.Struct, array_like=True):
     """A ``RecordForm`` whose versions are not read."""
 
@@ -140,12 +144,13 @@ class Outline(msgspec.Struct, array_like=True):
         return _encoder.encode([self.versions, self.seen, self.seen_genesis, self.born, self.copies, []])
 
 
-_Parts = tuple[list[VersionForm], dict[str, int], list[bytes], str, int, list[int | VersionForm]]
 _encoder = msgspec.msgpack.Encoder()
 _extra = msgspec.msgpack.Decoder(Extra)
 _naming = msgspec.msgpack.Decoder(Naming)
 _record = msgspec.msgpack.Decoder(RecordForm)
 _kept = msgspec.msgpack.Decoder(KeptForm)
+_versions = msgspec.msgpack.Decoder(_Versions)
+_WHOLE_VERSION = 0x90 | len(VersionForm.__struct_fields__)
 _sketch = msgspec.msgpack.Decoder(Sketch)
 _outline = msgspec.msgpack.Decoder(Outline)
 
@@ -224,22 +229,51 @@ def version_of(form: VersionForm, born: str = "") -> Version:
 
 def encode_record(record: Record, shown: tuple[Version, ...] = ()) -> bytes:
     """A whole record as bytes."""
-    return _encoder.encode(RecordForm(*_parts(record, shown)))
-
-
-def encode_kept(record: Record, shown: tuple[Version, ...], logged: int) -> bytes:
-    """A whole record as a site keeps it. See ``KeptForm``."""
-    return _encoder.encode(KeptForm(*_parts(record, shown), logged))
-
-
-def _parts(record: Record, shown: tuple[Version, ...]) -> _Parts:
-    return (
+    form = RecordForm(
         [version_form(version) for version in record.versions],
         dict(record.seen.vector),
         sorted(record.seen.genesis),
         record.born,
         record.copies,
         [_shown_form(record, version) for version in shown],
+    )
+    return _encoder.encode(form)
+
+
+class Encoded:
+    """Versions as bytes, each made once, or not at all where it came as bytes: they are kept, logged and sent alike."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Version, bytes]] = {}
+
+    def of(self, version: Version) -> bytes:
+        """A version as bytes."""
+        known = self._known.get(id(version))
+        if known is None:
+            known = self._known[id(version)] = (version, _encoder.encode(version_form(version)))
+        return known[1]
+
+    def learn(self, record: Record, raw: bytes) -> None:
+        """Take the versions of a record from bytes that say the same."""
+        for version, part in zip(record.versions, _versions.decode(raw).versions, strict=True):
+            form = bytes(part)
+            if form[0] == _WHOLE_VERSION:  # it says by itself where its record was born
+                self._known[id(version)] = (version, form)
+
+
+def encode_kept(record: Record, shown: tuple[Version, ...], logged: int, encoded: Encoded | None = None) -> bytes:
+    """A whole record as a site keeps it. See ``KeptForm``."""
+    found = encoded or Encoded()
+    return _encoder.encode(
+        [
+            [msgspec.Raw(found.of(version)) for version in record.versions],
+            _plain(record.seen.vector),
+            sorted(record.seen.genesis),
+            record.born,
+            record.copies,
+            [_shown_form(record, version) for version in shown],
+            logged,
+        ]
     )
 
 

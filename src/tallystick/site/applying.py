@@ -9,6 +9,7 @@ from typing import Any
 from tallystick.core.clock import from_future
 from tallystick.core.decide import Held, Kind, Outcome, copy_key, decide
 from tallystick.core.fingerprints import EMPTY
+from tallystick.core.forms import Encoded
 from tallystick.core.join import edit
 from tallystick.core.pages import EXTRA, FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, Page, Row, Tally
 from tallystick.core.policies import ALL_METHODS, DEFAULT_POLICY, Policy
@@ -56,14 +57,14 @@ class Applying:
 
 @dataclass(slots=True)
 class Decided:
-    """One record of a page between decision and writing."""
+    """One record of a page between decision and writing. ``altered``: it is not what came."""
 
     key: str
     entry: Entry | None
     whole: Whole | None
     before: Held | None
     outcome: Outcome
-    incoming: Record | None
+    altered: bool
     hint: Any
     digest: bytes | None = None
     """The hash of the incoming content, where it was computed here."""
@@ -107,8 +108,7 @@ class _Step:
         """What came and lost against what is here: no loss that guards look at."""
         self.put: list[tuple[Entry, Whole | None]] = []
         self.replaced: list[tuple[Entry, Whole | None]] = []
-        self.last_stamp = 0
-        self.now = ledger.now()
+        self.last_stamp, self.now, self.encoded = 0, ledger.now(), Encoded()
 
     def run(self) -> None:
         rows = self.page.rows
@@ -125,10 +125,10 @@ class _Step:
         if self.put:
             self.tracked.rows.put([entry for entry, _ in self.put], [entry.seq for entry, _ in self.replaced])
             self.ledger.count(self.tracked, terms_of(self.ledger, self.put), terms_of(self.ledger, self.replaced))
-        save_wholes(self.ledger, self.tracked, self.wholes)
-        conflicts.log_many(self.ledger, self.tracked, "lost here", self.lost, self.applying.run)
+        save_wholes(self.ledger, self.tracked, self.wholes, self.encoded)
+        for kind, hidden in (("lost here", self.lost), ("lost on arrival", self.outdone)):
+            conflicts.log_many(self.ledger, self.tracked, kind, hidden, self.applying.run, self.encoded)
         deletions.note_lost(self.ledger, self.tracked.wire, self.applying.run, len(self.lost))
-        conflicts.log_many(self.ledger, self.tracked, "lost on arrival", self.outdone, self.applying.run)
         self.ledger.observe(self.last_stamp)
         if from_future(self.last_stamp, self.now):
             self.tally.ahead += sum(from_future(stamp, self.now) for stamp in heads[STAMP])
@@ -289,7 +289,10 @@ class _Step:
             self.tally.unchanged += 1
             return None
         computed = None if digest is None else incoming.versions[0].hash
-        return Decided(row[KEY], entry, whole, before, outcome, incoming, row[LOCAL], computed)
+        altered = outcome.record != incoming
+        if not altered and row[FLAGS] & WHOLE:
+            self.encoded.learn(outcome.record, row[EXTRA])
+        return Decided(row[KEY], entry, whole, before, outcome, altered, row[LOCAL], computed)
 
     def _left_scope(self, row: Row, entry: Entry | None) -> None:
         """The record no longer matches the sender's filter: kept unless the task deletes what left.
@@ -346,7 +349,7 @@ class _Step:
         if removed and self.tracked.definition.referrers:
             for address in rows_with_children(self.ledger, self.tracked.definition, list(removed)):
                 one = removed[address]
-                one.writing = None
+                one.writing, one.altered = None, True
                 one.outcome = self._reissued(one)
 
     def _reissued(self, one: Decided) -> Outcome:
@@ -372,7 +375,7 @@ class _Step:
             kept = self._declined(one)
         else:
             kept = self._taken(one)
-        self.applying.altered |= outcome.record != one.incoming
+        self.applying.altered |= one.altered
         new, whole = make_entry(self.ledger, one.key, seq, born, kept)
         self._put(entry, one.whole, new, conflicts.keep_logged(whole, self.now, outcome.lost, one.whole))
         if outcome.lost:
@@ -472,9 +475,7 @@ class _Step:
         Projector(self.ledger, self.tracked).write([writing])
         outcome = decide(None, record, DEFAULT_POLICY, {}, {})
         rendered = self._rendered([writing]).get(key)
-        self._keep(Decided(key, None, None, None, outcome, None, None, None, writing, rendered))
-
-    # Rows of the page as records
+        self._keep(Decided(key, None, None, None, outcome, True, None, None, writing, rendered))
 
     def _rendered(self, writings: Iterable[Writing]) -> dict[str, Rendered]:
         """What the database made of rows that it did not keep as they came, and fields that it cannot hold."""

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from tallystick.core.forms import VersionForm, version_form, version_of
+from tallystick.core.forms import Encoded, VersionForm, version_of
 from tallystick.core.versions import Record, Version
 from tallystick.site.holding import Whole
 from tallystick.site.ledger import Ledger, Tracked
 
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(VersionForm)
 
 LATELY_MS = 3600 * 1000
@@ -36,16 +35,24 @@ def log(ledger: Ledger, tracked: Tracked, key: str, kind: str, versions: Iterabl
     log_many(ledger, tracked, kind, [(key, version) for version in versions], run)
 
 
-def log_many(ledger: Ledger, tracked: Tracked, kind: str, hidden: Sequence[tuple[str, Version]], run: str = "") -> None:
-    """Write versions of many records, by key, to the conflict log."""
+def log_many(
+    ledger: Ledger,
+    tracked: Tracked,
+    kind: str,
+    hidden: Sequence[tuple[str, Version]],
+    run: str = "",
+    encoded: Encoded | None = None,
+) -> None:
+    """Write versions of many records, by key, to the conflict log. ``encoded`` knows some of them as bytes."""
     if not hidden:
         return
+    as_bytes = (encoded or Encoded()).of
     now = ledger.now()
     (first,) = ledger.engine.query("SELECT coalesce(max(id), 0)+1 FROM tally_conflict")[0]
     ledger.engine.executemany(
         "INSERT INTO tally_conflict(id, resource, key, at, kind, run, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            (first + index, tracked.number, key, now, kind, run, _encoder.encode(version_form(version)))
+            (first + index, tracked.number, key, now, kind, run, as_bytes(version))
             for index, (key, version) in enumerate(hidden)
         ],
     )

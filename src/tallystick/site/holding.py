@@ -19,6 +19,7 @@ from tallystick.core.fingerprints import (
 )
 from tallystick.core.forms import (
     NO_EXTRA,
+    Encoded,
     Extra,
     decode_extra,
     decode_kept,
@@ -138,10 +139,13 @@ def load_stored(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[s
     return {key: Stored(bytes(raw)) for key, raw in ledger.engine.query_in(sql, (), keys)}
 
 
-def save_wholes(ledger: Ledger, tracked: Tracked, wholes: Mapping[str, Whole | None]) -> None:
-    """Keep records whole by key, or (None) no longer."""
+def save_wholes(
+    ledger: Ledger, tracked: Tracked, wholes: Mapping[str, Whole | None], encoded: Encoded | None = None
+) -> None:
+    """Keep records whole by key, or (None) no longer. ``encoded`` knows versions of theirs as bytes."""
     if not wholes:
         return
+    encoded = encoded or Encoded()
     over = [(tracked.number, key) for key, whole in wholes.items() if whole is None]
     if over:
         ledger.engine.executemany("DELETE FROM tally_sibling WHERE resource=? AND key=?", over)
@@ -149,7 +153,7 @@ def save_wholes(ledger: Ledger, tracked: Tracked, wholes: Mapping[str, Whole | N
         "INSERT INTO tally_sibling(resource, key, whole, undecided) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (resource, key) DO UPDATE SET whole=excluded.whole, undecided=excluded.undecided",
         [
-            (tracked.number, key, encode_kept(whole.record, whole.shown, whole.logged), int(whole.undecided))
+            (tracked.number, key, encode_kept(whole.record, whole.shown, whole.logged, encoded), int(whole.undecided))
             for key, whole in wholes.items()
             if whole is not None
         ],
