@@ -108,7 +108,7 @@ class Sketch(msgspec.Struct, array_like=True):
     @property
     def contested(self) -> bool:
         """See ``Record.contested``."""
-        return any(version.hash != self.versions[0].hash for version in self.versions)
+        return len({version.hash for version in self.versions}) > 1
 
     def all_seen(self) -> tuple[dict[str, int], set[bytes]]:
         """Whatever the record knows of: what was seen by it and by its versions, and their names."""

@@ -30,7 +30,7 @@ from tallystick.site.holding import (
     save_wholes,
     terms_of,
 )
-from tallystick.site.identity import address_of
+from tallystick.site.identity import address_of, addresses_of
 from tallystick.site.incoming import PLAIN, Incoming, checked_heads
 from tallystick.site.ledger import GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
@@ -265,11 +265,11 @@ class _Step:
         live = [entry for entry in entries if entry.hash]
         if self.managed:
             return contents(self.ledger, self.tracked, [entry.key for entry in live])
-        addresses = {entry.key: address_of(definition, entry.key, entry.local) for entry in live}
-        values = self.tracked.rows.values(list(addresses.values()))
+        addresses = addresses_of(definition, [(entry.key, entry.local) for entry in live])
+        values = self.tracked.rows.values(addresses)
         found = {}
-        for entry in live:
-            content = content_of_row(definition, values.get(addresses[entry.key]), aside_of(entry))
+        for entry, address in zip(live, addresses, strict=True):
+            content = content_of_row(definition, values.get(address), aside_of(entry))
             if content is not None:
                 found[entry.key] = content
         return found

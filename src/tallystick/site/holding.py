@@ -21,6 +21,7 @@ from tallystick.core.forms import (
     NO_EXTRA,
     Encoded,
     Extra,
+    SketchedVersion,
     decode_extra,
     decode_kept,
     decode_outline,
@@ -59,9 +60,7 @@ class Whole(NamedTuple):
     @property
     def name(self) -> bytes | None:
         """The canonical name of the record; None where nothing of it is alive."""
-        if not self.record.live:
-            return None
-        return canonical_names([(version.genesis, version.dots) for version in self.record.versions])
+        return _canonical_name(self.record.versions)
 
 
 def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Whole]:
@@ -76,6 +75,12 @@ def load_wholes(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[s
         record, shown, logged = decode_kept(bytes(raw))
         found[key] = Whole(record, shown, bool(undecided), logged)
     return found
+
+
+def _canonical_name(versions: Sequence[Version] | Sequence[SketchedVersion]) -> bytes | None:
+    if not any(version.hash for version in versions):
+        return None
+    return canonical_names([(version.genesis, version.dots) for version in versions])
 
 
 class Folded:
@@ -95,10 +100,7 @@ class Folded:
     @property
     def name(self) -> bytes | None:
         """See ``Whole.name``."""
-        versions = self.sketch.versions
-        if not any(version.hash for version in versions):
-            return None
-        return canonical_names([(version.genesis, version.dots) for version in versions])
+        return _canonical_name(self.sketch.versions)
 
 
 def load_folded(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> dict[str, Folded]:

@@ -18,7 +18,7 @@ from tallystick.core.values import Logical, Value
 from tallystick.site.dangling import DANGLING, note_keys
 from tallystick.site.engines.engine import Address, Entry, Rejected
 from tallystick.site.holding import content_of_row, row_hash
-from tallystick.site.identity import address_of, addressable, key_parts, local_of
+from tallystick.site.identity import address_of, addressable, addresses_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
 from tallystick.site.schema import Definition, Field, Identity
@@ -69,10 +69,10 @@ class Projector:
         if self.tracked.definition.identity is Identity.MANAGED:
             store(self.ledger, self.tracked, [(item.key, item.content) for item in writings])
             return
-        for item in writings:
-            if item.exists:
-                assert item.entry is not None
-                item.address = address_of(self.tracked.definition, item.key, item.entry.local)
+        shown = [(item, item.entry) for item in writings if item.entry is not None and item.exists]
+        named = [(item.key, entry.local) for item, entry in shown]
+        for (item, _), address in zip(shown, addresses_of(self.tracked.definition, named), strict=True):
+            item.address = address
         removed = [item for item in writings if item.content is None and item.exists]
         changed = [item for item in writings if item.content is not None and item.exists]
         made = [item for item in writings if item.content is not None and not item.exists]
