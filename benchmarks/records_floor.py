@@ -88,6 +88,7 @@ def serve(target: str) -> None:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
+    disable_nagle_algorithm = True  # else an answer that is longer than its buffer waits for the client's system
 
     def do_POST(self) -> None:
         rows = _lines(self.rfile.read(int(self.headers["content-length"])))
@@ -113,6 +114,7 @@ def _sqlite(target: str) -> tuple[Take, Take]:
     connection = sqlite3.connect(target, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA wal_autocheckpoint=8000")  # as a site has it: it is not to be written twice a commit
     connection.execute(f"CREATE TABLE IF NOT EXISTS person ({COLUMNS})")
 
     def differ(heads: Sequence[Sequence[Any]]) -> list[str]:
