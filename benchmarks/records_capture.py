@@ -16,8 +16,6 @@ import tallystick
 
 SINGLE = 500
 """Updates of the row-by-row figure, each a durable transaction of its own."""
-_STRETCH = 20
-"""So many of them are made with capture, then without, and so on: a disk is not as fast at all times."""
 _BULK = "UPDATE person SET age = age + 1"
 _ONE = "UPDATE person SET age = age + 1 WHERE id = "
 
@@ -53,7 +51,7 @@ def capture_sqlite(setting: Setting) -> Figures:
         bare, captured = (data.copy(setting.source(), place / name) for name in ("bare.db", "captured.db"))
         track(captured)
         with closing(data.connect(bare)) as one, closing(data.connect(captured)) as other:
-            keys = [key for (key,) in one.execute("SELECT id FROM person LIMIT ?", (SINGLE,))]
+            keys = [key for (key,) in one.execute("SELECT id FROM person LIMIT ?", (2 * SINGLE,))]
             bulk = [(_bulk(one), _bulk(other)) for _ in range(setting.runs + 1)][1:]
             return {**_added(setting, bulk), "row_by_row": _one_by_one(setting, one, other, keys)}
 
@@ -68,22 +66,27 @@ def _bulk(connection: sqlite3.Connection) -> float:
 def _one_by_one(
     setting: Setting, one: sqlite3.Connection, other: sqlite3.Connection, keys: list[str]
 ) -> dict[str, float]:
-    """The median commit, and a share of what follows when the log has 1,000 pages: SQLite copies them to their places.
+    """The median commit, in turns because a disk is not as fast at all times, and a share of what follows when the log
+    has 1,000 pages: SQLite copies them to their places.
 
-    A commit logs one page, with capture two: ``other`` copies after ``SINGLE`` commits, ``one`` after twice as many.
+    A commit logs one page, with capture two: ``other`` copies after half of the ``keys``, ``one`` after all.
+    The first 1,000 pages make the logs as long as they stay, which takes longer: they do not count.
     """
     commits: tuple[list[float], list[float]] = [], []
     copying: tuple[list[float], list[float]] = [], []
     for connection in (one, other):
         connection.execute("PRAGMA wal_autocheckpoint=0")
         _forget_marks(connection)
-    for leg in range(2 * setting.runs):
-        for start in range(0, len(keys), _STRETCH):
-            for side in (0, 1) if start // _STRETCH % 2 else (1, 0):
-                commits[side].extend(_singly((one, other)[side], keys[start : start + _STRETCH]))
-        copying[1].append(_copied(other) / len(keys))
+    for leg in range(-2, 2 * setting.runs):
+        if leg == 0:
+            for times in (*commits, *copying):
+                times.clear()
+        for number, key in enumerate(keys[leg % 2 :: 2]):
+            for side in (0, 1) if number % 2 else (1, 0):
+                commits[side].append(_singly((one, other)[side], key))
+        copying[1].append(_copied(other) / len(keys) * 2)
         if leg % 2:
-            copying[0].append(_copied(one) / len(keys) / 2)
+            copying[0].append(_copied(one) / len(keys))
     bare, captured = (statistics.median(commits[side]) + statistics.median(copying[side]) for side in (0, 1))
     return {
         "percent": round((captured / bare - 1) * 100, 1),
@@ -94,13 +97,10 @@ def _one_by_one(
     }
 
 
-def _singly(connection: sqlite3.Connection, keys: list[str]) -> list[float]:
-    found = []
-    for key in keys:
-        start = time.perf_counter()
-        connection.execute(_ONE + "?", (key,))
-        found.append(time.perf_counter() - start)
-    return found
+def _singly(connection: sqlite3.Connection, key: str) -> float:
+    start = time.perf_counter()
+    connection.execute(_ONE + "?", (key,))
+    return time.perf_counter() - start
 
 
 def _copied(connection: sqlite3.Connection) -> float:
