@@ -191,6 +191,7 @@ def test_a_resource_asked_for_by_get_that_is_not_here_is_refused(wire):
     assert wire.refused("GET", "/v1/changes?resource=persons") == (404, "unknown-resource")
     assert wire.refused("GET", "/v1/changes?resource=") == (400, "malformed")
     assert wire.refused("GET", "/v1/changes?table=person") == (400, "malformed")
+    assert wire.refused("GET", "/v1/changes?" + "&".join("a" * 1001)) == (400, "malformed")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,10 @@ class ChangeStream:
 
 def asked(replica: LocalReplica, query: str, limits: Limits) -> Selection:
     """The selection of a GET: resources by name, and a state."""
-    asked = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
+    try:
+        asked = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
+    except ValueError as problem:
+        raise RequestError(f"the query cannot be read: {problem}") from None
     unknown = asked.keys() - {"resource", "state"}
     if unknown or len(asked.get("state", [])) > 1:
         raise RequestError("changes takes resource=NAME, any number of times, and state=STATE")

@@ -21,6 +21,10 @@ CLASSES = [kind for kind in error_classes() if kind.__module__ == "tallystick.er
 SAME = [kind for kind in CLASSES if not issubclass(kind, errors.PeerError | errors.AccessError | errors.InternalError)]
 
 
+def test_an_answer_that_is_no_text_is_an_error_of_the_peer():
+    assert isinstance(decode_error(500, b'{"code":"\xff"}', "http://peer/"), PeerError)
+
+
 @pytest.mark.parametrize("kind", SAME, ids=lambda kind: kind.__name__)
 def test_an_error_comes_back_as_the_class_that_it_was(kind):
     error = kind("something happened", hint="do this")

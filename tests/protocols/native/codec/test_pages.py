@@ -161,6 +161,14 @@ def test_a_state_of_another_site_is_refused():
         check_state(state, "f" * 32)
 
 
+def test_a_whole_record_with_a_damaged_byte_anywhere_raises_nothing_else():
+    for place in range(len(WHOLE)):
+        for byte in (0, 0x7F, 0xFF):
+            damaged = WHOLE[:place] + bytes((byte,)) + WHOLE[place + 1 :]
+            with suppress(RequestError):
+                decode_page(encode(page(("p1", None, 0, 1, 5, 4, damaged))))
+
+
 @pytest.mark.parametrize(
     "change",
     (

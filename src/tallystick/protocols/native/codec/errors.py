@@ -137,7 +137,7 @@ def decode_error(status: int, body: bytes, peer: str) -> TallystickError:
     """
     try:
         form = _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return _plain(status, peer)
     message = f"{peer}: {form.message[:2000]}"
     hint = form.hint[:2000] or None

@@ -142,7 +142,7 @@ def _check_shape(row: Row, width: int, has_fields: bool) -> None:
 def _check_extra(row: Row) -> None:
     try:
         extra: Extra = decode_extra(row[EXTRA])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"the extra of row {row[KEY][:60]!r} cannot be read") from error
     named = extra.dots != [] or bool(extra.genesis) or (extra.genesis is None and row[FLAGS] == GENESIS)
     if row[FLAGS] == GENESIS and not extra.dots and extra.genesis == []:
@@ -166,7 +166,7 @@ def check_record(raw: bytes | None, key: str) -> None:
     """Refuse a whole record that cannot be. Raises RequestError."""
     try:
         form = _record.decode(raw or b"")
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"the record of row {key[:60]!r} cannot be read") from error
     if not form.versions or not are_ticks(form.seen) or not _are_hashes(form.seen_genesis) or form.shown:
         raise RequestError(f"the record of row {key[:60]!r} says what cannot be")
