@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import compress, repeat
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tallystick.core.fingerprints import EMPTY, Fingerprint, dot_names, fingerprint_of
@@ -46,30 +45,48 @@ def enter(ledger: Ledger, tracked: Tracked, page: Page, rows: Sequence[Row], ori
     Rows whose integer is taken here or whose parents are missing are left, and all of them when the database refuses
     one, or others may refer to those that are left: the ordinary way finds out which.
     """
-    if ledger.engine.dialect == "postgresql":
-        rows = sorted(rows, key=itemgetter(KEY))  # one statement takes them all, and its indexes grow in order
-    columns: list[Column] = list(zip(*rows, strict=True))
+    made = enter_columns(ledger, tracked, page, list(zip(*rows, strict=True)), origins)
+    left = set(made.left)
+    return Entered(made.fingerprint, [row for row in rows if row[KEY] in left] if left else ())
+
+
+class EnteredColumns(NamedTuple):
+    """The fingerprint of the records that were written, and the keys of those that need the ordinary way."""
+
+    fingerprint: Fingerprint
+    left: Sequence[str]
+
+
+def enter_columns(
+    ledger: Ledger, tracked: Tracked, page: Page, columns: Sequence[Sequence[Any]], origins: Sequence[int]
+) -> EnteredColumns:
+    """What ``enter`` does, for rows that are given column by column; those of ``page`` are not looked at."""
+    keys = columns[KEY]
+    if ledger.engine.dialect == "postgresql":  # one statement takes them all, and its indexes grow in order
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        columns = [list(map(column.__getitem__, order)) for column in columns]
+        keys = columns[KEY]
     try:
         addresses = _addresses(ledger, tracked, columns)
     except ValueError:  # a key that is none of this table
-        return Entered(EMPTY, rows)
+        return EnteredColumns(EMPTY, keys)
     values, homeless = column_values(ledger, tracked, columns, addresses)
     homeless |= {index for index, part in enumerate(addresses[0]) if part is None} if None in addresses[0] else set()
-    left: Sequence[Row] = ()
+    left: Sequence[str] = ()
     if homeless:
-        if len(homeless) == len(rows) or refers_to_itself(tracked):
-            return Entered(EMPTY, rows)
-        left = [rows[index] for index in sorted(homeless)]
-        staying = [index not in homeless for index in range(len(rows))]
+        if len(homeless) == len(keys) or refers_to_itself(tracked):
+            return EnteredColumns(EMPTY, keys)
+        left = [keys[index] for index in sorted(homeless)]
+        staying = [index not in homeless for index in range(len(keys))]
         columns, addresses, values = (_staying(part, staying) for part in (columns, addresses, values))
     try:
         hashed = _insert(ledger, tracked, page, columns, [*addresses, *values])
     except Rejected:
-        return Entered(EMPTY, rows)
+        return EnteredColumns(EMPTY, keys)
     if tracked.definition.mapped:
         tracked.rows.settle_sequence()
     _enter_records(ledger, tracked, columns, addresses, origins, hashed.hashes)
-    return Entered(hashed.fingerprint, left)
+    return EnteredColumns(hashed.fingerprint, left)
 
 
 class _Hashed(NamedTuple):

@@ -12,14 +12,14 @@ from datetime import datetime
 
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.protocols.eden import deciding
-from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Document
-from tallystick.protocols.eden.codec.encoding import DROPPED, decode_value
+from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Data, Document
+from tallystick.protocols.eden.codec.encoding import DROPPED, UNDECODED, Decoder, decoder, rejection
 from tallystick.protocols.eden.codec.identifiers import imported
 from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import Field, Table
 from tallystick.protocols.eden.codec.times import parse_time
 from tallystick.protocols.eden.deciding import NOT_PERMITTED, Decision, Outcome, Policies, Side
-from tallystick.protocols.eden.errors import FieldRejected, TimeFormatError
+from tallystick.protocols.eden.errors import TimeFormatError
 from tallystick.protocols.eden.holding import hold_back
 from tallystick.protocols.eden.identifying import adopt_single_children, identify
 from tallystick.protocols.eden.items import Imported, Item, Job, Options
@@ -56,41 +56,54 @@ def import_document(store: EdenStore, table: Table, document: Document, options:
 
 
 def _read_fields(job: Job) -> None:
+    decoders: dict[str, dict[str, Decoder]] = {}
     for item in job.items:
         _read_meta(job, item)
         if not item.deleted:
-            _read_data(job, item)
+            name = item.table.name
+            if name not in decoders:
+                decoders[name] = {field: decoder(one) for field, one in item.table.taken.items()}
+            _read_data(job, item, decoders[name])
 
 
 def _read_meta(job: Job, item: Item) -> None:
     attributes = item.resource.attributes
-    for name in ("modified_on", "created_on"):
-        text = attributes.get(name)
-        if text:
-            try:
-                setattr(item, name, parse_time(text))
-            except TimeFormatError as error:
-                job.reject(item, f"{name}: {error.message}", INVALID)
+    item.modified_on = _moment(job, item, attributes, "modified_on")
+    item.created_on = _moment(job, item, attributes, "created_on")
     copies = attributes.get("mci")
-    if copies is not None and copies.isascii() and copies.isdigit() and len(copies) <= _MOST_DIGITS:
+    if copies is not None and len(copies) <= _MOST_DIGITS and copies.isascii() and copies.isdigit():
         item.copies = int(copies)
-    replaced_by = item.resource.replaced_by
-    item.replaced_by = imported(replaced_by, job.own_domain) if replaced_by else None
+    replaced_by = attributes.get("replaced_by")
+    if replaced_by:
+        item.replaced_by = imported(replaced_by, job.own_domain)
 
 
-def _read_data(job: Job, item: Item) -> None:
-    fields, taken, values, bad = item.table.fields, item.table.taken, item.values, {}
+def _moment(job: Job, item: Item, attributes: Mapping[str, str], name: str) -> datetime | None:
+    text = attributes.get(name)
+    if not text:
+        return None
+    try:
+        return parse_time(text)
+    except TimeFormatError as error:
+        job.reject(item, f"{name}: {error.message}", INVALID)
+        return None
+
+
+def _read_data(job: Job, item: Item, decoders: Mapping[str, Decoder]) -> None:
+    fields, values = item.table.fields, item.values
+    bad: dict[int, Data] = {}
     for position, data in enumerate(item.resource.data):
-        one = taken.get(data.field)
-        if one is None:
+        name = data.field
+        decode = decoders.get(name)
+        if decode is None:
             continue
         try:
-            found = decode_value(one, data)
-        except FieldRejected as error:
-            bad[position] = data._replace(error=error.message)
+            found = decode(data)
+        except UNDECODED as error:
+            bad[position] = data._replace(error=rejection(fields[name], error).message)
             continue
         if found is not DROPPED:
-            values[data.field] = found
+            values[name] = found
     for position, data in bad.items():
         item.resource.data[position] = data
     if bad:

@@ -7,8 +7,9 @@ as on the wire), a list of such for list fields, any JSON value for json fields,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -38,6 +39,7 @@ DROPPED: Final = Dropped()
 _quoted = msgspec.json.Encoder().encode
 
 UNWRITTEN_KINDS = frozenset({Kind.BLOB})
+_FEW_DIGITS = 18
 _WORDS = frozenset({Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.DECIMAL})
 """Kinds whose texts mean themselves."""
 
@@ -82,26 +84,68 @@ def _list_text(value: object) -> str:
 # From the wire -------------------------------------------------------------------------------------------------
 
 
+Decoder = Callable[[Data], object]
+UNDECODED = (ValueError, TimeFormatError, InvalidOperation)
+"""What a decoder raises for what its field does not take."""
+
+
 def decode_value(field: Field, data: Data) -> object:
     """The value that an element gives to its field, or DROPPED.
 
     ``value`` goes before text. Raises FieldRejected when the field does not take it.
     """
-    if field.kind is Kind.UPLOAD:
-        return Upload(data.url, data.filename) if data.url or data.filename else DROPPED
     try:
-        found = _DECODERS[field.kind](data)
-        if field.bounded and found is not DROPPED and found is not None:
-            _check_range(field, found)
-            _check_length(field, found)
-            if field.check is not None:
-                found = field.check(found)
-    except (ValueError, TimeFormatError, InvalidOperation) as error:
-        reason = error.message if isinstance(error, TimeFormatError) else f"{error}{_range(field)}"
-        raise FieldRejected(field.name, reason) from None
-    if field.options and isinstance(found, str | int) and found != "" and str(found) not in field.options:
-        raise FieldRejected(field.name, "Value not allowed")
-    return found
+        return decoder(field)(data)
+    except UNDECODED as error:
+        raise rejection(field, error) from None
+
+
+def decoder(field: Field) -> Decoder:
+    """What ``decode_value`` does for one field, found out once. Raises UNDECODED, to be told by ``rejection``."""
+    if field.kind is Kind.UPLOAD:
+        return _decode_upload
+    decode = _DECODERS[field.kind]
+    if field.bounded:
+        decode = _bounded(field, decode)
+    return _chosen(field.options, decode) if field.options else decode
+
+
+def rejection(field: Field, error: Exception) -> FieldRejected:
+    """What is said of a field whose decoder raised ``error``."""
+    if isinstance(error, _NotOffered):
+        return FieldRejected(field.name, "Value not allowed")
+    reason = error.message if isinstance(error, TimeFormatError) else f"{error}{_range(field)}"
+    return FieldRejected(field.name, reason)
+
+
+class _NotOffered(ValueError):
+    """A value that is none of the options of its field."""
+
+
+def _decode_upload(data: Data) -> object:
+    return Upload(data.url, data.filename) if data.url or data.filename else DROPPED
+
+
+def _bounded(field: Field, decode: Decoder) -> Decoder:
+    def decoded(data: Data) -> object:
+        found = decode(data)
+        if found is DROPPED or found is None:
+            return found
+        _check_range(field, found)
+        _check_length(field, found)
+        return found if field.check is None else field.check(found)
+
+    return decoded
+
+
+def _chosen(options: Mapping[str, str], decode: Decoder) -> Decoder:
+    def decoded(data: Data) -> object:
+        found = decode(data)
+        if isinstance(found, str | int) and found != "" and str(found) not in options:
+            raise _NotOffered
+        return found
+
+    return decoded
 
 
 def _check_length(field: Field, found: object) -> None:
@@ -155,6 +199,9 @@ def _decode_scalar(data: Data) -> object:
 
 
 def _decode_integer(data: Data) -> object:
+    raw = data.value
+    if raw is not None and len(raw) < _FEW_DIGITS and raw.isdecimal() and raw.isascii() and raw[0] != "0":
+        return int(raw)  # as nearly all of them are
     found = _decode_scalar(data)
     if found is DROPPED or found is None:
         return found
@@ -196,6 +243,9 @@ def _decode_decimal(data: Data) -> object:
 
 
 def _decode_boolean(data: Data) -> object:
+    raw = data.value
+    if raw == "true" or raw == "false":  # as nearly all of them are
+        return raw == "true"
     found = _decode_scalar(data)
     if found is DROPPED or found is None or isinstance(found, bool):
         return found
@@ -222,6 +272,11 @@ def _moment(render: Callable[[str], str]) -> Callable[[Data], object]:
     return decode
 
 
+@lru_cache(maxsize=4096)  # there are few days among many records
+def _day(text: str) -> str:
+    return parse_date(text).isoformat()
+
+
 def _decode_json(data: Data) -> object:
     if data.value is not None:
         return json_value(data.value) if data.value else DROPPED
@@ -244,7 +299,7 @@ def _list_integer(one: object) -> object:
     return int(one)
 
 
-_DECODERS: dict[Kind, Callable[[Data], object]] = {
+_DECODERS: dict[Kind, Decoder] = {
     Kind.STRING: _decode_text,
     Kind.TEXT: _decode_text,
     Kind.PASSWORD: _decode_text,
@@ -253,7 +308,7 @@ _DECODERS: dict[Kind, Callable[[Data], object]] = {
     Kind.DOUBLE: _decode_double,
     Kind.DECIMAL: _decode_decimal,
     Kind.BOOLEAN: _decode_boolean,
-    Kind.DATE: _moment(lambda text: parse_date(text).isoformat()),
+    Kind.DATE: _moment(_day),
     Kind.TIME: _moment(lambda text: parse_clock(text).isoformat()),
     Kind.DATETIME: _moment(lambda text: format_time(parse_time(text))),
     Kind.JSON: _decode_json,

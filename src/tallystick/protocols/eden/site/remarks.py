@@ -41,6 +41,23 @@ class Remark(NamedTuple):
         return self.tick == entry.tick and self.origin == entry.origin
 
 
+class NewRemarks(NamedTuple):
+    """First remarks of new records, column by column; ``origin`` and ``source`` are the same for all of them."""
+
+    keys: Sequence[str]
+    aliases: Sequence[str | None]
+    origin: int
+    ticks: Sequence[int]
+    copies: Sequence[int]
+    created_on: Sequence[int | None]
+    modified_on: Sequence[int | None]
+    created_by: Sequence[str | None]
+    modified_by: Sequence[str | None]
+    owned_by_user: Sequence[str | None]
+    owned_by_group: Sequence[str | None]
+    source: str | None
+
+
 def first_remark(entry: Entry) -> Remark:
     """What can be said of a record of which nothing was said yet, as the ledger has it."""
     copies = decode_extra(entry.extra).copies if entry.extra is not None else 0
@@ -48,6 +65,7 @@ def first_remark(entry: Entry) -> Remark:
     return Remark(entry.key, None, entry.origin, entry.tick, copies, born)
 
 
+@lru_cache(maxsize=4096)  # records that were changed together have the same times
 def seconds(moment: datetime | None) -> int | None:
     """A moment as it is stored."""
     return None if moment is None else int(moment.timestamp())
@@ -91,6 +109,38 @@ class Remarks:
         marks = ", ".join("?" * len(Remark._fields))
         engine.executemany(f"INSERT INTO tally_eden_record(resource, {_COLUMNS}) VALUES ({number}, {marks})", remarks)
         if any(one.alias is not None for one in remarks):
+            self._aliased.clear()
+
+    def put_new(self, tracked: Tracked, new: NewRemarks) -> None:
+        """Write the first remarks of records. What is the same for all of them stands in the statement where that is
+        a number or nothing: binding it would cost as much as writing it."""
+        now = self._ledger.now() // 1000
+        columns: dict[str, Sequence[object]] = {
+            "key": new.keys,
+            "alias": new.aliases,
+            "tick": new.ticks,
+            "copies": new.copies,
+            "created_on": new.created_on,
+            "modified_on": new.modified_on,
+            "created_by": new.created_by,
+            "modified_by": new.modified_by,
+            "owned_by_user": new.owned_by_user,
+            "owned_by_group": new.owned_by_group,
+            "source": [new.source] * len(new.keys),
+            "ahead": [one if one is not None and one >= now else None for one in new.modified_on],
+        }
+        fixed = {"resource": str(tracked.number), "origin": str(new.origin)}
+        for name, column in list(columns.items()):
+            first = column[0]
+            if (first is None or type(first) is int) and column.count(first) == len(column):
+                fixed[name] = "NULL" if first is None else str(first)
+                del columns[name]
+        marks = fixed | dict.fromkeys(columns, "?")
+        self._ledger.engine.executemany(
+            f"INSERT INTO tally_eden_record({', '.join(marks)}) VALUES ({', '.join(marks.values())})",
+            zip(*columns.values(), strict=True),
+        )
+        if "alias" in columns:
             self._aliased.clear()
 
     def renew(self, tracked: Tracked, before: Mapping[str, Entry]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tallystick.core.changes import Rank, parents_first
@@ -12,9 +13,9 @@ from tallystick.core.values import mapping_hash
 from tallystick.core.versions import Version
 from tallystick.protocols.eden.deciding import Outcome
 from tallystick.protocols.eden.site.catalog import Bound, Catalog
-from tallystick.protocols.eden.site.entering import enter_new
+from tallystick.protocols.eden.site.entering import FEW, NewColumns, enter_new, may_enter
 from tallystick.protocols.eden.site.reading import Records
-from tallystick.protocols.eden.site.remarks import Remark, Remarks, first_remark, seconds
+from tallystick.protocols.eden.site.remarks import NewRemarks, Remark, Remarks, first_remark, seconds
 from tallystick.protocols.eden.site.removing import Removing
 from tallystick.protocols.eden.site.values import AS_IT_IS, written
 from tallystick.protocols.eden.store import Applied, Batch, Lost, Target, Write
@@ -123,7 +124,8 @@ class Writing:
         """The keys of referenced records that are here."""
         wanted: dict[str, set[str]] = {}
         for step in steps:
-            for value in step.write.values.values():
+            for link in step.bound.pointing:
+                value = step.write.values.get(link.name)
                 if isinstance(value, Target) and value not in self._made:
                     wanted.setdefault(value.table, set()).add(value.uuid)
         for name, uuids in wanted.items():
@@ -153,32 +155,59 @@ class Writing:
     def _write(self, group: Sequence[Step]) -> None:
         bound = group[0].bound
         ready = [one for one in group if one.error is None]
-        for step in ready:
-            self._fill(step)
         columns = [one.column for one in bound.definition.fields]
         defaults = bool(self._ledger.engine.defaults(bound.definition.name, columns))
-        ready = ready if defaults else self._enter(bound, ready)
+        if not defaults:
+            entered = self._enter(bound, ready)
+            ready = [one for one in ready if one.key not in entered] if entered else ready
+        for step in ready:
+            self._fill(step)
         edits = [self._edit(step, defaults) for step in ready]
         for step, done in zip(ready, editing.write(self._ledger, bound.tracked, edits), strict=True):
             self._note(step, done)
         self._remark(bound, [one for one in ready if one.error is None])
 
-    def _enter(self, bound: Bound, steps: Sequence[Step]) -> list[Step]:
-        """Write plainly new records the fast way; gives the others."""
-        new = {one.key: one for one in steps if one.entry is None and one.key}
-        entered = enter_new(self._ledger, bound, [(key, one.content) for key, one in new.items()])
-        if not entered:
-            return list(steps)
-        origin, made = self._ledger.origin_number(self._ledger.origin), []
-        for key, where in entered.items():
-            step = new[key]
-            step.number = where.local
-            self._settled[Target(step.write.table, step.write.uuid)] = key
-            made.append(self._remark_of(step, origin, where.tick, None))
-        self._remarks.put(bound.tracked, made, ())
-        self._records.fresh()
-        self._wait([new[key] for key in entered])
-        return [one for one in steps if one.key not in entered]
+    def _enter(self, bound: Bound, steps: Sequence[Step]) -> Collection[str]:
+        """Write plainly new records the fast way; gives their keys."""
+        created = Outcome.CREATED
+        new = {one.key: one for one in steps if one.entry is None and one.key and one.write.outcome is created}
+        if len(new) < FEW or not may_enter(bound):
+            return ()
+        keys, chosen = list(new), list(new.values())
+        key_of = partial(self._key_of, table=bound.table.name)
+        fields = NewColumns(bound, [one.write for one in chosen], key_of, self._batch.now)
+        for index, waiting in fields.waiting.items():
+            chosen[index].waiting = waiting
+        entered = enter_new(self._ledger, bound, keys, fields.columns)
+        for step, number in zip(chosen, entered.locals, strict=True):
+            step.number = number
+        ticks: Sequence[int] = entered.ticks
+        if entered.left:
+            staying = [index for index, key in enumerate(keys) if key not in entered.left]
+            chosen, ticks = [chosen[index] for index in staying], [ticks[index] for index in staying]
+        if chosen:
+            self._settled.update((Target(one.write.table, one.write.uuid), one.key) for one in chosen)
+            self._remarks.put_new(bound.tracked, self._new_remarks(chosen, ticks))
+            self._records.fresh()
+            self._wait(chosen)
+        return {one.key for one in chosen}
+
+    def _new_remarks(self, steps: Sequence[Step], ticks: Sequence[int]) -> NewRemarks:
+        writes, user, now = [one.write for one in steps], self._batch.user, self._batch.now
+        return NewRemarks(
+            [one.key for one in steps],
+            list(map(self._alias, steps)),
+            self._ledger.origin_number(self._ledger.origin),
+            ticks,
+            [one.copies for one in writes],
+            [seconds(one.created_on or now) for one in writes],
+            [seconds(one.modified_on) for one in writes],
+            [one.created_by or user for one in writes],
+            [one.modified_by or user for one in writes],
+            [one.owned_by_user or user for one in writes],
+            [one.owned_by_group for one in writes],
+            self._batch.source,
+        )
 
     def _fill(self, step: Step) -> None:
         """The content to write, references as keys."""
@@ -191,7 +220,7 @@ class Writing:
             if link is None:
                 continue
             if link.target and isinstance(value, Target):
-                key = self._key_of(value, step)
+                key = self._key_of(value, step.write.table)
                 if key is None:
                     step.waiting[name] = value
                     continue
@@ -206,12 +235,10 @@ class Writing:
         if bound.meta:
             self._fill_meta(step)
 
-    def _key_of(self, to: Target, step: Step) -> str | None:
-        """The key of a target that is here, or that this table's own step brings."""
+    def _key_of(self, to: Target, table: str) -> str | None:
+        """The key of a target that is here, or that a step of ``table`` brings, which is being written."""
         key = self._live.get(to) or self._settled.get(to)
-        if key is None and to.table == step.write.table:
-            return self._made.get(to)
-        return key
+        return self._made.get(to) if key is None and to.table == table else key
 
     def _fill_meta(self, step: Step) -> None:
         """Meta-fields that the table has columns for."""
@@ -305,21 +332,27 @@ class Writing:
 
     def _wait(self, steps: Sequence[Step]) -> None:
         """Keep references whose targets are not here until those arrive."""
+        waiting = [
+            (step.bound.tracked.number, step.key, name, to.table, to.uuid)
+            for step in steps
+            if step.waiting
+            for name, to in step.waiting.items()
+        ]
+        if not waiting:
+            return
         self._ledger.engine.executemany(
             "INSERT INTO tally_eden_waiting(resource, key, field, target, uuid) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (resource, key, field) DO UPDATE SET target=excluded.target, uuid=excluded.uuid",
-            [
-                (step.bound.tracked.number, step.key, name, to.table, to.uuid)
-                for step in steps
-                for name, to in step.waiting.items()
-            ],
+            waiting,
         )
 
     def _patch(self, steps: Sequence[Step]) -> None:
         """Write the references that waited for what this batch brought: the second write of a cycle, or much later."""
-        new = [one for one in steps if one.entry is None or not one.entry.hash]
-        arrived = {(one.write.table, one.write.new_uuid or one.write.uuid): one.key for one in new if not one.error}
-        if not arrived or not self._ledger.engine.query("SELECT 1 FROM tally_eden_waiting LIMIT 1"):
+        if not self._ledger.engine.query("SELECT 1 FROM tally_eden_waiting LIMIT 1"):
+            return
+        new = [one for one in steps if (one.entry is None or not one.entry.hash) and not one.error]
+        arrived = {(one.write.table, _final(one.write)): one.key for one in new}
+        if not arrived:
             return
         sql = "SELECT resource, key, field, target, uuid FROM tally_eden_waiting WHERE uuid IN (*)"
         rows = self._ledger.engine.query_in(sql, (), sorted({uuid for _, uuid in arrived}))
