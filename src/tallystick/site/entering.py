@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import compress, repeat
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tallystick.core.fingerprints import EMPTY, Fingerprint, dot_names, fingerprint_of
@@ -21,6 +22,7 @@ from tallystick.site.projection import absent_parents, natural_parents
 from tallystick.site.schema import Identity
 
 Column = Sequence[Value]
+_NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 BULK = 1000
 """Rows from which it pays to make ready for a bulk insertion."""
 
@@ -58,9 +60,17 @@ class EnteredColumns(NamedTuple):
 
 
 def enter_columns(
-    ledger: Ledger, tracked: Tracked, page: Page, columns: Sequence[Sequence[Any]], origins: Sequence[int]
+    ledger: Ledger,
+    tracked: Tracked,
+    page: Page,
+    columns: Sequence[Sequence[Any]],
+    origins: Sequence[int],
+    known: Mapping[str, Mapping[str, Any]] = _NOTHING,
 ) -> EnteredColumns:
-    """What ``enter`` does, for rows that are given column by column; those of ``page`` are not looked at."""
+    """What ``enter`` does, for rows that are given column by column; those of ``page`` are not looked at.
+
+    ``known`` are, by resource and key, integers of rows that this transaction wrote; the others are looked up.
+    """
     keys = columns[KEY]
     if ledger.engine.dialect == "postgresql":  # one statement takes them all, and its indexes grow in order
         order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -70,7 +80,7 @@ def enter_columns(
         addresses = _addresses(ledger, tracked, columns)
     except ValueError:  # a key that is none of this table
         return EnteredColumns(EMPTY, keys)
-    values, homeless = column_values(ledger, tracked, columns, addresses)
+    values, homeless = column_values(ledger, tracked, columns, addresses, known)
     homeless |= {index for index, part in enumerate(addresses[0]) if part is None} if None in addresses[0] else set()
     left: Sequence[str] = ()
     if homeless:
@@ -214,14 +224,19 @@ def _taken(ledger: Ledger, tracked: Tracked, wanted: Sequence[int]) -> set[Value
 
 
 def column_values(
-    ledger: Ledger, tracked: Tracked, columns: Sequence[Sequence[Any]], addresses: Sequence[Column]
+    ledger: Ledger,
+    tracked: Tracked,
+    columns: Sequence[Sequence[Any]],
+    addresses: Sequence[Column],
+    known: Mapping[str, Mapping[str, Any]] = _NOTHING,
 ) -> tuple[list[Column], set[int]]:
     """The fields, column by column, with references as integers, and the positions of rows without a parent."""
     values: list[Column] = list(columns[VALUES:])
     orphans: set[int] = set()
     for index, item in enumerate(tracked.definition.fields):
         if item.refers_to:
-            integers = _integers(ledger, tracked, item.refers_to, columns[KEY], values[index], addresses)
+            here = known.get(item.refers_to, {})
+            integers = _integers(ledger, tracked, item.refers_to, columns[KEY], values[index], addresses, here)
             turned = list(map(integers.get, values[index]))
             orphans |= _lost(values[index], turned)
             values[index] = turned
@@ -248,11 +263,12 @@ def _integers(
     keys: Sequence[str],
     referred: Column,
     addresses: Sequence[Column],
+    known: Mapping[str, Any],
 ) -> Mapping[Value, Value]:
     """The integers of the records that a column refers to."""
-    found: dict[Value, Value] = {}
+    found: dict[Any, Any] = dict(known)
     if wire == tracked.wire:
-        found = {key: number for key, number in zip(keys, addresses[0], strict=True) if number is not None}
+        found |= {key: number for key, number in zip(keys, addresses[0], strict=True) if number is not None}
     lacking = sorted({key for key in referred if type(key) is str and key not in found})
     if lacking and ledger.has(wire):
         entries = ledger.resource(wire).rows.by_keys(lacking)

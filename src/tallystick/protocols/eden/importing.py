@@ -195,7 +195,9 @@ def _judged(job: Job, item: Item) -> Decision:
     if foreign is not None and item.method in policies.strategy:
         item.foreign = foreign
         return Decision(Outcome.JOINED)
-    if job.options.onconflict is not None and local is not None and item.method in policies.strategy:
+    if local is None:
+        return deciding.decide(item.method, None, incoming, policies)
+    if job.options.onconflict is not None and item.method in policies.strategy:
         policies = _asked(job, item, local, incoming, policies)
     decision = deciding.decide(item.method, local, incoming, policies, survivor_known=_survivor_known(job, item))
     return _with_fields(item, decision, policies, local)
@@ -297,7 +299,7 @@ def _write(job: Job, item: Item) -> Write:
         attributes.get("owned_by_group"),
         item.replaced_by,
         item.rename,
-        attributes.get("approved", "").lower() != "false",
+        "approved" not in attributes or attributes["approved"].lower() != "false",
         attributes.get(EXTENSION),
         local.seq if local is not None else None,
         item.foreign,
@@ -370,9 +372,8 @@ def _ordered(items: Sequence[Item]) -> Iterator[Item]:
     for first in items:
         if id(first) in done:
             continue
-        before = first.needs if first.parent is None else [first.parent, *first.needs]
-        if all(id(one) in done for one in before):  # as nearly always
-            done.add(id(first))
+        if (first.parent is None or id(first.parent) in done) and done.issuperset(map(id, first.needs)):
+            done.add(id(first))  # as nearly always
             yield first
             continue
         waiting = [(first, False)]

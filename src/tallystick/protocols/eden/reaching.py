@@ -39,8 +39,8 @@ def _index(job: Job, resources: Iterable[Resource]) -> dict[Target, Resource]:
 
 
 def _item(job: Job, resource: Resource, parent: Item | None, component: Component | None) -> Item:
-    table = job.model(resource.name) or job.table
-    given, tuid = resource.uuid, resource.tuid
+    table, attributes = job.model(resource.name) or job.table, resource.attributes
+    given, tuid = attributes.get("uuid"), attributes.get("tuid")
     uuid = imported(given, job.own_domain) if given else job.options.new_uuid()
     target = Target(table.name, uuid)
     item = job.by_name.get(target)
@@ -48,7 +48,8 @@ def _item(job: Job, resource: Resource, parent: Item | None, component: Componen
         if item.parent is None and parent is not item:
             item.parent, item.component = parent, component
         return item
-    item = Item(resource, table, uuid, job.options.policies, parent, component, bool(given), resource.deleted)
+    deleted = "deleted" in attributes and resource.deleted
+    item = Item(resource, table, uuid, job.options.policies, parent, component, bool(given), deleted)
     if given:
         job.by_name[target] = item
     if tuid:
@@ -91,16 +92,19 @@ def _referred(job: Job, item: Item, reference: Reference, index: Mapping[Target,
     if one is None or not (one.is_reference and one.writable) or job.model(table) is None:
         return []
     fresh = []
-    names = [reference_spellings(uuid, job.own_domain, job.document.domain) for uuid in reference.uuids]
-    names += [("tuid:" + tuid,) for tuid in reference.tuids]
+    domain = job.document.domain
+    names = [reference_spellings(uuid, job.own_domain, domain) for uuid in reference.uuids]
+    if reference.tuids:
+        names += [("tuid:" + tuid,) for tuid in reference.tuids]
     if reference.inline is not None and reference.inline.name == table:
         inline = _item(job, reference.inline, None, None)
         fresh.append(inline)
         names.append((inline.uuid,))
         job.by_name[Target(table, inline.uuid)] = inline
     item.pointers.append(Pointer(one, table, names))
-    for spelling in [spelling for name in names for spelling in name]:
-        to = Target(table, spelling)
-        if to in index and to not in job.by_name:
-            fresh.append(_item(job, index[to], None, None))
+    if index:
+        for spelling in [spelling for name in names for spelling in name]:
+            to = Target(table, spelling)
+            if to in index and to not in job.by_name:
+                fresh.append(_item(job, index[to], None, None))
     return fresh

@@ -120,6 +120,10 @@ class Component:
         return self.table.partition("_")[2]
 
 
+_ANY_ALIAS = "*"
+"""No alias: it is no name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table.
@@ -140,12 +144,20 @@ class Table:
     required: tuple[Field, ...] = field(init=False)
     taken: Mapping[str, Field] = field(init=False)
     """The fields that ``data`` elements may set."""
+    _nested: Mapping[tuple[str, str | None], Component] = field(init=False, repr=False, compare=False)
+    """Components that may be imported, by table and alias; the first of a table also for any other alias."""
 
     def __post_init__(self) -> None:
         plain = (one for one in self.fields.values() if one.writable and not one.is_reference)
         object.__setattr__(self, "taken", {one.name: one for one in plain if one.name not in META_FIELDS})
         object.__setattr__(self, "unique", tuple(one for one in self.fields.values() if one.unique))
         object.__setattr__(self, "required", tuple(one for one in self.fields.values() if one.required))
+        nested: dict[tuple[str, str | None], Component] = {}
+        for one in self.components:
+            if one.imported:
+                nested.setdefault((one.table, one.alias), one)
+                nested.setdefault((one.table, _ANY_ALIAS), one)
+        object.__setattr__(self, "_nested", nested)
 
     @property
     def prefix(self) -> str:
@@ -159,8 +171,7 @@ class Table:
 
     def component(self, element: str, alias: str | None) -> Component | None:
         """The component that a nested element names, or None when the model defines no such one."""
-        fitting = [one for one in self.components if one.table == element and one.imported]
-        return next((one for one in fitting if one.alias == alias), fitting[0] if fitting else None)
+        return self._nested.get((element, alias)) or self._nested.get((element, _ANY_ALIAS))
 
 
 def table(name: str, fields: Iterable[Field], **more: object) -> Table:

@@ -5,8 +5,9 @@ Their fields are taken column by column, because that is how they are written, h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tallystick.core.fingerprints import EMPTY
@@ -45,9 +46,16 @@ def may_enter(bound: Bound) -> bool:
     return suits(bound.tracked, page) and exact(bound.tracked, stated)
 
 
-def enter_new(ledger: Ledger, bound: Bound, keys: Sequence[str], fields: Sequence[Column]) -> Entered:
+def enter_new(
+    ledger: Ledger,
+    bound: Bound,
+    keys: Sequence[str],
+    fields: Sequence[Column],
+    known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Entered:
     """Write new records of a table that they ``may_enter``: their keys, and a column for each of its fields.
 
+    ``known`` are, by resource and key, integers of rows that this transaction wrote; the others are looked up.
     Those that are left need the ordinary way, which also finds out why. Call inside ``ledger.write()``, after
     stamping.
     """
@@ -61,7 +69,7 @@ def enter_new(ledger: Ledger, bound: Bound, keys: Sequence[str], fields: Sequenc
     nothing, zero = [None] * count, [0] * count
     columns = [keys, locals_, zero, ticks, stamps, zero, nothing, *values]
     numbers = [ledger.origin_number(ledger.origin)]
-    made = enter_columns(ledger, bound.tracked, _page(bound, ledger.origin), columns, numbers)
+    made = enter_columns(ledger, bound.tracked, _page(bound, ledger.origin), columns, numbers, known)
     ledger.count(bound.tracked, made.fingerprint, EMPTY)
     return Entered(ticks, locals_, frozenset(made.left))
 

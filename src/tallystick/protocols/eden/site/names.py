@@ -41,7 +41,10 @@ class Names:
     _begin: str = field(init=False)
     """How a UUID begins that carries an integer of ours."""
 
+    _is_mapped: bool = field(init=False)
+
     def __post_init__(self) -> None:
+        self._is_mapped = self.definition.identity is Identity.MAPPED
         self._mark = int.from_bytes(sha256(f"{self.site}\0{self.definition.wire}".encode()).digest()[:8], "big") >> 4
         mark = f"{self._mark >> 12:012x}"
         self._begin = f"{mark[:8]}-{mark[8:]}-8{self._mark & 0xFFF:03x}-"
@@ -69,7 +72,7 @@ class Names:
 
     def keys(self, identifier: str) -> tuple[str, ...]:
         """The keys under which a record of this identifier may be here, the likeliest first."""
-        if identifier[:9] == _URN and not identifier.startswith(self._begin, 9) and _UUID.fullmatch(identifier, 9):
+        if self._is_urn(identifier):
             bare = identifier[9:]
             return (bare,) if self.definition.identity is Identity.MAPPED else (bare, identifier)
         if identifier.startswith(self._prefix):
@@ -82,6 +85,12 @@ class Names:
             return (str(number),)
         return (bare,) if self.definition.identity is Identity.MAPPED else (bare, identifier)
 
+    def _is_urn(self, identifier: str) -> bool:
+        """True for a UUID that carries no integer of ours."""
+        if identifier[:9] != _URN or identifier.startswith(self._begin, 9):
+            return False
+        return _UUID.fullmatch(identifier, 9) is not None
+
     def _integer_in(self, bare: str) -> int | None:
         if not bare.startswith(self._begin) or not self.keys_are_free:
             return None
@@ -89,6 +98,8 @@ class Names:
 
     def new_key(self, identifier: str) -> str:
         """The key of a new record; "" when its fields make it and its identifier does not tell it."""
+        if self._is_mapped and self._is_urn(identifier):
+            return identifier[9:]  # as nearly all of them are
         if not self.keys_are_free:
             return self.keys(identifier)[0] if self._is_text and identifier.startswith(self._prefix) else ""
         first, *others = self.keys(identifier)

@@ -73,6 +73,8 @@ class Writing:
         self._made: dict[Target, str] = {}
         self._live: dict[Target, str] = {}
         self._settled: dict[Target, str] = {}
+        self._numbers: dict[str, dict[str, Any]] = {}
+        """Integers of rows that were written, by resource and key."""
 
     def run(self, writes: Sequence[Write]) -> list[Applied]:
         """Apply the writes; one answer each, in their order."""
@@ -100,17 +102,21 @@ class Writing:
             bound = group[0].bound
             asked = [one.write for one in group if one.write.seen is not None or not self._unchanged]
             entries = self._records.entries(bound, [one.uuid for one in asked])  # what was not here is not here now
-            new = {uuid: bound.names.new_key(uuid) for one in group if (uuid := _final(one.write)) not in entries}
+            key_of, made = bound.names.new_key, self._made
+            new = {uuid: key_of(uuid) for one in group if (uuid := _final(one.write)) not in entries}
             taken = self._taken(bound, new)
             for step in group:
-                step.entry = entries.get(step.write.uuid)
-                key = new.get(_final(step.write), "")
-                step.key = step.entry.key if step.entry is not None else new_key() if key in taken else key
-                now = step.entry.seq if step.entry is not None else None
-                if now != step.write.seen:
+                write = step.write
+                entry = step.entry = entries.get(write.uuid)
+                if entry is not None:
+                    step.key = entry.key
+                else:
+                    key = new.get(_final(write), "")
+                    step.key = new_key() if key in taken else key
+                if (None if entry is None else entry.seq) != write.seen:
                     step.error = MOVED
-                elif step.write.outcome not in _REMOVALS and step.key:
-                    self._made[Target(step.write.table, step.write.uuid)] = step.key
+                elif write.outcome not in _REMOVALS and step.key:
+                    made[Target(write.table, write.uuid)] = step.key
 
     def _taken(self, bound: Bound, new: Mapping[str, str]) -> Collection[str]:
         """Keys that new records would have by their identifiers and that others have."""
@@ -178,7 +184,7 @@ class Writing:
         fields = NewColumns(bound, [one.write for one in chosen], key_of, self._batch.now)
         for index, waiting in fields.waiting.items():
             chosen[index].waiting = waiting
-        entered = enter_new(self._ledger, bound, keys, fields.columns)
+        entered = enter_new(self._ledger, bound, keys, fields.columns, self._numbers)
         for step, number in zip(chosen, entered.locals, strict=True):
             step.number = number
         ticks: Sequence[int] = entered.ticks
@@ -186,6 +192,7 @@ class Writing:
             staying = [index for index, key in enumerate(keys) if key not in entered.left]
             chosen, ticks = [chosen[index] for index in staying], [ticks[index] for index in staying]
         if chosen:
+            self._numbers.setdefault(bound.tracked.wire, {}).update((one.key, one.number) for one in chosen)
             self._settled.update((Target(one.write.table, one.write.uuid), one.key) for one in chosen)
             self._remarks.put_new(bound.tracked, self._new_remarks(chosen, ticks))
             self._records.fresh()
