@@ -111,6 +111,13 @@ def test_records_are_given_as_soon_as_they_are_complete():
     assert reader.close() == []
 
 
+def test_the_names_of_fields_are_once_in_memory():
+    record = b"<resource name='t' uuid='u'><data field='f_1'>1</data><data field='f_1' value='2'>2</data></resource>"
+    first, second = read_xml(b"<s3xml>" + record * 2 + b"</s3xml>").resources
+    assert len({id(data.field) for one in (first, second) for data in one.data}) == 1
+    assert [id(name) for name in first.attributes] == [id(name) for name in second.attributes]
+
+
 def test_comments_and_instructions_are_left_out():
     body = (
         b"<s3xml><!-- c --><?p i?><resource name='t'><!-- c --><data field='f'>a<!-- c -->b</data></resource></s3xml>"

@@ -43,6 +43,8 @@ class XmlReader:
         self._bytes = 0
         self._prolog: bytes | None = b""
         self._started = False
+        self._names: dict[str, str] = {}
+        """Names of fields, each once in memory."""
         self._parser = etree.XMLPullParser(
             events=("end",),
             tag="resource",
@@ -121,7 +123,7 @@ class XmlReader:
             if parent is None or parent.getparent() is not None:
                 continue
             self._start(parent)
-            yield _resource(element, limits.nesting, limits.elements)
+            yield _resource(element, limits.nesting, limits.elements, self._names)
             element.clear(keep_tail=True)
             while element.getprevious() is not None:
                 del parent[0]
@@ -169,12 +171,13 @@ def _document_error(error: Any) -> Exception:
     return DocumentError(f"XML Parse error: {message}")
 
 
-def _resource(element: _Element, nesting: int, elements: int) -> Resource:
+def _resource(element: _Element, nesting: int, elements: int, names: dict[str, str]) -> Resource:
     if nesting <= 0:
         raise DocumentTooDeep("records are nested too deep in records")
     if len(element) > elements:
         raise DocumentTooLarge(f"one record has {len(element)} elements, {elements} are accepted")
-    attributes: dict[str, str] = dict(element.items())
+    one = names.setdefault
+    attributes: dict[str, str] = {one(name, name): value for name, value in element.items()}
     resource = Resource(
         attributes.pop("name", ""),
         attributes,
@@ -187,15 +190,17 @@ def _resource(element: _Element, nesting: int, elements: int) -> Resource:
         if tag == "data":
             items = child.items()
             if len(items) == 2 and items[0][0] == "field" and items[1][0] == "value":  # as nearly all of them are
-                put(_plain_data((items[0][1], items[1][1], child.text, None, None, None)))
+                (_, name), (_, value) = items
+                put(_plain_data((one(name, name), value, child.text, None, None, None)))
             elif len(items) == 1 and items[0][0] == "field":
-                put(_plain_data((items[0][1], None, child.text, None, None, None)))
+                name = items[0][1]
+                put(_plain_data((one(name, name), None, child.text, None, None, None)))
             else:
                 put(_data(dict(items), child.text))
         elif tag == "reference":
-            resource.references.append(_reference(child, nesting, elements))
+            resource.references.append(_reference(child, nesting, elements, names))
         elif tag == "resource":
-            resource.components.append(_resource(child, nesting - 1, elements))
+            resource.components.append(_resource(child, nesting - 1, elements, names))
     return resource
 
 
@@ -204,11 +209,11 @@ def _data(given: dict[str, str], text: str | None) -> Data:
     return Data(get("field", ""), get("value"), text, get("url"), get("filename"), get("error"))
 
 
-def _reference(element: _Element, nesting: int, elements: int) -> Reference:
+def _reference(element: _Element, nesting: int, elements: int, names: dict[str, str]) -> Reference:
     given = dict(element.items())
     get = given.get
     uuids, many = identifiers(get("uuid"))
-    tuids, many_tuids = identifiers(get("tuid"))
+    tuids, many_tuids = identifiers(get("tuid")) if "tuid" in given else ((), False)
     inline = next((child for child in element if child.tag == "resource"), None) if len(element) else None
     return Reference(
         get("field", ""),
@@ -217,8 +222,8 @@ def _reference(element: _Element, nesting: int, elements: int) -> Reference:
         tuids,
         many or many_tuids,
         element.text,
-        tuple((name, given[name]) for name in _INFORMATIVE if name in given),
-        None if inline is None else _resource(inline, nesting - 1, elements),
+        tuple([(name, given[name]) for name in _INFORMATIVE if name in given]),
+        None if inline is None else _resource(inline, nesting - 1, elements, names),
         get("error"),
     )
 
