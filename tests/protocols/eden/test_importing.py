@@ -1,5 +1,6 @@
 """How documents become writes (sections 6.3, 6.4 and 9), on one store."""
 
+import gc
 from datetime import timedelta
 
 import pytest
@@ -87,6 +88,26 @@ def test_a_reference_without_the_domain_finds_the_senders_record(here, take):
     child = org(B, "Child", more=f'<reference field="parent_id" resource="{ORG}" uuid="bare"/>')
     take(child + org("sender/bare", "Parent"))
     assert here.get(B).values["parent_id"] == Target(ORG, "sender/bare")
+
+
+def test_an_import_leaves_nothing_to_the_garbage_collector(take):
+    office = f'<resource name="{OFFICE}"><data field="name">HQ</data></resource>'
+    loop = f'<reference field="parent_id" resource="{ORG}" uuid="urn:uuid:{{}}"/>'
+    text = "".join(org(f"urn:uuid:{one}", more=office + loop.format((one + 1) % 50)) for one in range(50))
+    gc.collect()
+    gc.disable()
+    try:
+        assert take(text).reply.records == 50
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+
+
+def test_a_record_that_a_hook_keeps_keeps_its_components(take):
+    kept = []
+    office = f'<resource name="{OFFICE}"><data field="name">HQ</data></resource>'
+    take(org(A, more=office), resolve=kept.append)
+    assert [child.values["name"] for child in kept[0].children] == ["HQ"]
 
 
 def test_the_same_record_twice_is_one(here, take):

@@ -184,12 +184,10 @@ def decide(
     or in the document. For an update the outcome says whether the record as a whole may be written; which fields are
     taken is for ``taken_fields``, and an update that takes none is KEPT.
     """
-    if local is None and method in (Method.DELETE, Method.MERGE):
-        return Decision(Outcome.SKIPPED)
+    if local is None:
+        return _decide_unknown(method, incoming, policies)
     if method not in policies.strategy:
         return Decision(Outcome.REJECTED)
-    if local is None:
-        return _CREATED if creates(policies.update.default, incoming) else Decision(Outcome.SKIPPED)
     if method in (Method.DELETE, Method.MERGE) and (local.deleted or not (survivor_known or method is Method.DELETE)):
         return Decision(Outcome.SKIPPED)
     if is_conflict(method, policies.last_sync, local.modified_on, incoming.modified_on):
@@ -197,6 +195,14 @@ def decide(
             return Decision(_refused(method, local), conflict=True, stands=True)
         return Decision(_by_update_policy(method, local, incoming, policies.update), conflict=True)
     return Decision(_by_update_policy(method, local, incoming, policies.update))
+
+
+def _decide_unknown(method: Method, incoming: Side, policies: Policies) -> Decision:
+    if method is Method.DELETE or method is Method.MERGE:
+        return Decision(Outcome.SKIPPED)
+    if method not in policies.strategy:
+        return Decision(Outcome.REJECTED)
+    return _CREATED if creates(policies.update.default, incoming) else Decision(Outcome.SKIPPED)
 
 
 def _by_update_policy(method: Method, local: Side, incoming: Side, policy: FieldPolicy) -> Outcome:

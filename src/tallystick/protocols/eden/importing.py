@@ -52,7 +52,9 @@ def import_document(store: EdenStore, table: Table, document: Document, options:
         _decide(job, item)
     if options.guard is not None:
         hold_back(job, ordered, options.guard)
-    return _apply(job, tops, ordered)
+    done = _apply(job, tops, ordered)
+    job.close()
+    return done
 
 
 def _read_fields(job: Job) -> None:
@@ -109,9 +111,8 @@ def _read_data(job: Job, item: Item, decoders: Mapping[str, Decoder]) -> None:
     if bad:
         job.reject(item, INVALID)
     nulls = item.resource.attributes.get(NULLS)
-    for name in nulls.split(",") if nulls else ():
-        if name in fields and name not in values:
-            values[name] = None
+    if nulls:
+        values.update((name, None) for name in nulls.split(",") if name in fields and name not in values)
 
 
 # What becomes of them (9.3) --------------------------------------------------------------------------------
@@ -122,8 +123,10 @@ def _check(job: Job) -> None:
     for item in job.items:
         if item.deleted or item.error is not None:
             continue
+        values = item.values
         for one in item.table.required:
-            if _lacks(job, item, one):
+            value = values.get(one.name)
+            if (type(value) is not str or not value) and _lacks(job, item, one):
                 job.reject(item, f"{one.name}: {REQUIRED}")
                 break
     for item in reversed(job.items):
@@ -154,8 +157,8 @@ def _arrives(item: Item) -> bool:
 def _decide(job: Job, item: Item) -> None:
     parent = item.parent.decision if item.parent is not None else None
     if item.error is None and not item.deleted:
-        for one in item.table.required:
-            if one.is_reference and _lacks(job, item, one):
+        for one in item.table.required_references:
+            if _lacks(job, item, one):
                 job.reject(item, f"{one.name}: {REQUIRED}")
     if item.error is not None:
         item.decision = Decision(Outcome.REJECTED)
@@ -183,9 +186,8 @@ def _goes_with(job: Job, parent: Decision) -> bool:
 
 
 def _judged(job: Job, item: Item) -> Decision:
-    local, incoming, policies = item.local_side, item.incoming_side, item.policies
-    unknown_stub = local is None and item.deleted
-    if not unknown_stub and not job.options.permitted(item.table, item.method):
+    local, policies = item.local_side, item.policies
+    if not (item.deleted and local is None) and not job.options.permitted(item.table, item.method):
         return Decision(Outcome.REJECTED)
     if local is not None and _is_copy(job, item):  # whatever the times say: nobody changed it here
         local, policies = local._replace(modified_on=None), replace(policies, last_sync=None)
@@ -195,6 +197,7 @@ def _judged(job: Job, item: Item) -> Decision:
     if foreign is not None and item.method in policies.strategy:
         item.foreign = foreign
         return Decision(Outcome.JOINED)
+    incoming = item.incoming_side
     if local is None:
         return deciding.decide(item.method, None, incoming, policies)
     if job.options.onconflict is not None and item.method in policies.strategy:

@@ -152,6 +152,17 @@ class Job:
             self._tables[name] = None if found is not None and found.restricted else found
         return self._tables[name]
 
+    def close(self) -> None:
+        """Takes the items apart, which know each other, unless a hook may have kept one.
+
+        They then go as soon as nobody needs them. The garbage collector would have to find that out by walking through
+        all of them, and take a seventh of the time of the whole import for it.
+        """
+        if self.options.resolve is None and self.options.onconflict is None:
+            for item in self.items:
+                item.children.clear()
+                item.needs.clear()
+
     def reject(self, item: Item, error: str, message: str | None = None) -> None:
         """Rejects a record; the first reason counts. ``message`` is what the reply says, if it says it differently."""
         if item.error is None:

@@ -18,8 +18,9 @@ from tallystick.protocols.eden.store import Target
 def reach(job: Job) -> list[Item]:
     """Fills ``job.items`` and ``job.by_name``; gives the items of the top-level records of the requested table."""
     resources = job.document.resources
-    found = (_item(job, one, None, None) for one in resources if one.name == job.table.name)
-    tops = list({id(item): item for item in found}.values())
+    name = job.table.name
+    found = [_item(job, one, None, None) for one in resources if one.name == name]
+    tops = found if len(found) == len(job.items) else list({id(item): item for item in found}.values())
     _follow(job, tops, _index(job, resources))
     return tops
 
@@ -28,7 +29,8 @@ def _index(job: Job, resources: Iterable[Resource]) -> dict[Target, Resource]:
     """What stands at the top of the document by its names; records that ``job.by_name`` has need none."""
     index: dict[Target, Resource] = {}
     for one in resources:
-        uuid, tuid = one.uuid, one.tuid
+        get = one.attributes.get
+        uuid, tuid = get("uuid"), get("tuid")
         if uuid and not tuid and one.name == job.table.name:
             continue
         if tuid:

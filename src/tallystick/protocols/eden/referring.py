@@ -36,11 +36,12 @@ def _known_targets(job: Job) -> set[Target]:
 
 
 def _resolve(job: Job, item: Item, pointer: Pointer, known: set[Target]) -> None:
-    targets = [_resolve_one(job, item, pointer.table, spellings, known) for spellings in pointer.names]
-    if pointer.field.kind is Kind.REFERENCE_LIST:
-        item.values[pointer.field.name] = tuple(targets)
+    field, table, names = pointer
+    targets = [_resolve_one(job, item, table, spellings, known) for spellings in names]
+    if field.kind is Kind.REFERENCE_LIST:
+        item.values[field.name] = tuple(targets)
     elif targets:
-        item.values[pointer.field.name] = targets[0]
+        item.values[field.name] = targets[0]
 
 
 def _resolve_one(job: Job, item: Item, table: str, spellings: Sequence[str], known: set[Target]) -> Target:
@@ -50,7 +51,7 @@ def _resolve_one(job: Job, item: Item, table: str, spellings: Sequence[str], kno
         if found is not None:
             if found is not item:
                 item.needs.append(found)
-            return found.target
+            return to if found.uuid == spelling else found.target
         if to in known:
             return to
     return Target(table, spellings[0])
@@ -59,13 +60,11 @@ def _resolve_one(job: Job, item: Item, table: str, spellings: Sequence[str], kno
 def _embed(job: Job) -> None:
     """References inside JSON values become local numbers where their targets are here (section 7)."""
     tables = {item.table.name: item.table for item in job.items}
-    fields = {
-        name: [one.name for one in each.fields.values() if one.kind is Kind.JSON] for name, each in tables.items()
-    }
+    fields = {name: found for name, each in tables.items() if (found := _json_fields(each))}
     holding = [
         (item, name, item.values[name])
-        for item in job.items
-        for name in fields[item.table.name]
+        for item in (job.items if fields else ())
+        for name in fields.get(item.table.name, ())
         if isinstance(item.values.get(name), (dict, list))
     ]
     asked: dict[str, set[str]] = {}

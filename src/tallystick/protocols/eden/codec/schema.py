@@ -142,6 +142,7 @@ class Table:
     restricted: bool = False
     unique: tuple[Field, ...] = field(init=False)
     required: tuple[Field, ...] = field(init=False)
+    required_references: tuple[Field, ...] = field(init=False)
     taken: Mapping[str, Field] = field(init=False)
     """The fields that ``data`` elements may set."""
     _nested: Mapping[tuple[str, str | None], Component] = field(init=False, repr=False, compare=False)
@@ -152,6 +153,7 @@ class Table:
         object.__setattr__(self, "taken", {one.name: one for one in plain if one.name not in META_FIELDS})
         object.__setattr__(self, "unique", tuple(one for one in self.fields.values() if one.unique))
         object.__setattr__(self, "required", tuple(one for one in self.fields.values() if one.required))
+        object.__setattr__(self, "required_references", tuple(one for one in self.required if one.is_reference))
         nested: dict[tuple[str, str | None], Component] = {}
         for one in self.components:
             if one.imported:

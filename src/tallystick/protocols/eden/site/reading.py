@@ -63,6 +63,8 @@ class Records:
         named = self._remarks.keys(bound.tracked, list(uuids))
         candidates = {uuid: (named[uuid],) if uuid in named else bound.names.keys(uuid) for uuid in uuids}
         found = bound.tracked.rows.by_keys([key for keys in candidates.values() for key in keys])
+        if not found:
+            return {}
         aliases = self._remarks.aliases(bound.tracked, list(found))
         chosen = {}
         for uuid, keys in candidates.items():

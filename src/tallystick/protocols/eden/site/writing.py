@@ -41,7 +41,7 @@ class Step:
     key: str = ""
     entry: Entry | None = None
     content: dict[str, Any] = field(default_factory=dict)
-    waiting: dict[str, Target] = field(default_factory=dict)
+    waiting: dict[str, Target] | None = None
     done: Edited | None = None
     number: Any = None
     error: str | None = None
@@ -103,15 +103,16 @@ class Writing:
             asked = [one.write for one in group if one.write.seen is not None or not self._unchanged]
             entries = self._records.entries(bound, [one.uuid for one in asked])  # what was not here is not here now
             key_of, made = bound.names.new_key, self._made
-            new = {uuid: key_of(uuid) for one in group if (uuid := _final(one.write)) not in entries}
+            final = [_final(one.write) for one in group]
+            new = {uuid: key_of(uuid) for uuid in final if uuid not in entries}
             taken = self._taken(bound, new)
-            for step in group:
+            for step, uuid in zip(group, final, strict=True):
                 write = step.write
                 entry = step.entry = entries.get(write.uuid)
                 if entry is not None:
                     step.key = entry.key
                 else:
-                    key = new.get(_final(write), "")
+                    key = new.get(uuid, "")
                     step.key = new_key() if key in taken else key
                 if (None if entry is None else entry.seq) != write.seen:
                     step.error = MOVED
@@ -229,7 +230,7 @@ class Writing:
             if link.target and isinstance(value, Target):
                 key = self._key_of(value, step.write.table)
                 if key is None:
-                    step.waiting[name] = value
+                    step.waiting = {**(step.waiting or {}), name: value}
                     continue
                 step.content[link.wire] = link.value_of(key)
             else:
