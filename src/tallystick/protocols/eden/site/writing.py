@@ -193,7 +193,8 @@ class Writing:
             staying = [index for index, key in enumerate(keys) if key not in entered.left]
             chosen, ticks = [chosen[index] for index in staying], [ticks[index] for index in staying]
         if chosen:
-            self._numbers.setdefault(bound.tracked.wire, {}).update((one.key, one.number) for one in chosen)
+            if bound.definition.mapped:
+                self._numbers.setdefault(bound.tracked.wire, {}).update((one.key, one.number) for one in chosen)
             self._settled.update((Target(one.write.table, one.write.uuid), one.key) for one in chosen)
             self._remarks.put_new(bound.tracked, self._new_remarks(chosen, ticks))
             self._records.fresh()
