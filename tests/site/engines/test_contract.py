@@ -778,6 +778,48 @@ def test_a_refused_batch_leaves_nothing_of_itself(make, count):
     assert site.application.rows("SELECT count(*) FROM person WHERE name='y'") == [(0,)]
 
 
+@pytest.mark.parametrize("count", (0, 1, 99, 100, 101, 650))
+def test_columns_of_any_number_of_rows_are_inserted(make, count):
+    site = make(PERSON)
+    numbers = list(range(1, count + 1))
+    columns = [numbers, [n % 90 for n in numbers], [f"m{n}" for n in numbers], [None] * count]
+    with site.engine.write():
+        site.rows("person").insert_columns(columns)
+        sql = "INSERT INTO tally_managed(resource, key, content) VALUES (7, ?, ?)"
+        site.engine.insert_many(sql, ((str(n), b"x") for n in numbers))
+    found = site.application.rows("SELECT id, age, mail, name FROM person ORDER BY id")
+    assert found == list(zip(*columns, strict=True))
+    assert site.engine.query("SELECT count(*) FROM tally_managed WHERE resource=7") == [(count,)]
+
+
+def test_many_rows_of_very_many_columns_are_inserted(make):
+    names = [f"c{n}" for n in range(400)]
+    site = make(f"CREATE TABLE wide (id INTEGER PRIMARY KEY, {', '.join(f'{name} INTEGER' for name in names)})")
+    rows, numbers = site.rows("wide"), list(range(1, 251))
+    with site.engine.write():
+        rows.insert_columns([numbers] * 401)
+    assert site.application.rows("SELECT count(*), sum(c0), sum(c399) FROM wide") == [(250, 31375, 31375)]
+
+
+def test_a_table_whose_name_looks_like_values_takes_many_rows(make):
+    site = make('CREATE TABLE "VALUES (1)" (id INTEGER PRIMARY KEY, name TEXT)')
+    with site.engine.write():
+        site.rows("values(1)").insert_columns([list(range(1, 251)), ["x"] * 250])
+    assert site.application.rows('SELECT count(*), max(id) FROM "VALUES (1)"') == [(250, 250)]
+
+
+@pytest.mark.parametrize("count", (40, 650))
+def test_refused_columns_leave_nothing_of_themselves(make, count):
+    site = make(PERSON, "INSERT INTO person VALUES (1000, 'Bob', 'taken', 6)")
+    numbers = list(range(1, count + 1))
+    columns = [numbers, [1] * count, [*(f"m{n}" for n in numbers[1:]), "taken"], ["x"] * count]
+    with site.engine.write():
+        with pytest.raises(Rejected) as refused:
+            site.rows("person").insert_columns(columns)
+        assert refused.value.kind == "unique"
+    assert site.application.rows("SELECT id FROM person") == [(1000,)]
+
+
 def test_a_missing_parent_or_a_check_is_refused(make):
     site = make("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER CHECK (a > 0), b TEXT NOT NULL)")
     rows = site.rows("t")

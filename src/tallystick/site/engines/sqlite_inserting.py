@@ -14,6 +14,8 @@ from typing import Any
 
 TOGETHER = 100
 """Rows in one statement."""
+_BOUND = 30_000
+"""Values that one statement may hold: SQLite takes 32,766 unless it was built to take more."""
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
 
 
@@ -24,16 +26,16 @@ def insert_many(connection: sqlite3.Connection, sql: str, rows: Iterable[Sequenc
     """
     waiting = rows if isinstance(rows, list) else list(rows)
     whole = len(waiting) - len(waiting) % TOGETHER
-    if whole:
-        many = _of_many(sql)
+    many = _of_many(sql) if whole and TOGETHER * len(waiting[0]) <= _BOUND else None
+    if many is not None:
         for start in range(0, whole, TOGETHER):
             connection.execute(many, list(chain.from_iterable(waiting[start : start + TOGETHER])))
-    connection.executemany(sql, waiting[whole:])
+        waiting = waiting[whole:]
+    connection.executemany(sql, waiting)
 
 
 @lru_cache(64)
-def _of_many(sql: str) -> str:
-    """The statement that inserts TOGETHER rows."""
+def _of_many(sql: str) -> str | None:
+    """The statement that inserts TOGETHER rows; None where a name in it looks like the values."""
     made, count = _VALUES.subn(lambda found: "VALUES " + ", ".join([found[1]] * TOGETHER), sql)
-    assert count == 1, sql
-    return made
+    return made if count == 1 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +246,8 @@ class SQLiteRows:
         self._many(self._insertion, ((*address, *values) for address, values in rows))
 
     def insert_columns(self, columns: Sequence[Sequence[Value]]) -> None:
-        self._many(self._insertion, zip(*columns, strict=True))
+        with self._refusing():
+            self.engine.insert_many(self._insertion, zip(*columns, strict=True))
 
     @cached_property
     def _insertion(self) -> str:
@@ -289,9 +291,15 @@ class SQLiteRows:
 
     def _many(self, sql: str, rows: Any) -> None:
         """One statement for many rows, all or none. Raises Rejected."""
+        with self._refusing():
+            self.engine.executemany(sql, rows)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """All that is written inside, or nothing. Raises Rejected."""
         with self.engine.savepoint():
             try:
-                self.engine.executemany(sql, rows)
+                yield
             except (sqlite3.InterfaceError, OverflowError, UnicodeEncodeError) as error:
                 raise Rejected(str(error)) from error
             except StorageError as error:

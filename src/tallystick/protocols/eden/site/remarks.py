@@ -18,6 +18,9 @@ _COLUMNS = (
 )
 
 
+_SMALL = 100
+
+
 class Remark(NamedTuple):
     """One row of ``tally_eden_record``. It speaks of the version that ``origin`` and ``tick`` name."""
 
@@ -113,7 +116,8 @@ class Remarks:
 
     def put_new(self, tracked: Tracked, new: NewRemarks) -> None:
         """Write the first remarks of records. What is the same for all of them stands in the statement where that is
-        a number or nothing: binding it would cost as much as writing it."""
+        nothing or a small number: binding it would cost as much as writing it. What is large differs the next time, and
+        statements are kept: few serve all."""
         now = self._ledger.now() // 1000
         columns: dict[str, Sequence[object]] = {
             "key": new.keys,
@@ -132,11 +136,12 @@ class Remarks:
         fixed = {"resource": str(tracked.number), "origin": str(new.origin)}
         for name, column in list(columns.items()):
             first = column[0]
-            if (first is None or type(first) is int) and column.count(first) == len(column):
+            small = first is None or (type(first) is int and first <= _SMALL)
+            if small and column.count(first) == len(column):
                 fixed[name] = "NULL" if first is None else str(first)
                 del columns[name]
         marks = fixed | dict.fromkeys(columns, "?")
-        self._ledger.engine.executemany(
+        self._ledger.engine.insert_many(
             f"INSERT INTO tally_eden_record({', '.join(marks)}) VALUES ({', '.join(marks.values())})",
             zip(*columns.values(), strict=True),
         )
