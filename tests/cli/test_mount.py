@@ -80,6 +80,14 @@ def test_a_policy_that_cannot_be_is_refused_before_anything_is_done(run, mount, 
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.parametrize("place", ("/", "relative", "/a/../b"))
+def test_a_path_that_cannot_be_mounted_is_a_wrong_call_that_makes_nothing(run, mount, place):
+    done = run("mount", "a.db", "work", "d", "--at", place, "--", PYTHON, "-c", "print('started')")
+
+    assert (done.code, "[InvalidBinding]" in done.err, "started" in done.out) == (2, True, False)
+    assert run("contexts", "list", "a.db", "--json").json == []
+
+
 def test_deletions_that_a_guard_holds_end_with_4_and_are_not_done(run, mount):
     mount("d", "\n".join(f"open('d/f{n}', 'w')" for n in range(12)))
 

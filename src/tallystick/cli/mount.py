@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.errors import ConfigurationError, GuardStopped, StorageError
+from tallystick.errors import ConfigurationError, GuardStopped, StorageError, UsageError
 
 if TYPE_CHECKING:
     from tallystick.contexts.policies import SyncPolicy
@@ -93,13 +93,17 @@ def mounted(
     """A session with the context in the directory, downloaded. Raises what stands in the way."""
     from tallystick.api import context_host, sessions
     from tallystick.contexts.context_sync import ContextSync
-    from tallystick.contexts.keys import normal
+    from tallystick.contexts.keys import InvalidBinding, binding_of, normal
     from tallystick.contexts.opening import shown
     from tallystick.contexts.sessions.session import CreateSessionParams
     from tallystick.trees.opening import memory_of
 
     place = os.path.realpath(directory)
     path = at or place
+    try:
+        binding_of(context, path)
+    except InvalidBinding as problem:
+        raise UsageError(problem.message, hint=problem.hint) from None
     host = context_host(site, password=password)
     try:
         info = host.create(context)
