@@ -114,7 +114,7 @@ def test_a_dry_run_says_what_would_come_and_go_and_changes_nothing(hub, run, dat
         assert found.code == 0, found.err
         assert found.json == {
             f"{hub} -> field.db": {
-                "org_organisation": {"changes": 2, "deletions": 1},
+                "org_organisation": {"changes": 2, "deletions": 1, "created": 2},
                 "org_office": {"changes": 0, "deletions": 1},
             },
             f"field.db -> {hub}": {
@@ -131,7 +131,7 @@ def test_a_dry_run_says_what_would_come_and_go_and_changes_nothing(hub, run, dat
 def test_a_dry_run_registers_nobody_and_creates_nothing(hub, run, database, tmp_path):
     database("field.db", "CREATE TABLE unrelated (id INTEGER PRIMARY KEY)")
     found = run("sync", hub, "field.db", *ONE, "--create", "--dry-run", "--json")
-    assert found.json[f"{hub} -> field.db"] == {"org_organisation": {"changes": 2, "deletions": 0}}
+    assert found.json[f"{hub} -> field.db"] == {"org_organisation": {"changes": 2, "deletions": 0, "created": 2}}
     assert database("field.db", "SELECT name FROM sqlite_master WHERE name LIKE 'org%'") == []
     assert database("hub.db", "SELECT count(*) FROM tally_eden_repository") == [(0,)]
     lacking = run("sync", hub, "field.db", *ONE, "--dry-run")
@@ -139,6 +139,61 @@ def test_a_dry_run_registers_nobody_and_creates_nothing(hub, run, database, tmp_
     nowhere = run("sync", hub, "none.db", *ONE, "--create", "--dry-run")
     assert nowhere.code != 0
     assert not (tmp_path / "none.db").exists()
+
+
+def conflicting(hub, run, database):
+    """Both sites edit a record that is younger than tracking: its versions tell a conflict, not its times."""
+    database("hub.db", "INSERT INTO org_organisation(name) VALUES ('Both')")
+    run("sync", "field.db", hub, *ONE, "--create")
+    for name, year in (("hub.db", 2001), ("field.db", 2002)):
+        database(name, f"UPDATE org_organisation SET year={year} WHERE name='Both'")
+
+
+@pytest.mark.parametrize("policy", ("this", "other", "newer"))
+def test_a_dry_run_follows_the_policies_as_the_run_does(hub, run, database, policy):
+    conflicting(hub, run, database)
+    options = (*ONE, "--update", policy, "--conflict", policy)
+    before = database("field.db", "SELECT count(*) FROM tally_conflict"), database("field.db", NAMES)
+    expected = run("sync", "field.db", hub, *options, "--dry-run", "--json").json[f"{hub} -> field.db"]
+    assert (database("field.db", "SELECT count(*) FROM tally_conflict"), database("field.db", NAMES)) == before
+    done = run("sync", "field.db", hub, *options, "--json").json["tables"]["org_organisation"]["pulled"]
+    assert expected["org_organisation"].get("updated", 0) == done.get("taken", 0)
+    assert expected["org_organisation"]["conflicts"] == 1
+
+
+def test_a_dry_run_names_conflicts_and_what_would_be_refused(hub, run, database):
+    conflicting(hub, run, database)
+    database("hub.db", "INSERT INTO org_organisation(name, year) VALUES ('Three', 1)")
+    database("field.db", "CREATE TRIGGER late BEFORE INSERT ON org_organisation WHEN new.year<1800 BEGIN "
+             "SELECT raise(ABORT, 'too early'); END")  # fmt: skip
+    found = run("sync", "field.db", hub, *ONE, "--dry-run")
+    assert (found.code, "conflicts" in found.out, "refused" in found.out) == (1, True, True)
+    assert run("sync", "field.db", hub, *ONE).code == 1
+
+
+@pytest.mark.parametrize(("gone", "there"), (("hub.db", False), ("field.db", True)))
+def test_a_dry_run_says_what_the_guard_would_hold_back(hub, run, database, gone, there):
+    run("sync", "field.db", hub, *ONE, "--create")
+    database(gone, "DELETE FROM org_office", "DELETE FROM org_organisation")
+    found = run("sync", "field.db", hub, *ONE, "--dry-run")
+    assert (found.code, "would hold back" in found.err) == (4, True)
+    assert f"2 of {'there' if there else 'here'}: org_organisation" in found.err
+    allowed = run("sync", "field.db", hub, *ONE, "--dry-run", "--allow-deletes", "all", "--json")
+    assert allowed.code == 0
+    side = f"field.db -> {hub}" if there else f"{hub} -> field.db"
+    assert allowed.json[side]["org_organisation"]["deletions"] == 2
+
+
+def test_a_dry_run_says_where_too_many_local_edits_would_lose(hub, run, database):
+    run("sync", "field.db", hub, *ONE, "--create")
+    many = " UNION ALL ".join(f"SELECT 'org{number}'" for number in range(30))
+    database("hub.db", f"INSERT INTO org_organisation(name) {many}")
+    run("sync", "field.db", hub, *ONE)
+    database("field.db", "UPDATE org_organisation SET year=1990")
+    database("hub.db", "UPDATE org_organisation SET year=1991")
+    found = run("sync", "field.db", hub, *ONE, "--conflict", "other", "--update", "other", "--dry-run")
+    assert (found.code, "would be stopped" in found.err) == (4, True), found.err
+    assert run("sync", "field.db", hub, *ONE, "--conflict", "other", "--update", "other").code == 4
 
 
 @pytest.mark.parametrize(("gone", "there"), (("hub.db", False), ("field.db", True)))

@@ -30,6 +30,10 @@ def deciding(field):
     return Policy(conflict=FieldPolicy(Resolution.NEWER, {field: Resolution.THIS}))
 
 
+def deciding_update(field):
+    return Policy(update=FieldPolicy(Resolution.NEWER, {field: Resolution.THIS}))
+
+
 @pytest.mark.parametrize("resource", ("Orders", "orders", "later", "*"))
 def test_what_is_here_is_taken_without_a_word(ledger, resource):
     assert check_task(ledger, Task("t", "hub", resource, Mode.PUSH), HUB) == ""
@@ -58,6 +62,67 @@ def test_a_filter_is_about_the_fields_of_the_tasks_own_resource(ledger):
         check_task(ledger, Task("t", "hub", "orders", filters={"later": "id gt 10"}), HUB)
 
 
-def test_names_of_other_protocols_are_their_own(ledger):
-    eden = Peer("eden", "eden+https://relief.example.org/eden")
-    assert check_task(ledger, Task("t", "eden", "org_organisation", Mode.PUSH), eden) == ""
+EDEN = Peer("relief", "eden+https://relief.example.org/eden")
+SETS = Peer("sets", "eden+https://relief.example.org/eden", datasets=("roads",))
+BY_FIELD = FieldPolicy(Resolution.THIS, {"name": Resolution.OTHER})
+
+
+@pytest.fixture
+def organisations(ledger):
+    ledger.engine.execute("CREATE TABLE org_sector (id INTEGER PRIMARY KEY, name TEXT, rank INTEGER)")
+    with ledger.write():
+        track(ledger, ["org_sector"])
+    return ledger
+
+
+@pytest.mark.parametrize(
+    "task",
+    (
+        Task("t", "relief", "org_sector"),
+        Task("t", "relief", "org_sector", filters={"org_sector": "rank gt 3 and modified_on lt '2026-01-01'"}),
+        Task("t", "relief", "org_sector", filters={"org_office": "city eq 'X'"}),
+        Task("t", "relief", "org_sector", policy=Policy(update=BY_FIELD)),
+    ),
+)
+def test_what_an_eden_site_can_be_asked_is_taken(organisations, task):
+    assert check_task(organisations, task, EDEN) == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "message"),
+    (
+        (Task("t", "relief", "*"), UsageError, "names no table"),
+        (Task("t", "relief", "org_sektor"), UsageError, "org_sektor, which is not here"),
+        (Task("t", "relief", "org_sector", filters={"org_sector": "rank gt 3 or rank lt 1"}), FilterError, "cannot be"),
+        (Task("t", "relief", "org_sector", filters={"org_sector": "rank + 1 gt 3"}), FilterError, "cannot be"),
+        (Task("t", "relief", "org_sector", filters={"org_sector": "rang gt 3"}), UnknownField, "'rang'"),
+        (Task("t", "relief", "org_sector", policy=Policy(conflict=FieldPolicy(Resolution.ASK))), UsageError, "ask"),
+        (Task("t", "relief", "org_sector", policy=Policy(conflict=BY_FIELD)), UsageError, "for all fields"),
+        (Task("t", "relief", "org_sector", policy=deciding_update("nam")), UnknownField, "'nam'"),
+    ),
+)
+def test_what_an_eden_site_cannot_be_asked_is_refused_with_the_way_out(organisations, task, error, message):
+    with pytest.raises(error, match=message) as found:
+        check_task(organisations, task, EDEN)
+    assert found.value.hint
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    (
+        (Task("t", "sets", "*", Mode.PUSH), "only pulled"),
+        (Task("t", "sets", "*", policy=Policy(conflict=FieldPolicy(Resolution.THIS))), "of their own"),
+        (Task("t", "sets", "*", filters={"org_sector": "rank gt 1"}), "of their own"),
+    ),
+)
+def test_data_sets_decide_themselves(organisations, task, message):
+    assert check_task(organisations, Task("t", "sets", "*", Mode.PULL), SETS) == ""
+    with pytest.raises(UsageError, match=message):
+        check_task(organisations, task, SETS)
+
+
+def test_policies_of_sdata_tasks_are_refused(ledger):
+    peer = Peer("erp", "sdata+https://erp.example.org/sdata/erp/crm/-")
+    assert check_task(ledger, Task("t", "erp", "accounts"), peer) == ""
+    with pytest.raises(UsageError, match="mean nothing between SData ends"):
+        check_task(ledger, Task("t", "erp", "accounts", policy=deciding("note")), peer)

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.output import print_json, say_held, say_preview, table
+from tallystick.cli.output import print_json, say_held, table
 from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tallystick.jobs.eden_peers import EdenPreview, EdenReport, Wish
+    from tallystick.protocols.eden.site.rehearsing import Expected
 
 PREFIXES = ("eden+http://", "eden+https://")
 _REFUSED = {
@@ -58,23 +61,57 @@ def synchronize(a: str, b: str, given: dict[str, Any]) -> int:
         if not names:
             raise UsageError("no table is named", hint="say which with --only org_organisation")
         if given["dry_run"]:
-            say_preview(_directions(link.preview(names, wish), *((a, b) if is_eden(a) else (b, a))), given["as_json"])
-            return 0
+            found = link.preview(names, wish)
+            return _preview(found, *((a, b) if is_eden(a) else (b, a)), given["as_json"])
         done = link.synchronize(names, wish)
     return _report(done, given["as_json"])
 
 
-def _directions(found: EdenPreview, there: str, here: str) -> dict[str, dict[str, dict[str, int]]]:
-    """What would be transferred, by direction and table. Of tables that would be created, everything."""
-    return {
-        f"{source} -> {target}": {
-            table: {"changes": one.changes.get(table, 0), "deletions": one.deletions.get(table, 0)}
-            for one in expected.values()
-            for table in dict.fromkeys((*one.changes, *one.deletions))
-        }
-        for source, target, expected in ((there, here, found.pulled), (here, there, found.pushed))
-        if expected
-    }
+def _preview(found: EdenPreview, there: str, here: str, as_json: bool) -> int:
+    """Say what would happen; the exit code of the run that it is about."""
+    would = found.rehearsed
+    sides = ((f"{there} -> {here}", would.pulled), (f"{here} -> {there}", would.pushed))
+    told = {side: _together(expected) for side, expected in sides if expected}
+    if as_json:
+        print_json(told | ({"stopped": would.stopped} if would.stopped else {}))
+    else:
+        _say_expected(told)
+    if would.held:
+        say_held(would.held, dry_run=True)
+    for name, why in would.stopped.items():
+        click.echo(f"tallystick: {name} would be stopped: {why}", err=True)
+    if would.guarded:
+        return _EXIT_GUARDED
+    return 1 if would.waiting else 0
+
+
+def _together(expected: Mapping[str, Mapping[str, Expected]]) -> dict[str, dict[str, int]]:
+    """The numbers by table, whichever task they come from; what is special only where there is any."""
+    found: dict[str, dict[str, int]] = {}
+    for tables in expected.values():
+        for name, one in tables.items():
+            counted = found.setdefault(name, {"changes": 0, "deletions": 0})
+            for what in ("changes", "deletions", "created", "updated", "conflicts", "refused", "held"):
+                if count := getattr(one, what):
+                    counted[what] = counted.get(what, 0) + count
+    return found
+
+
+def _say_expected(told: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+    """By direction and table; changes that are known to be creations or updates are called so."""
+    rows = []
+    for side, tables in told.items():
+        for name, counts in tables.items():
+            known = "created" in counts or "updated" in counts
+            rows += [
+                (side, name, what, count)
+                for what, count in counts.items()
+                if count and not (known and what == "changes")
+            ]
+    if rows:
+        table(("direction", "table", "would be", "records"), rows)
+    else:
+        click.echo("in agreement; nothing would be sent")
 
 
 def make_wish(given: dict[str, Any], *, peer_is_first: bool) -> Wish:

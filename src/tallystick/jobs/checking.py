@@ -18,8 +18,17 @@ def check_task(ledger: Ledger, task: Task, peer: Peer) -> str:
     """What should be said of a task that may be right, else nothing.
 
     Raises UnknownResource where a task pushes a table that is not here, UnknownField and FilterError for fields that
-    its resource does not have, UsageError for a filter of another resource.
+    its resource does not have, UsageError for a filter of another resource and for what the peer's protocol does not
+    know.
     """
+    if peer.protocol == "eden":
+        from tallystick.jobs.eden_checking import check_eden_task
+
+        check_eden_task(ledger, task, peer)
+    if peer.protocol == "sdata":
+        from tallystick.jobs.sdata_tasks import check_terms
+
+        check_terms(task)
     if task.resource == "*" or peer.protocol not in _OURS:
         return ""
     named = fold(task.resource)

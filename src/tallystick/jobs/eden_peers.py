@@ -16,8 +16,8 @@ from tallystick.protocols.eden.codec.filters import Filter
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Table
 from tallystick.protocols.eden.deciding import NEWER
 from tallystick.protocols.eden.partner import Transferred
-from tallystick.protocols.eden.rehearsing import Expected, expected_pull, expected_push
 from tallystick.protocols.eden.site.creating import create_tables, map_table
+from tallystick.protocols.eden.site.rehearsing import Rehearsed, asked, rehearse
 from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.protocols.eden.store import LogEntry, Repository, Result, Task
 from tallystick.protocols.eden.synchronizing import Active
@@ -96,15 +96,18 @@ class EdenReport:
 
 @dataclass(slots=True)
 class EdenPreview:
-    """What a synchronization would do: tables that it would create, what each direction would transfer, by task."""
+    """What a synchronization would do: the tables that it would create, and what would become of records."""
 
     created: list[str] = field(default_factory=list)
-    pulled: dict[str, Expected] = field(default_factory=dict)
-    pushed: dict[str, Expected] = field(default_factory=dict)
+    rehearsed: Rehearsed = field(default_factory=Rehearsed)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _unlogged(_entry: LogEntry) -> None:
+    """Where nothing happens there is nothing to note."""
 
 
 class EdenLink:
@@ -208,21 +211,19 @@ class EdenLink:
         return self.store.save_task(made) if keep else made
 
     def preview(self, names: Sequence[str], wish: Wish) -> EdenPreview:
-        """What ``synchronize`` would bring and send, by table. Registers nobody, and makes and writes nothing.
+        """What ``synchronize`` would bring and send, by table. Registers nobody and leaves nothing behind.
 
         Raises SchemaError for a table that is not here and shall not be created, and PeerError.
         """
-        found = EdenPreview()
+        found, answers = EdenPreview(), []
+        self.active.guard, self.store.peers.log = Guard(allowed=wish.allowed), _unlogged
         for name in names:
             if self.store.table(name) is None:
                 if not wish.create and name not in wish.locals_:
                     raise SchemaError(LACKING.format(name), hint=LACKING_HINT)
                 found.created.append(name)
-            task = self.task(name, wish, keep=False)
-            if task.mode in (Mode.PULL, Mode.BOTH):
-                found.pulled[name] = expected_pull(self.active, task)
-            if task.mode in (Mode.PUSH, Mode.BOTH):
-                found.pushed[name] = expected_push(self.active, task)
+            answers.append(asked(self.active, self.task(name, wish, keep=False)))
+        found.rehearsed = rehearse(self.active, self.store, answers)
         return found
 
     def synchronize(self, names: Sequence[str], wish: Wish) -> EdenReport:

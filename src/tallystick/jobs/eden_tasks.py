@@ -106,21 +106,9 @@ class EdenPeerAdapter:
 
     def _kept(self, task: Task) -> eden.Task:
         """The task as Eden's store keeps it, with its watermarks. Raises UsageError, FilterError."""
-        if task.resource == EVERYTHING:
-            raise UsageError(
-                f"the task {task.name} names no table; an Eden site is asked for one",
-                hint="add one task per table: --resource org_organisation; or name data sets: peers add --dataset CODE",
-            )
+        terms = terms_of(task)
         if self.adapter.store.table(task.resource) is None:
-            raise UsageError(
-                f"the task {task.name} names the table {task.resource}, which is not here",
-                hint=f"create it as the peer describes it: tallystick sync URL SITE --only {task.resource} --create",
-            )
-        filters = tuple(one for table, text in task.filters.items() for one in _filters(task, table, text))
-        policy = task.policy
-        terms = Terms(
-            task.mode, policy.strategy, _update(policy.update), _conflict(policy.conflict), task.components, filters
-        )
+            raise lacking(task)
         store = self.adapter.store
         return store.save_task(task_of(store, self.adapter.repository, task.resource, terms))
 
@@ -154,6 +142,38 @@ class EdenPeerAdapter:
         return self.adapter.receive(
             source, resource, strategy, update_policy, conflict_policy, onconflict, last_sync, mixed
         )
+
+
+def terms_of(task: Task) -> Terms:
+    """What a task asks for, in Eden's words. Raises UsageError and FilterError for what Eden cannot be asked."""
+    if task.resource == EVERYTHING:
+        raise UsageError(
+            f"the task {task.name} names no table; an Eden site is asked for one",
+            hint="add one task per table: --resource org_organisation; or name data sets: peers add --dataset CODE",
+        )
+    filters = tuple(one for table, text in task.filters.items() for one in _filters(task, table, text))
+    policy = task.policy
+    return Terms(
+        task.mode, policy.strategy, _update(policy.update), _conflict(policy.conflict), task.components, filters
+    )
+
+
+def lacking(task: Task) -> UsageError:
+    """What is wrong with a task about a table that is not here."""
+    return UsageError(
+        f"the task {task.name} names the table {task.resource}, which is not here",
+        hint=f"create it as the peer describes it: tallystick sync URL SITE --only {task.resource} --create",
+    )
+
+
+def fields_of(text: str) -> list[str]:
+    """The fields that a filter text which Eden can be asked is about."""
+    found: list[str] = []
+    for part in _parts(parse(text)):
+        match part:
+            case Comparison(_, Field(name)) | Like(Field(name)) | In(Field(name)):
+                found.append(name)
+    return found
 
 
 def _update(policy: FieldPolicy) -> FieldPolicy:

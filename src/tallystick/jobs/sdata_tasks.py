@@ -22,6 +22,15 @@ from tallystick.sync.local import LocalReplica
 SERVED = "an SData peer is answered by the provider: tallystick serve SITE --sdata"
 
 
+def check_terms(task: Task) -> None:
+    """Refuse what SData does not know. Raises UsageError."""
+    if task.policy != DEFAULT_POLICY or task.filters:
+        raise UsageError(
+            f"policies and filters of the task {task.name} mean nothing between SData ends",
+            hint="SData decides by digest and conflict priority: leave them out",
+        )
+
+
 @dataclass(slots=True)
 class SDataPeerAdapter:
     """The six methods for a peer with an ``sdata+http(s)://`` URL. ``check`` is called after every pass."""
@@ -111,11 +120,7 @@ class SDataPeerAdapter:
         return None, self._newest(before if direction == "pull" else 0) if entries else None
 
     def _agreed(self, task: Task, direction: str) -> list[PassReport]:
-        if task.policy != DEFAULT_POLICY or task.filters:
-            raise UsageError(
-                f"policies and filters of the task {task.name} mean nothing between SData ends",
-                hint="SData decides by digest and conflict priority: leave them out",
-            )
+        check_terms(task)
         wish = sdata.Wish(
             direction=direction,
             kinds=() if task.resource == EVERYTHING else (task.resource,),

@@ -38,7 +38,7 @@ def pull(partner: Partner, task: Task, onconflict: Hook | None = None, *, full: 
     try:
         with uncollected():
             answer = ask(partner, task, blind=blind)
-            done = _import(partner, task, table, answer.document, onconflict)
+            done = import_answer(partner, task, table, answer.document, onconflict)
     except TallystickError as error:
         partner.log(task.resource, "pull", "import", Result.ERROR, str(error), remote=isinstance(error, PeerError))
         return Transferred(error)
@@ -87,7 +87,7 @@ def _asked(partner: Partner, task: Task, table: str | None = None, *, blind: boo
     )
 
 
-def _import(partner: Partner, task: Task, table: Table, document: Document, onconflict: Hook | None) -> Imported:
+def import_answer(partner: Partner, task: Task, table: Table, document: Document, onconflict: Hook | None) -> Imported:
     """Imports what came, and tries again what was rejected before and has not come anew."""
     fresh = {one.uuid for one in document.resources}
     parked = partner.store.parked(partner.name, table.name)
@@ -157,7 +157,7 @@ def _take_components(
     partner: Partner, task: Task, below: Table, document: Document, onconflict: Hook | None
 ) -> dict[str, int]:
     """Imports records of a component table; gives what the guard held back."""
-    done = _import(partner, task, below, document, onconflict)
+    done = import_answer(partner, task, below, document, onconflict)
     _park(partner, below, done)
     if done.outcomes:
         partner.store.log(import_entry(done, partner.name, below.name, "pull", "outgoing", partner.clock()))

@@ -134,7 +134,7 @@ class Records:
         return [entry.key for entry in self.entries(bound, uuids).values()] if uuids else []
 
     def _after(self, bound: Bound, position: int) -> Iterator[list[Row]]:
-        until = int(self._ledger.meta("seq"))
+        until = self._ledger.seq if self._ledger.in_write else int(self._ledger.meta("seq"))
         while True:
             rows = bound.tracked.rows.after(position, until, PAGE)
             if rows:

@@ -92,6 +92,10 @@ class Remarks:
         self._ledger = ledger
         self._aliased: dict[int, bool] = {}
 
+    def forget(self) -> None:
+        """Read again what is kept of them in memory: a transaction was undone."""
+        self._aliased.clear()
+
     def of(self, tracked: Tracked, keys: Sequence[str]) -> dict[str, Remark]:
         """Remarks by key."""
         if not keys:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
 from tallystick.core.changes import Rank, parents_first
@@ -49,6 +51,17 @@ _REMOVALS = (Outcome.DELETED, Outcome.MERGED)
 
 def _unlogged(_entry: LogEntry) -> None:
     """Where nobody reads the log."""
+
+
+class _Undone(Exception):
+    """Ends a trial."""
+
+
+class Logged(NamedTuple):
+    """What the conflict log holds; see ``SiteStore.conflicts_logged``."""
+
+    total: int
+    by_table: dict[str, int]
 
 
 class SiteStore:
@@ -283,6 +296,30 @@ class SiteStore:
         if made:
             with self.ledger.engine.write():
                 self.remarks.put(bound.tracked, made, [one.key for one in made if one.key in before])
+
+    # Trying
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Undo at the end everything that is written inside; others wait so long before they write."""
+        try:
+            with self.ledger.write():
+                yield
+                raise _Undone
+        except _Undone:
+            pass
+        finally:
+            self.reader.fresh()
+            self.remarks.forget()
+            self._head = -1
+
+    def conflicts_logged(self, after: int = 0) -> Logged:
+        """How many entries the conflict log has ever had, and how many records the later ones are about, by table."""
+        query = self.ledger.engine.query
+        ((total,),) = query("SELECT coalesce(max(id), 0) FROM tally_conflict")
+        rows = query("SELECT resource, count(DISTINCT key) FROM tally_conflict WHERE id>? GROUP BY resource", (after,))
+        names = {bound.tracked.number: name for name in self.catalog if (bound := self.catalog.bound(name)) is not None}
+        return Logged(total, {names[number]: count for number, count in rows if number in names})
 
     # Peers, tasks, log
 
