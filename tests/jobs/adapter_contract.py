@@ -107,7 +107,8 @@ class Meeting:
         """A hook that lets ours stand; what it is asked about is put into ``asked``."""
 
         def onconflict(conflict):
-            asked.append(conflict.key)
+            names = [version.content["name"] for version in conflict.record.versions]
+            asked.append((conflict.key[-1], sorted(names), conflict.shown[0].content["name"]))
             return Resolution.THIS
 
         return onconflict
@@ -217,8 +218,10 @@ class AdapterContract:
         self.conflicting(meeting)
         asked = []
         assert meeting.here.adapter.pull(meeting.task(), meeting.hook(asked))[0] is None
-        assert len(asked) == 1
+        assert asked == [("a", ["here", "there"], "here")]
         assert meeting.here.rows() == [("a", "here", 30)]
+        self.settle(meeting)
+        assert meeting.there.rows() == [("a", "here", 30)]
 
     @pytest.mark.parametrize(("word", "name"), (("this", "here"), ("other", "there")))
     def test_the_tasks_policy_is_written_from_this_side(self, meeting, word, name):

@@ -110,12 +110,6 @@ class Eden(Served):
         repository.deleted = True
         side.adapter.adapter.store.save_repository(repository)
 
-    def hook(self, asked):
-        def onconflict(item):
-            asked.append(item.uuid)  # what it leaves in conflict stands
-
-        return onconflict
-
 
 class SData(Served):
     resource = "prPeoples"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tallystick.core.policies import Resolution
 from tallystick.jobs.adapter import Adapter
 from tallystick.jobs.eden import EdenAdapter
 from tallystick.jobs.running import Finished, run_peer
@@ -112,9 +113,9 @@ def test_a_callback_decides_conflicts(adapter, store):
     put(store, A, "mine")
     seen = []
 
-    def accept(item):
-        seen.append(item.local.values["name"])
-        item.conflict = False
+    def accept(conflict):
+        seen.append(conflict.shown[0].content["name"])
+        return Resolution.OTHER
 
     adapter.receive(source("theirs"), ORG, conflict_policy="THIS", last_sync=NOW - timedelta(1), onconflict=accept)
     assert (seen, store.records[ORG][A].values["name"]) == (["mine"], "theirs")

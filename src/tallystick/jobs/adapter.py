@@ -6,11 +6,12 @@ Active sides call ``register``, ``login``, ``pull`` and ``push``; passive sides 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import IO, Any, Protocol, TypedDict, TypeVar
+from typing import IO, Protocol, TypedDict, TypeVar
 
 from tallystick.jobs.log import Result
+from tallystick.site.deciding import OnConflict
 
 
 class Answer(TypedDict):
@@ -27,7 +28,6 @@ class Answer(TypedDict):
 
 
 TaskOf = TypeVar("TaskOf", contravariant=True)
-OnConflict = Callable[[Any], None]
 Outcome = tuple[str | None, datetime | None]
 """``(error, mtime)``: error None or a message; mtime the newest time of change transferred, None if nothing was."""
 
@@ -48,7 +48,7 @@ class Adapter(Protocol[TaskOf]):
         """Opens a session where the protocol has one; None on success, otherwise the error."""
 
     def pull(self, task: TaskOf, onconflict: OnConflict | None = None) -> Outcome:
-        """Pulls one task. ``onconflict`` decides conflicts instead of the task's conflict policy."""
+        """Pulls one task. ``onconflict`` rules on conflicts; where it returns None the task's policy decides."""
 
     def push(self, task: TaskOf) -> Outcome:
         """Pushes one task."""

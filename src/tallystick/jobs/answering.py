@@ -15,10 +15,10 @@ from tallystick.core.pages import STAMP, Tally
 from tallystick.core.policies import Policy
 from tallystick.core.values import Logical, fold
 from tallystick.errors import FilterError, PeerProtocolError, UnknownResource, ValueRejected
-from tallystick.jobs.adapter import OnConflict
 from tallystick.jobs.languages import Document
 from tallystick.protocols.native.codec.checks import check_apply
 from tallystick.protocols.native.codec.messages import SettingsForm
+from tallystick.site.deciding import OnConflict
 from tallystick.site.schema import Definition
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.replica import Closing, Known, Meeting, Scope, Selection, Settings

@@ -36,6 +36,7 @@ from tallystick.protocols.eden.site.store import SiteStore
 from tallystick.protocols.eden.store import Clock, EdenStore, Repository, Task
 from tallystick.protocols.eden.synchronizing import Active
 from tallystick.protocols.eden.transport import HttpTransport, Transport
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.guards import DEFAULT_GUARD, Guard
 from tallystick.sync.local import LocalReplica
 from tallystick.sync.uncollected import uncollected
@@ -127,7 +128,7 @@ class EdenAdapter:
         self._active.repository = self.repository
         return None
 
-    def pull(self, task: Task, onconflict: Hook | None = None, *, full: bool = False) -> Outcome:
+    def pull(self, task: Task, onconflict: OnConflict | None = None, *, full: bool = False) -> Outcome:
         """Pulls one task; see ``Active.pull``."""
         self._active.guard = self.guard
         return _outcome(self._active.pull(task, onconflict, full=full))
@@ -172,7 +173,7 @@ class EdenAdapter:
         strategy: Sequence[str] | None = None,
         update_policy: str | Mapping[str, str] | None = None,
         conflict_policy: str | None = None,
-        onconflict: Hook | None = None,
+        onconflict: OnConflict | None = None,
         last_sync: datetime | None = None,
         mixed: bool = False,
     ) -> Answer:

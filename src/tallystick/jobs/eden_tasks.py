@@ -11,7 +11,7 @@ from tallystick.core.filter_expressions import And, Comparison, Expression, Fiel
 from tallystick.core.filter_text import parse
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.errors import FilterError, UsageError
-from tallystick.jobs.adapter import Answer, OnConflict, Outcome
+from tallystick.jobs.adapter import Answer, Outcome
 from tallystick.jobs.eden import EdenAdapter, eden_store
 from tallystick.jobs.eden_repositories import Terms, repository_of, task_of
 from tallystick.jobs.log import LogEntry
@@ -19,6 +19,7 @@ from tallystick.jobs.schedule import is_full_due
 from tallystick.jobs.tasks import EVERYTHING, Peer, Progress, Task
 from tallystick.protocols.eden import store as eden
 from tallystick.protocols.eden.codec.filters import MAIN, Filter, parse_filter
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.guards import Guard
 from tallystick.sync.local import LocalReplica
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tallystick.errors import AccessError, PeerError, TallystickError
-from tallystick.jobs.adapter import Adapter, OnConflict
+from tallystick.jobs.adapter import Adapter
 from tallystick.jobs.bundles import signing_key
 from tallystick.jobs.credentials import Credentials
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
@@ -24,6 +24,7 @@ from tallystick.jobs.running import run_peer
 from tallystick.jobs.schedule import is_full_due
 from tallystick.jobs.tasks import Peer, Run, Task
 from tallystick.protocols.bundle.trust import Trust
+from tallystick.site.deciding import OnConflict
 from tallystick.site.engines.engine import Engine
 from tallystick.site.ledger import Ledger
 from tallystick.sync.transfer import Progress

@@ -17,7 +17,7 @@ import msgspec
 from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy, Method, Policy, Resolution
 from tallystick.errors import AccessError, PeerError, PeerUnreachable, TallystickError, UsageError
-from tallystick.jobs.adapter import Answer, OnConflict, Outcome, refusal
+from tallystick.jobs.adapter import Answer, Outcome, refusal
 from tallystick.jobs.answering import Asked, changes_of, take
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
 from tallystick.jobs.languages import Language
@@ -25,6 +25,7 @@ from tallystick.jobs.leases import LeaseLost
 from tallystick.jobs.log import LogEntry, Result, result_of
 from tallystick.jobs.tasks import EVERYTHING, Peer, Task
 from tallystick.protocols.bundle.exchange import NEITHER, BundleExchange
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.agreement import Report
 from tallystick.sync.plan import PULL, PUSH, Plan
 from tallystick.sync.replica import Described

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from tallystick.jobs.adapter import Adapter, OnConflict
+from tallystick.jobs.adapter import Adapter
 from tallystick.jobs.log import LogEntry, Mode, Result
+from tallystick.site.deciding import OnConflict
 
 
 class HasMode(Protocol):

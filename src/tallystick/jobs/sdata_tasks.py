@@ -11,12 +11,13 @@ from tallystick.core.clock import milliseconds_of
 from tallystick.core.policies import DEFAULT_POLICY
 from tallystick.errors import AccessError, PeerError, PeerUnreachable, TallystickError, UsageError
 from tallystick.jobs import sdata
-from tallystick.jobs.adapter import Answer, OnConflict, Outcome, refusal
+from tallystick.jobs.adapter import Answer, Outcome, refusal
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
 from tallystick.jobs.leases import LeaseLost
 from tallystick.jobs.log import LogEntry, Result, result_of
 from tallystick.jobs.tasks import EVERYTHING, Peer, Task
 from tallystick.protocols.sdata.engine import PassReport, dataset_contract
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.local import LocalReplica
 
 SERVED = "an SData peer is answered by the provider: tallystick serve SITE --sdata"

@@ -505,9 +505,11 @@ def test_a_callback_decides_conflicts(network, here, there):
     network.pass_time(here, there)
     there.edit(A, name="theirs")
 
-    def accept(item):
-        assert (item.conflict, item.local.values["name"], item.values["name"]) == (True, "mine", "theirs")
-        item.conflict = False
+    def accept(conflict):
+        assert (conflict.resource, conflict.key) == (ORG, A)
+        assert conflict.shown[0].content["name"] == "mine"
+        assert {version.content["name"] for version in conflict.record.versions} == {"mine", "theirs"}
+        return Resolution.OTHER
 
     here.pull(there, onconflict=accept)
     assert here.get(A).values["name"] == "theirs"

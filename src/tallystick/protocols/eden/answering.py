@@ -16,8 +16,9 @@ from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.deciding import Outcome, Policies, receiver_policies, task_policies
 from tallystick.protocols.eden.exporting import Export, Layout, export
 from tallystick.protocols.eden.importing import import_document
-from tallystick.protocols.eden.items import Hook, Imported, Options
+from tallystick.protocols.eden.items import Imported, Options
 from tallystick.protocols.eden.store import EdenStore, LogEntry, Repository, Result, Selection, Task
+from tallystick.site.deciding import OnConflict
 
 MIXED = "Mixed resource synchronization not supported"
 UNREGISTERED = "Registration required"
@@ -144,7 +145,7 @@ class Push:
     conflict: Resolution | None = None
     msince: datetime | None = None
     user: str | None = None
-    onconflict: Hook | None = None
+    onconflict: OnConflict | None = None
     permitted: Callable[[Table, Method], bool] = lambda _table, _method: True
 
 

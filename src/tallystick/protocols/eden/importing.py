@@ -18,6 +18,7 @@ from tallystick.protocols.eden.codec.identifiers import imported
 from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import Field, Table
 from tallystick.protocols.eden.codec.times import parse_time
+from tallystick.protocols.eden.conflicts import conflict_of, ruled
 from tallystick.protocols.eden.deciding import NOT_PERMITTED, Decision, Outcome, Policies, Side
 from tallystick.protocols.eden.errors import TimeFormatError
 from tallystick.protocols.eden.holding import hold_back
@@ -227,7 +228,7 @@ def _is_copy(job: Job, item: Item) -> bool:
 def _foreign(job: Job, item: Item) -> object | None:
     """The version that came with a record, where nobody wants to decide on it himself."""
     extension = item.resource.attributes.get(EXTENSION)
-    if not extension or job.options.onconflict is not None or job.options.resolve is not None:
+    if not extension or job.options.resolve is not None:
         return None
     if item.deleted and item.local is not None and job.store.extension(item.local) is None:
         return None  # a stub shows no references: ours tells that its versions are not those of the sender
@@ -235,13 +236,12 @@ def _foreign(job: Job, item: Item) -> object | None:
 
 
 def _asked(job: Job, item: Item, local: Side, incoming: Side, policies: Policies) -> Policies:
-    """The policies after the callback decided a conflict."""
-    if not deciding.is_conflict(item.method, policies.last_sync, local.modified_on, incoming.modified_on):
+    """The policies after the hook, if there is one, ruled on a conflict."""
+    ask, last = job.options.onconflict, policies.last_sync
+    if ask is None or not deciding.is_conflict(item.method, last, local.modified_on, incoming.modified_on):
         return policies
-    item.conflict = True
-    if job.options.onconflict is not None:
-        job.options.onconflict(item)
-    return replace(item.policies, conflict=Resolution.THIS if item.conflict else Resolution.OTHER)
+    here, there = job.store.identity().uuid, job.options.source or ""
+    return ruled(policies, ask(conflict_of(item, here, there)))
 
 
 def _with_fields(item: Item, decision: Decision, policies: Policies, side: Side | None) -> Decision:
@@ -269,6 +269,7 @@ def _apply(job: Job, tops: Sequence[Item], ordered: Sequence[Item]) -> Imported:
         return Imported(reply)
     guard = job.options.guard
     batch = Batch(job.options.source, job.options.user, job.now, from_tallystick=job.from_tallystick)
+    batch.onconflict = job.options.onconflict
     if guard is not None:
         batch.allowed, batch.run = guard.allowed, job.options.new_uuid()
     writing = [item for item in ordered if item.decision is not None and item.decision.outcome in deciding.WRITTEN]

@@ -16,6 +16,7 @@ from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import UNSHARED_TABLES, Component, Field, Table
 from tallystick.protocols.eden.deciding import Decision, Outcome, Policies, Side
 from tallystick.protocols.eden.store import EdenStore, Stored, Target
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.guards import Guard
 
 
@@ -31,8 +32,8 @@ class Pointer(NamedTuple):
 class Item:
     """One record of a document on its way into the store.
 
-    A hook may change ``policies``, clear ``conflict``, change ``values`` or set ``skip``. ``local`` is the record it
-    meets here, None for a new one. ``values`` holds decoded fields, references as Targets.
+    ``Options.resolve`` may change ``policies`` and ``values`` or set ``skip``. ``local`` is the record it meets here,
+    None for a new one. ``values`` holds decoded fields, references as Targets.
     """
 
     resource: Resource
@@ -56,7 +57,6 @@ class Item:
     children: list[Item] = field(default_factory=list)
     needs: list[Item] = field(default_factory=list)
     error: str | None = None
-    conflict: bool = False
     skip: bool = False
     decision: Decision | None = None
     rename: str | None = None
@@ -89,18 +89,17 @@ Hook = Callable[[Item], None]
 class Options:
     """How to import.
 
-    ``source`` is the sending repository, ``user`` the account. ``onconflict`` is called for every detected conflict
-    with ``item.conflict`` True, and decides alone: what it leaves True stands. ``resolve`` is called for every record
-    before it is decided. ``permitted`` says whether the account may use a method on a table. ``skip_errors`` False
-    makes one bad record fail the document, as plain REST does. ``guard`` holds back deletions (DESIGN.md 4.8); pushes
-    have none: whoever pushes looks at what it sends.
+    ``source`` is the sending repository, ``user`` the account. ``onconflict`` rules on every detected conflict (see
+    ``conflicts``). ``resolve`` is called for every record before it is decided. ``permitted`` says whether the account
+    may use a method on a table. ``skip_errors`` False makes one bad record fail the document, as plain REST does.
+    ``guard`` holds back deletions (DESIGN.md 4.8); pushes have none: whoever pushes looks at what it sends.
     """
 
     policies: Policies
     source: str | None = None
     user: str | None = None
     synchronise_uuids: bool = False
-    onconflict: Hook | None = None
+    onconflict: OnConflict | None = None
     resolve: Hook | None = None
     permitted: Callable[[Table, Method], bool] = lambda _table, _method: True
     skip_errors: bool = True

@@ -15,16 +15,17 @@ from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.datasets import find_dataset, read_archive
 from tallystick.protocols.eden.deciding import task_policies
 from tallystick.protocols.eden.importing import import_document
-from tallystick.protocols.eden.items import Hook, Imported, Options
+from tallystick.protocols.eden.items import Imported, Options
 from tallystick.protocols.eden.partner import Partner, Transferred, is_blind
 from tallystick.protocols.eden.store import Result, Task
+from tallystick.site.deciding import OnConflict
 from tallystick.sync.uncollected import uncollected
 
 PARKED = 1000
 """How many rejected records of a task are kept for retry; beyond it the watermark waits for them instead."""
 
 
-def pull(partner: Partner, task: Task, onconflict: Hook | None = None, *, full: bool = False) -> Transferred:
+def pull(partner: Partner, task: Task, onconflict: OnConflict | None = None, *, full: bool = False) -> Transferred:
     """Pulls a task and moves its ``last_pull``. ``full`` asks for everything, whatever was pulled before.
 
     A table that we do not have is no error and brings nothing. Where the guard holds something back the watermark
@@ -87,7 +88,9 @@ def _asked(partner: Partner, task: Task, table: str | None = None, *, blind: boo
     )
 
 
-def import_answer(partner: Partner, task: Task, table: Table, document: Document, onconflict: Hook | None) -> Imported:
+def import_answer(
+    partner: Partner, task: Task, table: Table, document: Document, onconflict: OnConflict | None
+) -> Imported:
     """Imports what came, and tries again what was rejected before and has not come anew."""
     fresh = {one.uuid for one in document.resources}
     parked = partner.store.parked(partner.name, table.name)
@@ -154,7 +157,7 @@ def _asked_below(partner: Partner, task: Task, below: Table) -> Document | None:
 
 
 def _take_components(
-    partner: Partner, task: Task, below: Table, document: Document, onconflict: Hook | None
+    partner: Partner, task: Task, below: Table, document: Document, onconflict: OnConflict | None
 ) -> dict[str, int]:
     """Imports records of a component table; gives what the guard held back."""
     done = import_answer(partner, task, below, document, onconflict)

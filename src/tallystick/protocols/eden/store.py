@@ -19,6 +19,7 @@ from tallystick.protocols.eden.codec.filters import Condition, Filter
 from tallystick.protocols.eden.codec.schema import Component, Table
 from tallystick.protocols.eden.deciding import NEWER, Outcome, Policies
 from tallystick.protocols.eden.watermarks import Answered
+from tallystick.site.deciding import OnConflict
 
 BLOCKED = "Integrity error: record can not be deleted while it is referenced by other records"
 """Why a record that something refers to stays (section 10, X5)."""
@@ -138,7 +139,8 @@ class Batch:
     ``writes`` stand in dependency order, as far as there is one; in a cycle a reference may point to a later write.
     ``user`` is the account that the import runs under. ``allowed`` is what its guard lets through (``sync.guards``),
     -1 for an import without one; ``run`` names it among the conflicts that it logs. ``from_tallystick``: a deletion
-    that rows here forbid is answered by the record, made anew; a real Eden is told that it was refused.
+    that rows here forbid is answered by the record, made anew; a real Eden is told that it was refused. ``onconflict``
+    rules on conflicts between versions.
     """
 
     source: str | None
@@ -149,6 +151,7 @@ class Batch:
     allowed: int = -1
     run: str = ""
     from_tallystick: bool = False
+    onconflict: OnConflict | None = None
 
 
 class Applied(NamedTuple):

@@ -7,9 +7,9 @@ from dataclasses import replace
 from tallystick.errors import PeerError, PeerProtocolError, PeerRefused
 from tallystick.protocols.eden import pulling, pushing
 from tallystick.protocols.eden.codec.replies import Registration
-from tallystick.protocols.eden.items import Hook
 from tallystick.protocols.eden.partner import Partner, Transferred
 from tallystick.protocols.eden.store import Result, Task
+from tallystick.site.deciding import OnConflict
 
 
 class Active(Partner):
@@ -49,7 +49,7 @@ class Active(Partner):
 
     # Tasks -----------------------------------------------------------------------------------------------------
 
-    def pull(self, task: Task, onconflict: Hook | None = None, *, full: bool = False) -> Transferred:
+    def pull(self, task: Task, onconflict: OnConflict | None = None, *, full: bool = False) -> Transferred:
         """Pulls a task; see ``pulling.pull``."""
         return pulling.pull(self, task, onconflict, full=full)
 

@@ -10,6 +10,7 @@ from tallystick.protocols.eden.deciding import Outcome, Policies
 from tallystick.protocols.eden.site.catalog import Bound
 from tallystick.protocols.eden.site.versions import Foreign, page_of
 from tallystick.protocols.eden.store import Batch, Write
+from tallystick.site.deciding import OnConflict
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, UNSHOWN, Ledger
 from tallystick.sync.local import LocalReplica
@@ -74,10 +75,18 @@ class Joining:
         chosen = {one.key: one for one in self._versions if bool(one.flags & DELETED) == deletions}
         policy = policy_of(self.writes[0].policies or Policies())
         scope = Scope((self.bound.tracked.wire,))
-        settings = Settings(batch.source or "eden", scope, {"": policy}, batch.run, batch.allowed)
+        settings = Settings(batch.source or "eden", scope, {"": policy}, batch.run, batch.allowed, self._hook(batch))
         versions = list(chosen.values())
         for start in range(0, len(versions), PAGE):
             replica.apply(page_of(self.bound, versions[start : start + PAGE]), settings)
+
+    def _hook(self, batch: Batch) -> OnConflict | None:
+        """The hook of an import, told of records by the names that Eden has for them."""
+        ask = batch.onconflict
+        if ask is None:
+            return None
+        name, identifier = self.bound.table.name, self.bound.names.identifier
+        return lambda conflict: ask(conflict._replace(resource=name, key=identifier(conflict.key)))
 
     def leaving(self) -> list[Leaving]:
         """The records that are here and are deleted by what came."""
