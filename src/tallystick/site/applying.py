@@ -95,6 +95,8 @@ class _Step:
         self.origins: list[int] = []
         stated = {item.name: (item.logical, item.detail) for item in page.fields}
         self.exact = self.managed or exact(tracked, stated)
+        if self.exact and not self.managed and ledger.engine.dialect != "sqlite":
+            self.exact = self.incoming.canonical()
         self.suits = not applying.refuse and self.exact and not self.managed and suits(tracked, page)
         self.forgotten = ledger.forgotten(tracked)
         self.digest: Vector = ledger.digest(tracked)
@@ -484,8 +486,9 @@ class _Step:
             return {}
         written = [item for item in writings if item.content is not None and item.address and not item.failure]
         if self.exact and all(name in definition.wires for name in self.incoming.names):
-            written = [item for item in written if not (item.content or {}).keys() <= definition.wires]
-        found = self.tracked.rows.values([item.address for item in written if item.address]) if not self.exact else {}
+            written = [item for item in written if item.altered or not (item.content or {}).keys() <= definition.wires]
+        read = [item.address for item in written if item.address and (item.altered or not self.exact)]
+        found = self.tracked.rows.values(read) if read else {}
         result = {}
         for item in written:
             made = compare_row(definition, item, found.get(item.address))  # type: ignore[arg-type]

@@ -16,10 +16,11 @@ from tallystick.core.hashing import content_hashes
 from tallystick.core.pages import FLAGS, KEY, LOCAL, ORIGIN, STAMP, TICK, VALUES, Page, Row
 from tallystick.core.values import Logical, Value
 from tallystick.site.engines.engine import NewEntries, Rejected
-from tallystick.site.identity import address_of, local_of
+from tallystick.site.identity import local_of
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
 from tallystick.site.projection import absent_parents, natural_parents
 from tallystick.site.schema import Identity
+from tallystick.site.spelling import spelled
 
 Column = Sequence[Value]
 _NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -178,9 +179,9 @@ def _addresses(ledger: Ledger, tracked: Tracked, columns: Sequence[Sequence[Any]
     """The primary key, column by column; None where an integer is not free."""
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:
-        if _is_text(tracked) and not any(map(str.startswith, columns[KEY], repeat("\\"))):
+        if _is_text(tracked) and not definition.respelled and not any(map(str.startswith, columns[KEY], repeat("\\"))):
             return [columns[KEY]]
-        return list(zip(*(address_of(definition, key, None) for key in columns[KEY]), strict=True))
+        return list(zip(*spelled(tracked, columns[KEY]), strict=True))
     wanted = columns[LOCAL]
     taken = _taken(ledger, tracked, [number for number in wanted if type(number) is int])
     found: list[Value] = []
@@ -204,7 +205,7 @@ def _locals(tracked: Tracked, keys: Sequence[str], addresses: Sequence[Column]) 
     definition = tracked.definition
     if definition.identity is not Identity.NATURAL:
         return addresses[0]
-    if addresses[0] is keys:
+    if addresses[0] is keys or (len(addresses) == 1 and list(addresses[0]) == list(keys)):
         return None
     return [local_of(definition, key, address) for key, address in zip(keys, zip(*addresses, strict=True), strict=True)]
 

@@ -8,7 +8,15 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from tallystick.core.values import Logical, Value, composite_key, composite_values, single_key, single_value
+from tallystick.core.values import (
+    Logical,
+    Value,
+    canonical_decimal,
+    composite_key,
+    composite_values,
+    single_key,
+    single_value,
+)
 from tallystick.site.engines.engine import Address
 from tallystick.site.schema import Definition, Identity
 
@@ -23,8 +31,17 @@ def new_key() -> str:
 
 
 def natural_key(definition: Definition, address: Address) -> str:
-    """The key of a record with a natural identity."""
-    return single_key(address[0]) if len(address) == 1 else composite_key(address)
+    """The key that a row with a natural identity gives its record, unless it has one in another spelling."""
+    parts = _numbers_as_text(definition, address)
+    return single_key(parts[0]) if len(parts) == 1 else composite_key(parts)
+
+
+def _numbers_as_text(definition: Definition, parts: Sequence[Value]) -> Sequence[Value]:
+    """Decimals as the text that they are everywhere: SQLite holds them as numbers of two kinds."""
+    if float not in set(map(type, parts)):
+        return parts
+    decimal = (item.logical is Logical.DECIMAL for item in definition.key_fields)
+    return [canonical_decimal(part) if is_one else part for part, is_one in zip(parts, decimal, strict=True)]
 
 
 def proposed_key(address: Address) -> str:
@@ -34,6 +51,7 @@ def proposed_key(address: Address) -> str:
 
 def derived_key(definition: Definition, parts: Sequence[Value]) -> str:
     """The key of a record whose primary key holds references; ``parts`` have keys in their place."""
+    parts = _numbers_as_text(definition, parts)
     return single_key(parts[0]) if len(parts) == 1 else composite_key(parts)
 
 
@@ -42,8 +60,13 @@ def local_of(definition: Definition, key: str, address: Address) -> Any:
     if definition.identity is Identity.NATURAL:
         if len(address) == 1:
             return None if type(address[0]) is str and address[0] == key else address[0]
-        return None
+        return stored(address) if definition.respelled and not _says(definition, key, address) else None
     return address[0] if len(address) == 1 else stored(address)
+
+
+def _says(definition: Definition, key: str, address: Address) -> bool:
+    """True when a composite key leads to the address by itself."""
+    return bool(key) and composite_values(key, [item.logical for item in definition.key_fields]) == list(address)
 
 
 def address_of(definition: Definition, key: str, local: Any) -> Address:

@@ -9,10 +9,11 @@ from typing import Any
 from tallystick.core.forms import Extra, decode_extra, decode_record, simple_record
 from tallystick.core.hashing import content_hashes
 from tallystick.core.pages import EXTRA, FLAGS, KEY, ORIGIN, STAMP, TICK, VALUES, Page, Row
-from tallystick.core.values import mapping_hash
+from tallystick.core.values import CANONICAL, Logical, mapping_hash
 from tallystick.core.versions import Record
 from tallystick.errors import PeerProtocolError
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE
+from tallystick.site.schema import RESPELLED
 
 PLAIN = frozenset((0, GENESIS))
 """Flags of rows that carry the values of one version."""
@@ -48,6 +49,22 @@ class Incoming:
         self.managed = managed
         self.names = tuple(item.name for item in page.fields)
         self._origins = page.origins
+        self._page = page
+
+    def canonical(self) -> bool:
+        """True when every value is the canonical form of its type: what a typed database holds as it came."""
+        page = self._page
+        for at, item in enumerate(page.fields):
+            convert = CANONICAL.get(Logical(item.logical)) if item.logical in RESPELLED else None
+            if convert is None:
+                continue
+            if not all(row[FLAGS] in PLAIN or row[FLAGS] & DELETED for row in page.rows):
+                return False
+            for value in {row[VALUES + at] for row in page.rows if row[FLAGS] in PLAIN} - {None}:
+                own = convert(value)
+                if own.__class__ is not value.__class__ or own != value:
+                    return False
+        return True
 
     def content(self, row: Row) -> dict[str, Any]:
         """The values of a plain row by name, without NULLs."""

@@ -22,6 +22,7 @@ from tallystick.site.identity import address_of, addressable, addresses_of, key_
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
 from tallystick.site.schema import Definition, Field, Identity
+from tallystick.site.spelling import parents_spelled, spelled, taken
 from tallystick.site.unnamed import unnamed
 
 MISSING_REFERENCE = "reference"
@@ -40,6 +41,8 @@ class Writing:
     address: Address | None = None
     failure: str = ""
     patched: bool = False
+    altered: bool = False
+    """True when a reference is written in another spelling than the content's: what the row holds is read back."""
     values: tuple[Value, ...] | None = None
 
     @property
@@ -128,12 +131,19 @@ class Projector:
         """Choose addresses for new rows."""
         definition = self.tracked.definition
         if definition.identity is Identity.NATURAL:
-            for item in self._nameable(made):
-                item.address = address_of(definition, item.key, None)
+            self._place_natural(self._nameable(made))
         elif definition.identity is Identity.DERIVED:
             self._place_derived(self._nameable(made))
         else:
             self._place_mapped(made)
+
+    def _place_natural(self, made: Sequence[Writing]) -> None:
+        for item, address in zip(made, spelled(self.tracked, [item.key for item in made]), strict=True):
+            item.address = address
+        taken_by = taken(self.tracked, {item.key: item.address for item in made if item.address is not None})
+        for item in made:
+            if item.key in taken_by:
+                item.address, item.failure = None, taken_by[item.key]
 
     def _nameable(self, made: Sequence[Writing]) -> list[Writing]:
         """Those whose key is a primary key of this table; a copy that KEEP_BOTH made of a row with several is none."""
@@ -189,9 +199,12 @@ class Projector:
                         parts[item.key][index] = locals_[key]
                     elif key is not None:
                         item.failure = _missing(key_field, key)
-        for item in made:
-            if not item.failure:
-                item.address = tuple(parts[item.key])
+        placed = [item for item in made if not item.failure]
+        addresses = [tuple(parts[item.key]) for item in placed]
+        if self.tracked.definition.respelled:
+            addresses = self.tracked.rows.spelled(addresses)
+        for item, address in zip(placed, addresses, strict=True):
+            item.address = address
 
     # References
 
@@ -227,7 +240,7 @@ class Projector:
             else:
                 item.failure = _missing(target, key)
                 continue
-            item.values = (*item.values[:index], value, *item.values[index + 1 :])
+            item.values = _with(item.values, index, value)
 
     def _may_dangle(self, target: Field, integer: int) -> bool:
         """True when a reference that led nowhere where it was written may stand here: it must not find another row."""
@@ -256,6 +269,12 @@ class Projector:
             absent = absent_parents(self.ledger, parent, column, wanted)
             if parent == self.tracked.definition.name:
                 absent -= {item.address[0] for item in writings if item.address}
+            here = parents_spelled(self.ledger, parent, column, absent)
+            for item in writings:
+                if item.values and item.values[position] in here:
+                    item.values = _with(item.values, position, here[item.values[position]])
+                    item.altered = True
+            absent -= here.keys()
             for item in writings:
                 if item.values and item.values[position] in absent:
                     item.failure = f"{MISSING_REFERENCE}: {parent} {item.values[position]!r} is not here"
@@ -393,6 +412,10 @@ def absent_parents(ledger: Ledger, parent: str, column: str, wanted: Collection[
     quoted = [name.replace('"', '""') for name in (column, parent)]
     sql = f'SELECT "{quoted[0]}" FROM "{quoted[1]}" WHERE "{quoted[0]}" IN (*)'
     return set(wanted) - {row[0] for row in ledger.engine.query_in(sql, (), list(wanted))}
+
+
+def _with(values: tuple[Value, ...], position: int, value: Value) -> tuple[Value, ...]:
+    return (*values[:position], value, *values[position + 1 :])
 
 
 def _missing(target: Field, key: Value) -> str:

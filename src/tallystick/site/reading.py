@@ -17,6 +17,7 @@ from tallystick.site.identity import local_of, natural_key
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
 from tallystick.site.schema import Identity
+from tallystick.site.spelling import records_at
 
 PAGE_ROWS = 8000
 PAGE_BYTES = 4 * 1024 * 1024
@@ -286,7 +287,8 @@ def keys_at(ledger: Ledger, tracked: Tracked, addresses: Any) -> frozenset[str]:
     """Keys of the records whose rows are at the addresses."""
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:
-        return frozenset(natural_key(definition, address) for address in addresses)
+        known = frozenset(entry.key for entry in records_at(tracked, addresses).values())
+        return known | {natural_key(definition, address) for address in addresses}
     locals_ = [local_of(definition, "", address) for address in addresses]
     return frozenset(entry.key for entry in tracked.rows.by_locals(locals_).values())
 

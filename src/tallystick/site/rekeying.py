@@ -10,7 +10,7 @@ from tallystick.errors import SchemaError
 from tallystick.site.capture import derived_keys
 from tallystick.site.engines.engine import Entry
 from tallystick.site.holding import aside_of, row_hash, terms_of
-from tallystick.site.identity import address_of
+from tallystick.site.identity import address_of, local_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.schema import Identity
 
@@ -73,7 +73,7 @@ def _rename(ledger: Ledger, tracked: Tracked, keys: Mapping[str, str]) -> None:
 
     Dots stay: nobody knows them yet. So do tombstones, and rows that were edited since they were entered.
     """
-    _replace(ledger, tracked, [(entry, entry._replace(key=keys[entry.key])) for entry in _live(tracked, keys)])
+    _replace(ledger, tracked, [(entry, _named(tracked, entry, keys[entry.key])) for entry in _live(tracked, keys)])
     changed = []
     entries = tracked.rows.after(0, 1 << 62, 1 << 31, (), False)
     rows = [(entry, values) for entry, values in entries if values is not None]
@@ -82,6 +82,14 @@ def _rename(ledger: Ledger, tracked: Tracked, keys: Mapping[str, str]) -> None:
         if (key, digest) != (entry.key, entry.hash):
             changed.append((entry, entry._replace(key=key, hash=digest)))
     _replace(ledger, tracked, changed)
+
+
+def _named(tracked: Tracked, entry: Entry, key: str) -> Entry:
+    """An entry under another key; its row is where it was."""
+    definition = tracked.definition
+    if definition.identity is not Identity.NATURAL:
+        return entry._replace(key=key)
+    return entry._replace(key=key, local=local_of(definition, key, address_of(definition, entry.key, entry.local)))
 
 
 def _live(tracked: Tracked, keys: Mapping[str, str]) -> list[Entry]:

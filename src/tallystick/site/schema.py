@@ -13,6 +13,20 @@ from tallystick.errors import SchemaError
 ACTIONS = frozenset(("CASCADE", "SET NULL", "SET DEFAULT"))
 """What a reference may have done to the rows that hold it."""
 
+RESPELLED = frozenset(
+    (
+        Logical.UUID,
+        Logical.DECIMAL,
+        Logical.FLOAT64,
+        Logical.DATE,
+        Logical.TIME,
+        Logical.TIMESTAMP,
+        Logical.INSTANT,
+        Logical.JSON,
+    )
+)
+"""Logical types of which one value can be written in several ways."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -141,6 +155,14 @@ class Definition:
     def key_columns(self) -> tuple[str, ...]:
         """Primary key columns, in their declared order."""
         return tuple(item.column for item in self.key_fields)
+
+    @cached_property
+    def respelled(self) -> bool:
+        """True when a database may spell a primary key otherwise than the record's key: then its ``local`` tells."""
+        return any(
+            not item.refers_to and (item.logical in RESPELLED or (item.detail and item.logical is not Logical.INT64))
+            for item in self.key_fields
+        )
 
     @cached_property
     def updates_elsewhere(self) -> bool:

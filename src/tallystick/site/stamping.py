@@ -20,6 +20,7 @@ from tallystick.site.issuing import Change, Told, Touched, write_changes
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.projection import restore_aside
 from tallystick.site.schema import Identity
+from tallystick.site.spelling import derived_key_kept, namesakes_apart, records_at
 
 
 def stamp(
@@ -111,8 +112,7 @@ def differences(ledger: Ledger, tracked: Tracked) -> list[Touched]:
 def _dead(tracked: Tracked, address: Address) -> Entry | None:
     if tracked.definition.identity is not Identity.NATURAL:
         return None
-    key = natural_key(tracked.definition, address)
-    return tracked.rows.by_keys([key]).get(key)
+    return records_at(tracked, [address]).get(address)
 
 
 def _stamp_resource(
@@ -199,10 +199,9 @@ def _follow_keys(tracked: Tracked, marks: Sequence[Mark]) -> list[Touched]:
                 if item is None:
                     item = touched[named] = Touched(None, named, mark.at)
                 item.note(noted)
-    keys = {address: natural_key(tracked.definition, address) for address in touched}
-    entries = tracked.rows.by_keys([keys[address] for address in touched])
+    entries = records_at(tracked, touched)
     for address, item in touched.items():
-        item.entry = entries.get(keys[address])
+        item.entry = entries.get(address)
     return list(touched.values())
 
 
@@ -301,6 +300,8 @@ def _read(ledger: Ledger, tracked: Tracked, touched: Sequence[Touched]) -> list[
     """What the rows hold now, and the keys of new records."""
     definition = tracked.definition
     found = tracked.rows.values([item.address for item in touched if item.address is not None])
+    if definition.identity is Identity.NATURAL and definition.respelled:
+        touched = namesakes_apart(ledger, tracked, touched, found)
     if definition.wire in definition.parents:
         return _read_self_references(ledger, tracked, touched, found)
     return _named(ledger, tracked, touched, found)
@@ -323,7 +324,7 @@ def _named(
             changes.append(Change(Touched(None, item.address, item.at, None), key, values))
         else:
             changes.append(Change(item, key, values))
-    if definition.identity in (Identity.DERIVED, Identity.COLUMN):
+    if definition.identity in (Identity.DERIVED, Identity.COLUMN) or definition.respelled:
         return _with_known_keys(tracked, changes)
     return changes
 
@@ -331,12 +332,13 @@ def _named(
 def _key(tracked: Tracked, item: Touched, values: tuple[Value, ...] | None, derived: Mapping[Address, str]) -> str:
     definition = tracked.definition
     if definition.identity is Identity.NATURAL:
-        if item.address is None:  # found gone by comparison: the entry says whose row it was
-            assert item.entry is not None
+        if item.entry is not None:
             return item.entry.key
+        assert item.address is not None
         return natural_key(definition, item.address)
     if values is not None and definition.identity is Identity.DERIVED and item.address is not None:
-        return derived[item.address]
+        key = derived[item.address]
+        return key if item.entry is None else derived_key_kept(tracked, item.entry, key, item.address)
     if values is not None and definition.identity is Identity.COLUMN:
         return column_key(definition, values)
     return item.entry.key if item.entry is not None else new_key()

@@ -23,6 +23,7 @@ from tallystick.sync.guards import Guard
 from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
+from tallystick.sync.respelling import pair
 from tallystick.sync.scoping import (
     check_named,
     chosen,
@@ -114,7 +115,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
     mine, theirs, _ = met
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
-    adopted = not (mine.state and theirs.state) and adopt(a, b, scope)
+    adopted = not (mine.state and theirs.state) and bool(pair(a, b, scope) | adopt(a, b, scope))
     settled = not (mine.state or theirs.state) and _settle(a, b, scope, plan)
     if adopted or settled:
         met = meet(a, b, sites, scope)  # what was entered again under other keys is nothing new

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from tallystick.site.capture import track
 from tallystick.site.engines.engine import Mark
@@ -205,3 +208,11 @@ def tracked_site() -> Iterator[Any]:
 def postgresql_site(postgresql_application: PostgreSQLApplication, tracked_site: Any) -> Any:
     """The same, in a PostgreSQL database of the test."""
     return lambda *statements: tracked_site(postgresql_application, *statements)
+
+
+@pytest.fixture
+def mixed(postgresql_database: Any, tmp_path: Path) -> Iterator[Any]:
+    """Makes ends turn by turn on PostgreSQL and SQLite."""
+    from postgresql_ends import workshop_of
+
+    yield from workshop_of(postgresql_database, tmp_path, "postgresql", "sqlite")

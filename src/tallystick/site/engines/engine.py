@@ -135,6 +135,15 @@ class Rows(Protocol):
     def values(self, addresses: Sequence[Address]) -> dict[Address, tuple[Value, ...]]:
         """Field values of the rows that exist at the addresses."""
 
+    def spelled(self, addresses: Sequence[Address]) -> list[Address]:
+        """Primary keys that rows are to get, as the database will hold and mark them.
+
+        What it cannot hold stays as it is: the insertion says why.
+        """
+
+    def respelled(self, values: Sequence[Value]) -> dict[Value, Value]:
+        """Primary keys of one column that rows have in any spelling, by the ones asked for."""
+
     def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:
         """Those of the addresses, with NULL or bytes in them, that several rows have or that hold text which is no
         UTF-8, each with the reason, which names the rows."""

@@ -127,22 +127,3 @@ def check(columns: Sequence[Sequence[Value]], names: Sequence[str], kinds: Seque
         longest = limit(kind)
         if longest is not None and any(len(value) > longest for value in values if type(value) is str):
             raise Rejected(f"value too long for type {kind.declared} in column {name!r}", "value")
-
-
-def check_keys(columns: Sequence[Sequence[Value]], fields: Sequence[Field]) -> None:
-    """Raise Rejected for values of a primary key that PostgreSQL would spell in another way.
-
-    The row would have another key than the record, and be taken for another one at its first edit.
-    """
-    for values, item in zip(columns, fields, strict=False):
-        convert = None if item.refers_to else CANONICAL.get(item.logical)
-        if convert is None or item.logical in (Logical.BOOL, Logical.JSON):
-            continue
-        for value in values:
-            own = convert(value)
-            if own.__class__ is not value.__class__ or own != value:
-                raise Rejected(
-                    f"key column {item.column!r} holds {item.logical.value}, where {value!r} is spelled {own!r}; "
-                    "spell it so at the other end",
-                    "value",
-                )

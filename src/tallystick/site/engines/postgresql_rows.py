@@ -12,14 +12,13 @@ from tallystick.site.engines.postgresql_layout import (
     Layout,
     cast,
     check,
-    check_keys,
     compiled,
     local_form,
     local_text,
     plain,
 )
 from tallystick.site.engines.postgresql_sql import SCHEMA, array, holdable, loaded_text, quoted, stored_text, untyped
-from tallystick.site.engines.postgresql_types import passing
+from tallystick.site.engines.postgresql_types import has_rules, keeping, passing, reading
 from tallystick.site.identity import address_of, addressable
 from tallystick.site.schema import Definition, Field, Identity
 
@@ -258,6 +257,37 @@ class PostgreSQLRows:
         except Rejected:
             return None
 
+    def spelled(self, addresses: Sequence[Address]) -> list[Address]:
+        """See ``Rows.spelled``. The server is asked where a type has rules of its own."""
+        kinds = self._layout.keys
+        columns = [
+            keeping(kind, column) for kind, column in zip(kinds, zip(*addresses, strict=True), strict=bool(addresses))
+        ]
+        kept = list(zip(*columns, strict=True))
+        if not any(map(has_rules, kinds)):
+            return kept
+        found = self._respelled(self._possible(kept))
+        return [found.get(address, address) for address in kept]
+
+    def _respelled(self, addresses: Sequence[Address]) -> dict[Address, Address]:
+        """What the server makes of values in columns of the key's types; without those that it takes for none."""
+        if not addresses:
+            return {}
+        source, _, parameters = self._asked(addresses)
+        readings = [
+            reading(kind, f"k.c{index}::{kind.declared}") if has_rules(kind) else f"k.c{index}"
+            for index, kind in enumerate(self._layout.keys)
+        ]
+        rows = self._guarded(f"SELECT k.place, {', '.join(readings)} FROM {source}", parameters)
+        if rows is None:
+            half = len(addresses) // 2
+            return {**self._respelled(addresses[:half]), **self._respelled(addresses[half:])} if half else {}
+        return {addresses[row[0] - 1]: row[1:] for row in rows}
+
+    def respelled(self, values: Sequence[Value]) -> dict[Value, Value]:
+        """See ``Rows.respelled``: a type has one spelling for each value."""
+        return {address[0]: address[0] for address in self.values([(value,) for value in values])}
+
     def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:
         """None: a primary key is unique and NOT NULL, and every text is UTF-8."""
         return {}
@@ -317,8 +347,6 @@ class PostgreSQLRows:
         names = [*self.definition.key_columns, *self.definition.columns]
         listed = ", ".join(map(quoted, names))
         check(columns, names, (*layout.keys, *layout.fields))
-        if self.definition.identity is Identity.NATURAL:
-            check_keys(columns, self.definition.key_fields)
         with self._attempt():
             done = self.engine.copy(f"COPY {layout.name} ({listed}) FROM STDIN".encode(), columns, refusals=True)
             if done != count:

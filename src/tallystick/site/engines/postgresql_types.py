@@ -6,9 +6,10 @@ Every rule is stated for the base type of a column, domains looked through.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from tallystick.core.values import Logical
+from tallystick.core.values import Logical, Value, canonical_uuid
 from tallystick.site.engines.postgresql_sql import literal, quoted
 from tallystick.site.schema import Column
 
@@ -39,6 +40,9 @@ _COMPARABLE = frozenset(
     ["bool", "int2", "int4", "int8", "oid", "numeric", "bytea", "date", "time", "timestamp", "timestamptz", "uuid"]
 )
 """Types whose equality is that of canonical values; the others are compared byte by byte."""
+
+_KEEPING = frozenset(["bool", "int2", "int4", "int8", "oid", "bytea", "uuid", "bpchar"])
+"""Types of which the spelling is known without the server."""
 
 _DECLARED = {
     Logical.ANY: "TEXT",
@@ -174,6 +178,20 @@ def declared_type(column: Column) -> str:
     if column.logical is Logical.TEXT and _BUILT_IN.fullmatch(text):
         return text
     return _DECLARED[column.logical]
+
+
+def has_rules(kind: ColumnType) -> bool:
+    """True where only the server knows how it would spell a value of the type: rounded, turned to UTC, shortened."""
+    return not (kind.enumeration or kind.known in _KEEPING or kind.base in _EXACT_TEXT)
+
+
+def keeping(kind: ColumnType, values: Sequence[Value]) -> Sequence[Value]:
+    """Values as a column holds them whose type ``has_rules`` of which none is left to the server."""
+    if kind.known == "uuid":
+        return list(map(canonical_uuid, values))
+    if kind.known == "bpchar":
+        return [value.rstrip(" ") if isinstance(value, str) else value for value in values]
+    return values
 
 
 def passing(kind: ColumnType, column: str, table: str) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tallystick.core.values import CANONICAL, Logical, Value
+from tallystick.core.values import CANONICAL, Logical, Value, canonical_uuid
 from tallystick.errors import StorageError
 from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.sqlite_schema import literal, quoted
@@ -32,6 +33,9 @@ _CONVERTED = (Logical.DECIMAL,)
 _LIVE = "(r.flags & 1)=0"
 _UNKNOWN = " AND NOT (r.origin=? AND r.tick<=? AND r.extra IS NULL AND (r.flags & 4)=0)"
 GENESIS = 2
+_WHOLE = re.compile(r"\s*[+-]?\d{1,300}\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d{1,300}\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+_INTEGERS = 1 << 63
 
 
 class SQLiteRows:
@@ -161,6 +165,27 @@ class SQLiteRows:
             read = self.engine.query(sql, [value for address in chunk for value in address])
             found.update({row[:width]: self._canonical(row[width:]) for row in read})
         return found
+
+    def spelled(self, addresses: Sequence[Address]) -> list[Address]:
+        """See ``Rows.spelled``: numbers in columns of numbers are held as numbers."""
+        decimal = [item.logical is Logical.DECIMAL for item in self.definition.key_fields]
+        if not any(decimal):
+            return list(addresses)
+        return [
+            tuple(_as_number(part) if is_one else part for part, is_one in zip(address, decimal, strict=True))
+            for address in addresses
+        ]
+
+    def respelled(self, values: Sequence[Value]) -> dict[Value, Value]:
+        """See ``Rows.respelled``. Texts are as the application wrote them, and UUIDs are written in many ways."""
+        digits = {str(value).replace("-", ""): value for value in values if canonical_uuid(value) == value}
+        wanted = {text: value for text, value in digits.items() if len(text) == 32}
+        if not wanted:
+            return {}
+        key = quoted(self.definition.key_columns[0])
+        plain = f"lower(replace(replace(replace({key}, '-', ''), '{{', ''), '}}', ''))"
+        rows = self.engine.query_in(f"SELECT {plain}, {key} FROM {self.table} WHERE {plain} IN (*)", (), list(wanted))
+        return {wanted[text]: spelled for text, spelled in rows}
 
     def unnamed(self, addresses: Sequence[Address]) -> dict[Address, str]:
         found: dict[Address, str] = {}
@@ -325,6 +350,14 @@ class SQLiteRows:
 def _literal(column: Sequence[int]) -> str | None:
     """The one small number of a column as SQL says it; None where there are others."""
     return str(int(column[0])) if column[0] <= _SMALL and column.count(column[0]) == len(column) else None
+
+
+def _as_number(value: Value) -> Value:
+    """A decimal text as the number that SQLite makes of it in a column for numbers."""
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return value
+    number = int(value) if _WHOLE.fullmatch(value) else float(value)
+    return int(number) if -_INTEGERS <= number < _INTEGERS and number == int(number) else float(number)
 
 
 def _numbered(rowids: Sequence[Any]) -> str:

@@ -19,9 +19,10 @@ from tallystick.protocols.eden.site.conditions import Conditions
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, moment_of, seconds, stamp_seconds
 from tallystick.protocols.eden.store import Selection, Stored, Target
 from tallystick.site.engines.engine import Address, Entry
-from tallystick.site.identity import address_of, key_parts, local_of, natural_key
+from tallystick.site.identity import address_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger
 from tallystick.site.schema import Identity
+from tallystick.site.spelling import records_at
 
 PAGE = 500
 
@@ -261,9 +262,7 @@ class Records:
     def _entries_at(self, bound: Bound, addresses: Sequence[Address]) -> dict[Address, Entry]:
         definition = bound.definition
         if definition.identity is Identity.NATURAL:
-            keys = {address: natural_key(definition, address) for address in addresses}
-            entries = bound.tracked.rows.by_keys(list(keys.values()))
-            return {address: entries[key] for address, key in keys.items() if key in entries}
+            return records_at(bound.tracked, addresses)
         locals_ = {address: local_of(definition, "", address) for address in addresses}
         found = bound.tracked.rows.by_locals(list(locals_.values()))
         return {address: found[local] for address, local in locals_.items() if local in found}

@@ -24,9 +24,10 @@ from tallystick.protocols.sdata.store import Resource
 from tallystick.site.editing import contents_of
 from tallystick.site.engines.engine import Entry
 from tallystick.site.holding import Whole, load_wholes
-from tallystick.site.identity import address_of, local_of, natural_key
+from tallystick.site.identity import address_of, local_of
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Identity
+from tallystick.site.spelling import records_at
 
 _encoder = msgspec.msgpack.Encoder()
 _TITLES = ("name", "title", "label", "description")
@@ -179,9 +180,8 @@ class Place:
         """The entries of the rows at addresses, in their order; rows that are not in the ledger yet are left out."""
         definition = self.tracked.definition
         if definition.identity is Identity.NATURAL:
-            keys = [natural_key(definition, address) for address in addresses]
-            by_key = self.tracked.rows.by_keys(keys)
-            return [by_key[key] for key in keys if key in by_key]
+            at = records_at(self.tracked, addresses)
+            return [at[address] for address in addresses if address in at]
         locals_ = [local_of(definition, "", address) for address in addresses]
         by_local = self.tracked.rows.by_locals(locals_)
         return [by_local[local] for local in locals_ if local in by_local]
