@@ -32,6 +32,7 @@ from tallystick.site.holding import (
 )
 from tallystick.site.identity import address_of, addresses_of
 from tallystick.site.incoming import PLAIN, Incoming, checked_heads
+from tallystick.site.leaving import leave
 from tallystick.site.ledger import GENESIS, UNSHOWN, WHOLE, Ledger, Tracked
 from tallystick.site.managed import contents
 from tallystick.site.projection import Projector, Rendered, Writing, compare_row, exact, local_after
@@ -249,17 +250,16 @@ class _Step:
         plain = [row for row in rows if row[FLAGS] in PLAIN]
         digests = dict(zip([row[KEY] for row in plain], self.incoming.digests(plain), strict=True))
         decided = []
-        for row in rows:
+        left = [row[KEY] for row in rows if row[FLAGS] & LEFT_SCOPE]
+        for row in rows if not left else [row for row in rows if not row[FLAGS] & LEFT_SCOPE]:
             entry = entries.get(row[KEY])
-            if row[FLAGS] & LEFT_SCOPE:
-                self._left_scope(row, entry)
-                continue
             one = self._decide_one(row, entry, wholes.get(row[KEY]), shown.get(row[KEY]), digests.get(row[KEY]))
             if one is not None:
                 decided.append(one)
         self._project(decided)
         for one in decided:
             self._keep(one)
+        self._leave(left, wholes, shown)
 
     def _shown(self, entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
         """What the rows of known records hold now, by key."""
@@ -296,32 +296,16 @@ class _Step:
             self.encoded.learn(outcome.record, row[EXTRA])
         return Decided(row[KEY], entry, whole, before, outcome, altered, row[LOCAL], computed)
 
-    def _left_scope(self, row: Row, entry: Entry | None) -> None:
-        """The record no longer matches the sender's filter: kept unless the task deletes what left.
-
-        One that rows here still refer to stays: what a cascade took along would be deleted at home, too.
-        """
-        self.tally.unchanged += 1
-        if entry is None or not self.applying.delete_left or not entry.hash:
+    def _leave(self, keys: Sequence[str], wholes: Mapping[str, Whole], shown: Mapping[str, dict[str, Any]]) -> None:
+        """The records no longer match the sender's filter: kept unless the task deletes what left."""
+        self.tally.unchanged += len(keys)
+        if not keys or not self.applying.delete_left:
             return
-        definition = self.tracked.definition
-        if not self.managed and definition.referrers:
-            address = address_of(definition, entry.key, entry.local)
-            if rows_with_children(self.ledger, definition, [address]):
-                return
-        writing = Writing(entry.key, None, entry)
-        Projector(self.ledger, self.tracked).write([writing])
-        if writing.failure:
-            return
-        shown = self._shown([entry]).get(entry.key)
-        before = held(self.ledger, entry, shown, None)
-        self.applying.altered = True
-        (seq,) = self.ledger.next_seqs(self.tracked, 1)
-        kept = Kept(before.record, (), b"", None, unshown=True)
-        new, whole = make_entry(self.ledger, entry.key, seq, entry.born_seq, kept)
-        self._put(entry, None, new, whole)
-        parking.decline(self.ledger, self.tracked, entry.key, parking.LEFT)
-        self.tally.deleted += 1
+        live = [entry for entry in self.tracked.rows.by_keys(keys).values() if entry.hash]
+        for left in leave(self.ledger, self.tracked, live, wholes, shown):
+            self.applying.altered = True
+            self._put(left.old, left.old_whole, left.new, left.whole)
+            self.tally.deleted += 1
 
     # Writing
 

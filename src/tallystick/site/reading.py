@@ -61,11 +61,13 @@ class Reader:
         keys: Sequence[str] | None = None,
         since: int = 0,
         told: Sequence[Told] | None = None,
+        gone: bool = False,
     ) -> None:
         """``digest`` is what the receiver knows. ``matches`` is the filter; ``scoped`` says that the receiver may hold
         records that left it. ``keys`` restricts records up to seq ``since`` to those
         (first contact, repair). ``told`` are all the entries after the position that is asked for first, with
-        their rows, where a stamping has just made them: they are not read again."""
+        their rows, where a stamping has just made them: they are not read again. ``gone`` leaves out whatever is live
+        and in scope."""
         self.ledger = ledger
         self.tracked = tracked
         self.digest = digest
@@ -75,6 +77,7 @@ class Reader:
         self.keys = None if keys is None else frozenset(keys)
         self.since = since
         self._told = told
+        self.gone = gone
         self.skipped = False
         """True once a record was left out because it was marked again: the digest must not be said to be reached."""
         self._limit = FIRST_ROWS
@@ -85,7 +88,7 @@ class Reader:
         self._own = next((number for number, name in known if name == ledger.origin), 0)
         self._numbered = _numbered([number for number, _ in known])
         managed = tracked.definition.identity is Identity.MANAGED
-        self._may_be_plain = bool(self._numbered) and not (dead or managed) and matches is None and keys is None
+        self._may_be_plain = bool(self._numbered) and not (dead or gone or managed) and matches is None and keys is None
 
     def batch(self, position: int, until: int) -> Batch:
         """The next rows after seq ``position``, up to ``until``."""
@@ -216,6 +219,8 @@ class Reader:
             return None
         head = (entry.key, entry.local, index, entry.tick, entry.stamp)
         if whole is not None:
+            if self.gone and not entry.flags & DELETED:
+                return None
             return (*head, WHOLE, whole.wire()) if self._in_scope_whole(entry.key, whole) else None
         if entry.flags & DELETED:
             return (*head, DELETED, entry.extra)
@@ -224,6 +229,8 @@ class Reader:
             return None
         if not self._in_scope(entry, values, managed):
             return (*head, LEFT_SCOPE, None) if self.scoped else None
+        if self.gone:
+            return None
         body = tuple(values or ())
         if entry.key in managed:
             body = (managed[entry.key],)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from tallystick.site.engines.engine import Address
-from tallystick.site.identity import address_of
-from tallystick.site.ledger import Ledger, Tracked
-from tallystick.site.schema import Definition, Identity, Reference
+from tallystick.site.ledger import Ledger
+from tallystick.site.schema import Definition, Reference
 
 _FOLLOWING = ("CASCADE", "SET NULL", "SET DEFAULT")
 
@@ -46,16 +45,6 @@ def rows_with_children(ledger: Ledger, definition: Definition, addresses: Sequen
     for child, reference in definition.referrers:
         found |= referred(ledger, definition, child, reference, addresses)
     return found & set(addresses)
-
-
-def unreferred(ledger: Ledger, tracked: Tracked, keys: Sequence[str]) -> list[str]:
-    """Those keys whose records have a row here that no row refers to."""
-    definition, live = tracked.definition, [item for item in tracked.rows.by_keys(keys).values() if item.hash]
-    if definition.identity is Identity.MANAGED or not definition.referrers:
-        return [item.key for item in live]
-    addresses = {item.key: address_of(definition, item.key, item.local) for item in live}
-    parents = rows_with_children(ledger, definition, list(addresses.values()))
-    return [key for key, address in addresses.items() if address not in parents]
 
 
 def referred(

@@ -13,7 +13,6 @@ from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy
 from tallystick.core.values import mapping_hash
 from tallystick.site import parking
 from tallystick.site.engines.engine import Entry
-from tallystick.site.filtering import Matches
 from tallystick.site.holding import Kept, Whole, load_wholes, make_entry, save_whole, terms
 from tallystick.site.ledger import Ledger, Tracked
 from tallystick.site.projection import Projector, Writing, compare_row, local_after
@@ -52,16 +51,15 @@ def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> 
     return tallies
 
 
-def reconsider(ledger: Ledger, tracked: Tracked, matches: Matches | None) -> None:
-    """Have ``retry`` show again what had left a filter and is in the present scope: all of it when there is none.
+def reconsider(ledger: Ledger, tracked: Tracked) -> None:
+    """Have ``retry`` show again what had left a filter, now that there is none.
 
+    Under another filter the source says what is in scope: what is held here is older than what took the record out.
     Call inside ``ledger.write()``.
     """
-    left = [item.key for item in parking.waiting(ledger, parking.DECLINED, tracked) if item.reason == parking.LEFT]
-    for key, whole in load_wholes(ledger, tracked, left).items():
-        found = [{**version.content, "$key": key} for version in whole.record.versions if version.content is not None]
-        if matches is None or any(matches(content) for content in found):
-            parking.park(ledger, tracked, key, "back in scope")
+    for item in parking.waiting(ledger, parking.DECLINED, tracked):
+        if item.reason == parking.LEFT:
+            parking.park(ledger, tracked, item.key, "back in scope")
 
 
 def _load(ledger: Ledger, tracked: Tracked, keys: Sequence[str], policy: FieldPolicy | None) -> list[_Parked]:

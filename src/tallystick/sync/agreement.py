@@ -160,8 +160,9 @@ def preview(a: Replica, b: Replica, plan: Plan) -> dict[str, dict[str, dict[str,
                 keys = _first_contact(source, target, scope, known, source.digest("", scope), plan)
             selection = Selection(scope, known, keys)
             announced = _announced(source, selection)
-            leaving = _leaving(announced, target)
-            held = _held(announced, leaving, selection, Settings("", scope, plan.policies, allowed=plan.allowed))
+            settings = Settings("", scope, plan.policies, allowed=plan.allowed)
+            leaving = _leaving(announced, target, settings)
+            held = _held(announced, leaving, selection, settings)
             found[f"{source.name} -> {target.name}"] = {
                 wire: {
                     "changes": announced.changes[wire],
@@ -361,8 +362,7 @@ def _may_hold(stated: Meeting, known: Known, settings: Settings, keys: Mapping[s
     """
     new = stated.seq - _reached(stated, known.state)
     guard, recent = Guard(allowed=settings.allowed), known.recent
-    left = settings.scope.filters if settings.scope.delete_left else {}
-    deleting = [wire for wire in settings.scope.resources if settings.deletes(wire) or wire in left]
+    deleting = [wire for wire in settings.scope.resources if settings.deletes(wire)]
     differing = [wire for wire in deleting if keys.get(wire) != []]
     counts = {wire: known.prints[wire][0] if wire in known.prints else 0 for wire in differing}
     return any(guard.holds(new, count, recent.get(wire, 0)) for wire, count in counts.items())
@@ -382,7 +382,7 @@ def _guarded(source: Replica, target: Replica, selection: Selection, settings: S
     """Resources whose deletions are held back."""
     selection.deletions_only = True
     announced = _announced(source, selection)
-    held = _held(announced, _leaving(announced, target), selection, settings)
+    held = _held(announced, _leaving(announced, target, settings), selection, settings)
     report.held.update({f"{target.name}: {wire}": count for wire, count in held.items()})
     return list(held)
 
@@ -395,9 +395,10 @@ def _announced(source: Replica, selection: Selection) -> Announced:
         return source.announce(selection)
 
 
-def _leaving(announced: Announced, target: Replica) -> dict[str, int]:
+def _leaving(announced: Announced, target: Replica, settings: Settings) -> dict[str, int]:
     """How many rows the target would delete because they left a filter, by wire name."""
-    return {wire: len(target.unreferred(wire, keys)) for wire, keys in announced.left.items() if keys}
+    left = {wire: keys for wire, keys in announced.left.items() if keys and settings.deletes(wire)}
+    return {wire: len(keys) for wire, keys in target.unreferred(left).items()} if left else {}
 
 
 def _held(announced: Announced, leaving: Mapping[str, int], selection: Selection, settings: Settings) -> dict[str, int]:

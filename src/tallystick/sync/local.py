@@ -15,10 +15,10 @@ from tallystick.site import deletions, history, parking
 from tallystick.site.engines.engine import Engine
 from tallystick.site.holding import load_wholes, terms
 from tallystick.site.issuing import Told
+from tallystick.site.leaving import unreferred
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Reader
-from tallystick.site.referring import unreferred
 from tallystick.site.rekeying import natural_values, rekey
 from tallystick.site.retention import let_go
 from tallystick.site.schema import Definition, define
@@ -178,8 +178,8 @@ class LocalReplica:
         entries = self.ledger.resource(resource).rows.by_keys(keys)
         return [key for key, entry in entries.items() if entry.flags & GENESIS and entry.extra is None]
 
-    def unreferred(self, resource: str, keys: Sequence[str]) -> list[str]:
-        return unreferred(self.ledger, self.ledger.resource(resource), keys)
+    def unreferred(self, leaving: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        return unreferred(self.ledger, leaving)
 
     def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
         with self.ledger.engine.read():

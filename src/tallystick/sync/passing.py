@@ -61,7 +61,10 @@ class Pass:
             yield from self._step(step, position)
 
     def _step(self, step: str, position: int) -> Iterator[Page]:
+        """One sweep over a resource. What left a filter and is to be deleted goes with the deletions."""
         wire, dead = step[1:], step[0] == "-"
+        scoped = bool(self.selection.known.state) and wire not in self.selection.held
+        deleted = self.selection.scope.delete_left and scoped and wire in self.selection.scope.filters
         tracked = self.ledger.resource(wire)
         if tracked.seq <= position or self._agreed(wire, dead):
             return
@@ -69,9 +72,10 @@ class Pass:
             self.ledger,
             tracked,
             self.selection.known.digests.get(wire, {}),
-            dead=dead,
+            dead=None if dead and deleted else dead,
             matches=matches(self.selection.scope, tracked),
-            scoped=bool(self.selection.known.state) and wire not in self.selection.held,
+            scoped=scoped and dead is deleted,
+            gone=dead,
             keys=None if dead else self.selection.keys.get(wire),
             since=self.selection.since,
             told=None if self._stamped is None else self._stamped.rows(wire, position),

@@ -232,8 +232,11 @@ class Replica(Protocol):
     def older(self, resource: str, keys: Sequence[str]) -> list[str]:
         """Those keys whose records are rows older than tracking that were never edited."""
 
-    def unreferred(self, resource: str, keys: Sequence[str]) -> list[str]:
-        """Those keys whose records have a row here that no row refers to: they are deleted when they leave a filter."""
+    def unreferred(self, leaving: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Those records (keys by wire name) with a row here to which none refers, but such as leave with it.
+
+        They are deleted when they leave a filter together.
+        """
 
     def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
         """For every live record: its values of ``columns`` (wire names) as canonical text, to its key.

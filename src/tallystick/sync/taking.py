@@ -19,7 +19,6 @@ from tallystick.site.retrying import reconsider, retry
 from tallystick.site.schema import Identity
 from tallystick.site.stamping import stamp
 from tallystick.sync import reached
-from tallystick.sync.passing import matches
 from tallystick.sync.replica import Closing, Settings
 
 ATTEMPTS = 8
@@ -107,8 +106,8 @@ class Taking:
             if page is not None:
                 tallies[page.resource] = self._rows(page)
             for wire in self.settings.scope.resources:
-                tracked = ledger.resource(wire)
-                reconsider(ledger, tracked, matches(self.settings.scope, tracked))
+                if wire not in self.settings.scope.filters:
+                    reconsider(ledger, ledger.resource(wire))
             conflict = {wire: self.settings.policy(wire).conflict for wire in self.settings.scope.resources}
             for wire, tally in (retry(ledger, conflict) if again else {}).items():
                 tallies.setdefault(wire, Tally()).add(tally)
@@ -120,7 +119,11 @@ class Taking:
         ledger, settings = self.ledger, self.settings
         before = reached.highest(ledger, settings.scope)
         applying = Applying(
-            settings.policy(page.resource), settings.onconflict, settings.run, settings.scope.delete_left, refuse
+            settings.policy(page.resource),
+            settings.onconflict,
+            settings.run,
+            settings.scope.delete_left and settings.deletes(page.resource),
+            refuse,
         )
         tally = apply_page(ledger, page, applying)
         if settings.allowed >= 0:

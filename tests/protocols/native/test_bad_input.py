@@ -171,7 +171,7 @@ def test_a_body_that_is_no_json_message_is_refused(wire, name, body):
         ("digest", {"source": SITE, "scope": {"resources": ["persons"]}}),
         ("ranges", {"resource": "persons", "stated": []}),
         ("older", {"resource": "persons", "keys": []}),
-        ("unreferred", {"resource": "persons", "keys": []}),
+        ("unreferred", {"keys": {"persons": []}}),
         ("naturals", {"resource": "persons", "columns": ["name"]}),
         ("rekey", {"resource": "persons", "keys": {}}),
         ("check", {"resources": ["persons"]}),

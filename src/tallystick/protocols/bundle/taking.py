@@ -100,10 +100,12 @@ class Taking:
 
     def _held(self, source: BundleSource, known: Known, settings: Settings) -> list[str]:
         """Resources whose deletions the guards hold back."""
-        guard, held, left = Guard(allowed=settings.allowed), [], source.left()
+        guard, held = Guard(allowed=settings.allowed), []
+        left = {wire: keys for wire, keys in source.left().items() if keys and settings.deletes(wire)}
+        going = self.session.local.unreferred(left)
         for wire in source.manifest.scope.resources:
             deletions = source.manifest.deletions.get(wire, 0) if settings.deletes(wire) else 0
-            deletions += len(self.session.local.unreferred(wire, left[wire])) if wire in left else 0
+            deletions += len(going.get(wire, ()))
             records = known.prints[wire][0] if wire in known.prints else 0
             if guard.holds(deletions, records, known.recent.get(wire, 0)):
                 held.append(wire)

@@ -13,6 +13,7 @@ from tallystick.protocols.native.codec.messages import (
     Columned,
     Digesting,
     Keyed,
+    Leaving,
     Ranging,
     Reconciling,
     Rekeying,
@@ -31,6 +32,8 @@ def check_resources(replica: LocalReplica, message: Any) -> None:
     """Raise UnknownResource for a name that is no resource here."""
     if isinstance(message, Ranging | Keyed | Columned | Reconciling | Rekeying):
         named: tuple[str, ...] = (message.resource,)
+    elif isinstance(message, Leaving):
+        named = tuple(message.keys)
     elif isinstance(message, Resourced):
         named = tuple(message.resources)
     elif isinstance(message, Acknowledging):
@@ -69,8 +72,8 @@ def _older(replica: LocalReplica, message: Keyed, role: Role) -> Any:
     return replica.older(message.resource, message.keys)
 
 
-def _unreferred(replica: LocalReplica, message: Keyed, role: Role) -> Any:
-    return replica.unreferred(message.resource, message.keys)
+def _unreferred(replica: LocalReplica, message: Leaving, role: Role) -> Any:
+    return replica.unreferred(message.keys)
 
 
 def _naturals(replica: LocalReplica, message: Columned, role: Role) -> Any:

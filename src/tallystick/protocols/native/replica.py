@@ -27,6 +27,7 @@ from tallystick.protocols.native.codec.messages import (
     Columned,
     Digesting,
     Keyed,
+    Leaving,
     Ranging,
     Reconciling,
     Rekeying,
@@ -154,8 +155,9 @@ class RemoteReplica:
     def older(self, resource: str, keys: Sequence[str]) -> list[str]:
         return self._call("older", Keyed(resource, list(keys)), list[str])
 
-    def unreferred(self, resource: str, keys: Sequence[str]) -> list[str]:
-        return self._call("unreferred", Keyed(resource, list(keys)), list[str])
+    def unreferred(self, leaving: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        message = Leaving({wire: list(keys) for wire, keys in leaving.items()})
+        return self._call("unreferred", message, dict[str, list[str]])
 
     def naturals(self, resource: str, columns: Sequence[str]) -> dict[str, str]:
         return self._call("naturals", Columned(resource, list(columns)), dict[str, str])

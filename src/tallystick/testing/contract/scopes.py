@@ -81,6 +81,44 @@ class ScopeContract(Agreeing):
         for end in (a, b):
             assert end.rows("SELECT id, author_id FROM book") == [("b", "x")]
 
+    def test_leavers_stay_where_the_strategy_lets_nothing_be_deleted(self, workshop: Workshop) -> None:
+        a = workshop.end("a", PEOPLE, "INSERT INTO people VALUES ('p1', 'Ann', NULL, 30), ('p2', 'Bob', NULL, 40)")
+        b = workshop.end("b", PEOPLE)
+        kept: dict[str, Any] = {
+            "where": {"people": "age gt 18"},
+            "delete_left": True,
+            "policies": {"": Policy(frozenset({Method.CREATE, Method.UPDATE}))},
+        }
+        sync(a, b, **kept)
+        a.execute("UPDATE people SET age=6 WHERE id='p1'")
+        (_, found) = preview(b.replica, a.replica, Plan(**kept)).values()
+        assert found["people"]["deletions"] == 0
+        sync(a, b, **kept)
+        assert [row[0] for row in people(b)] == ["p1", "p2"]
+
+    @pytest.mark.parametrize("action", ("NO ACTION", "CASCADE", "SET NULL"))
+    def test_rows_that_leave_together_go_together(self, workshop: Workshop, action: str) -> None:
+        schema = (
+            "CREATE TABLE author (id TEXT PRIMARY KEY, age INTEGER, guide TEXT REFERENCES author (id))",
+            "CREATE TABLE book (id TEXT PRIMARY KEY, year INTEGER, "
+            f"author_id TEXT REFERENCES author (id) ON DELETE {action})",
+        )
+        rows = (
+            "INSERT INTO author VALUES ('x', 30, NULL), ('y', 31, 'x'), ('z', 32, NULL), ('u', 33, 'z')",
+            "INSERT INTO book VALUES ('of x', 2001, 'x'), ('of y', 2001, 'y'), ('of u', 2001, 'u')",
+        )
+        a, b = workshop.end("a", *schema, *rows), workshop.end("b", *schema)
+        wanted: dict[str, Any] = {"where": {"author": "age gt 18", "book": "year gt 2000"}, "delete_left": True}
+        sync(a, b, **wanted)
+        a.execute("UPDATE author SET age=6 WHERE id<>'u'", "UPDATE book SET year=1 WHERE author_id<>'u'")
+        (found, _) = preview(a.replica, b.replica, Plan(**wanted)).values()
+        assert (found["author"]["deletions"], found["book"]["deletions"]) == (2, 2)
+        sync(a, b, **wanted, allowed=2)
+        assert b.rows("SELECT id FROM author ORDER BY id") == [("u",), ("z",)]
+        assert b.rows("SELECT id FROM book") == [("of u",)]
+        assert a.rows("SELECT count(*) FROM book WHERE author_id IS NOT NULL") == [(3,)]
+        assert sync(a, b, **wanted).records == 0
+
     @pytest.mark.parametrize("later", ({}, {"people": "age gt 3"}, {"people": "name eq 'Ann'"}))
     def test_what_left_a_filter_comes_back_when_the_filter_lets_it(
         self, workshop: Workshop, later: dict[str, str]

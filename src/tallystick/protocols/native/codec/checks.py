@@ -16,6 +16,7 @@ from tallystick.protocols.native.codec.messages import (
     Columned,
     Digesting,
     Keyed,
+    Leaving,
     Ranging,
     Reconciling,
     Rekeying,
@@ -131,6 +132,13 @@ def _ranging(message: Ranging, limits: Limits) -> None:
 def _keyed(message: Keyed, limits: Limits) -> None:
     check_name("resource", message.resource, limits)
     _keys(message.keys, limits)
+
+
+def _leaving(message: Leaving, limits: Limits) -> None:
+    check_most("resources", len(message.keys), limits.resources)
+    for wire, keys in message.keys.items():
+        check_name("resource", wire, limits)
+        _keys(keys, limits)
 
 
 def _columned(message: Columned, limits: Limits) -> None:
@@ -269,6 +277,7 @@ _CHECKERS: dict[type, Callable[[Any, Limits], None]] = {
     Digesting: _digesting,
     Ranging: _ranging,
     Keyed: _keyed,
+    Leaving: _leaving,
     Columned: _columned,
     Reconciling: _reconciling,
     Rekeying: _rekeying,

@@ -56,10 +56,16 @@ class Ranging(msgspec.Struct):
 
 
 class Keyed(msgspec.Struct):
-    """The request of ``older`` and of ``unreferred``."""
+    """The request of ``older``."""
 
     resource: str
     keys: list[str]
+
+
+class Leaving(msgspec.Struct):
+    """The request of ``unreferred``: keys by resource."""
+
+    keys: dict[str, list[str]]
 
 
 class Columned(msgspec.Struct):
@@ -124,7 +130,7 @@ _LISTED = (
     Verb("digest", Digesting, Known, Role.READ),
     Verb("ranges", Ranging, Answer, Role.READ),
     Verb("older", Keyed, list[str], Role.READ),
-    Verb("unreferred", Keyed, list[str], Role.READ),
+    Verb("unreferred", Leaving, dict[str, list[str]], Role.READ),
     Verb("naturals", Columned, dict[str, str], Role.READ),
     Verb("rekey", Rekeying, None, Role.SYNC),
     Verb("reconcile", Reconciling, int, Role.SYNC),
