@@ -19,7 +19,7 @@ from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences
-from tallystick.sync.guards import Guard
+from tallystick.sync.guards import DOUBTS_ALLOWED, DOUBTS_SHARE, Guard
 from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
@@ -39,9 +39,6 @@ from tallystick.sync.scoping import (
 from tallystick.sync.uncollected import uncollected
 
 __all__ = ["Plan", "Report", "agree", "preview"]
-
-DOUBTS_ALLOWED = 20
-DOUBTS_SHARE = 0.05
 
 
 @dataclass(slots=True)
@@ -115,7 +112,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
     mine, theirs, _ = met
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
-    adopted = not (mine.state and theirs.state) and bool(pair(a, b, scope) | adopt(a, b, scope))
+    adopted = not (mine.state and theirs.state) and bool(pair(a, b, scope) | adopt(a, b, scope, plan.identity))
     settled = not (mine.state or theirs.state) and _settle(a, b, scope, plan)
     if adopted or settled:
         met = meet(a, b, sites, scope)  # what was entered again under other keys is nothing new

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 DELETIONS = 20
 SHARE = 0.30
 WHOLE_FROM = 2
+DOUBTS_ALLOWED = 20
+DOUBTS_SHARE = 0.05
+"""How many rows older than tracking may be one record or two before a first contact stops."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from tallystick.protocols.bundle.session import Session
 from tallystick.protocols.bundle.trust import Trusted
 from tallystick.site.ledger import GENESIS
 from tallystick.site.schema import Identity
-from tallystick.sync.agreement import DOUBTS_ALLOWED, DOUBTS_SHARE
-from tallystick.sync.guards import Guard
+from tallystick.sync.guards import DOUBTS_ALLOWED, DOUBTS_SHARE, Guard
 from tallystick.sync.local import range_items
 from tallystick.sync.replica import Described, Known, Scope, Settings, Wanted
 from tallystick.sync.scoping import wanted

@@ -140,6 +140,58 @@ class FirstContactContract(Agreeing):
             assert end.rows(named) == [("by new", "new"), ("by own", "own")]
         assert verify(a.replica, c.replica, deep=True).agree
 
+    def test_a_row_of_a_plain_copy_that_was_edited_before_the_first_contact_is_not_doubled(
+        self, workshop: Workshop
+    ) -> None:
+        rows = ", ".join(f"({n}, 'n{n}')" for n in range(1, 31))
+        a, b = workshop.end("a", NUMBERED[0]), workshop.end("b", NUMBERED[0])
+        sync(a, b)
+        a.execute(f"INSERT INTO author VALUES {rows}")
+        settle(a, b)
+        c = workshop.end("c", NUMBERED[0], f"INSERT INTO author VALUES {rows}, (31, 'own of c')")
+        a.execute("INSERT INTO author VALUES (31, 'own of a')", "UPDATE author SET name='edited at a' WHERE id=5")
+        c.execute("UPDATE author SET name='edited at c' WHERE id=4", "UPDATE author SET name='too' WHERE id=5")
+        done = sync(a, c)
+        assert done.total().conflicts >= 2
+        settle(a, b, c)
+        names = "SELECT name FROM author WHERE name NOT LIKE 'n%' ORDER BY name"
+        for end in (a, b, c):
+            assert end.rows("SELECT count(*) FROM author") == [(32,)]
+            assert {("own of a",), ("own of c",)} <= set(end.rows(names))
+        assert a.rows(names) == b.rows(names) == c.rows(names)
+        assert verify(a.replica, c.replica, deep=True).agree
+
+    def test_equal_integers_of_a_plain_copy_are_one_record_when_told_so(self, workshop: Workshop) -> None:
+        a, b = workshop.end("a", NUMBERED[0]), workshop.end("b", NUMBERED[0])
+        sync(a, b)
+        a.execute("INSERT INTO author VALUES (1, 'Ann'), (2, 'Bob')")
+        c = workshop.end("c", NUMBERED[0], "INSERT INTO author VALUES (1, 'Anna'), (2, 'Rob')")
+        sync(a, c, identity="same", allowed=-1)
+        settle(a, c)
+        assert (
+            a.rows("SELECT id FROM author ORDER BY id") == c.rows("SELECT id FROM author ORDER BY id") == [(1,), (2,)]
+        )
+
+    def test_a_plain_copy_that_has_agreed_with_others_stops_the_run_instead_of_doubling(
+        self, workshop: Workshop
+    ) -> None:
+        rows = ", ".join(f"({n}, 'n{n}')" for n in range(1, 31))
+        a, b = workshop.end("a", NUMBERED[0]), workshop.end("b", NUMBERED[0])
+        sync(a, b)
+        a.execute(f"INSERT INTO author VALUES {rows}")
+        sync(a, b)
+        c = workshop.end("c", NUMBERED[0], f"INSERT INTO author VALUES {rows}")
+        d = workshop.end("d", NUMBERED[0])
+        sync(c, d)
+        d.execute("UPDATE author SET name='edited at d' WHERE id=3")
+        sync(c, d)
+        with pytest.raises(IdentityDoubt, match="rows of 'author' are the same") as stopped:
+            sync(a, c)
+        assert "untrack SITE author" in str(stopped.value.hint)
+        assert [len(end.rows("SELECT id FROM author")) for end in (a, b, c, d)] == [30] * 4
+        sync(a, c, identity="separate")
+        assert len(a.rows("SELECT id FROM author")) == 60
+
     def test_rows_that_refer_to_each_other_are_known_again_in_a_plain_copy(self, workshop: Workshop) -> None:
         schema = "CREATE TABLE staff (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES staff (id), name TEXT)"
         rows = "INSERT INTO staff VALUES (1, NULL, 'top'), (2, 1, 'middle'), (3, 2, 'below')"
