@@ -140,9 +140,11 @@ def table_of(definition: Definition, names: Mapping[str, str]) -> Table:
         references,
         tuple(unique for unique in definition.unique if here.issuperset(unique)),
         without_rowid=definition.without_rowid,
+        indexes=definition.indexes,
+        autoincrement=definition.autoincrement,
     )
 
 
 def _column(item: Field) -> Column:
     logical = Logical.INT64 if item.logical is Logical.REFERENCE else item.logical
-    return Column(item.column, "", logical, item.nullable, item.detail, collation=item.collation)
+    return Column(item.column, "", logical, item.nullable, item.detail, collation=item.collation, default=item.default)

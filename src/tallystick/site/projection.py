@@ -18,7 +18,7 @@ from tallystick.core.values import Logical, Value
 from tallystick.site.dangling import DANGLING, note_keys
 from tallystick.site.engines.engine import Address, Entry, Rejected
 from tallystick.site.holding import content_of_row, row_hash
-from tallystick.site.identity import address_of, addressable, addresses_of, key_parts, local_of
+from tallystick.site.identity import addressable, addresses_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
 from tallystick.site.schema import Definition, Field, Identity

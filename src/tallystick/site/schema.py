@@ -28,6 +28,37 @@ RESPELLED = frozenset(
 """Logical types of which one value can be written in several ways."""
 
 
+class DefaultKind(StrEnum):
+    """What a default is: a value, or what a function of the database gives when a row is inserted."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    BYTES = "bytes"
+    NOW = "now"
+    TODAY = "today"
+    TIME = "time"
+    UUID = "uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What a column holds where an INSERT does not name it. ``value``: a number or text as it is, bytes in hex."""
+
+    kind: DefaultKind
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index that serves speed only. ``descending`` are those of its columns that it holds in falling order."""
+
+    name: str
+    columns: tuple[str, ...]
+    descending: tuple[str, ...] = ()
+    short: bool = True
+    """False where its entries may be longer than an index of PostgreSQL takes: rows would be refused there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column. ``detail`` refines the logical type ("10,2", "char 5"): equal details render values equally."""
@@ -40,6 +71,7 @@ class Column:
     generated: bool = False
     collation: str = ""
     """How its texts are compared, where not by the engine's default, as the engine calls it."""
+    default: Default | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +100,11 @@ class Table:
     """True when deleting a row makes the database change rows elsewhere (CASCADE, SET NULL, SET DEFAULT)."""
     without_rowid: bool = False
     """True where SQLite stores the rows by their primary key alone."""
+    indexes: tuple[Index, ...] = ()
+    autoincrement: bool = False
+    """True where the database gives no integer twice."""
+    omitted: tuple[str, ...] = ()
+    """What it declares that no other end is told, in words."""
     barred: str = ""
     """Why it cannot be tracked, where that is not for want of a primary key."""
 
@@ -107,6 +144,7 @@ class Field:
     """Wire name of the referenced resource, where values travel as keys of its records."""
     collation: str = ""
     """How the column's texts are compared; a table that is created by the same engine compares them so too."""
+    default: Default | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +173,10 @@ class Definition:
     """Never offered to other sites: its records mean something only beside what another room keeps here."""
     without_rowid: bool = False
     """True for a table of SQLite that stores its rows by their primary key alone."""
+    indexes: tuple[Index, ...] = ()
+    autoincrement: bool = False
+    omitted: tuple[str, ...] = ()
+    """What a table that is created after this one lacks, in words: it is told where that happens, never run."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -296,7 +338,8 @@ def _definition(
         target = refers.get(column.name, "")
         logical = Logical.REFERENCE if target else column.logical
         detail = "" if target else column.detail
-        return Field(column.name, wire, logical, column.nullable, detail, target, column.collation)
+        default = None if target else column.default
+        return Field(column.name, wire, logical, column.nullable, detail, target, column.collation, default)
 
     outside = set(table.primary_key)
     fields = sorted(
@@ -318,6 +361,9 @@ def _definition(
         tuple(_suspects(table, tables)) if identity is Identity.MAPPED else (),
         tuple(column.name for column in table.columns if not column.generated),
         without_rowid=table.without_rowid,
+        indexes=table.indexes,
+        autoincrement=table.autoincrement,
+        omitted=table.omitted,
     )
 
 

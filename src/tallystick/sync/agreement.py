@@ -18,7 +18,7 @@ from tallystick.site.identity import new_key
 from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
-from tallystick.sync.correspondence import correspondences
+from tallystick.sync.correspondence import correspondences, left_out
 from tallystick.sync.guards import DOUBTS_ALLOWED, DOUBTS_SHARE, Guard
 from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
@@ -195,6 +195,7 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     offered = offers(plan, a, b, first, second)
     check_named(plan, first, second, offered)
     before = _wires(first), _wires(second)
+    names = [{fold(name) for name in described.untracked} for described in (first, second)]
     if lacks(first, plan.only) or plan.references:
         first = _prepared(a, first, Wanted([], chosen(first, plan), False, {}, dict(plan.references)), plan, PUSH)
     if differ(first, second) or plan.naming:
@@ -214,6 +215,8 @@ def _prepare(a: Replica, b: Replica, plan: Plan, report: Report, create: bool = 
     }
     report.resources = tuple(sorted({item.wire for item in wanted(first, plan)} & both))
     report.notes.extend(correspondences(first, second, sorted({*report.tracked} & {*report.resources})))
+    for source, there, old in ((first, second, before[1] | names[1]), (second, first, before[0] | names[0])):
+        report.notes.extend(left_out(source, there, [wire for wire in report.tracked if wire not in old]))
     return Scope(report.resources, filters(first, plan), plan.delete_left), (first.site, second.site)
 
 

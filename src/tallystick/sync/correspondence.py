@@ -20,6 +20,23 @@ def correspondences(one: Described, other: Described, resources: Iterable[str]) 
     return [sentence for pair in pairs for sentence in _sentences(*pair)]
 
 
+def left_out(source: Described, created: Described, wires: Iterable[str]) -> list[str]:
+    """A sentence for each table that was created for one of the resources and lacks what the first one declares."""
+    first, second = ({item.wire: item for item in end.resources} for end in (source, created))
+    found = {wire: list(_lacking(first[wire], second[wire])) for wire in wires if wire in first and wire in second}
+    return [f"left out of the new table {second[wire].name}: {_listed(what)}" for wire, what in found.items() if what]
+
+
+def _lacking(first: Definition, second: Definition) -> Iterator[str]:
+    there = {item.wire: item.default for item in (*second.key_fields, *second.fields)}
+    for item in (*first.key_fields, *first.fields):
+        if item.default is not None and there.get(item.wire) is None:
+            yield f"the default of {item.column}"
+    made = {index.columns for index in second.indexes}
+    yield from (f"the index {index.name}" for index in first.indexes if index.columns not in made)
+    yield from first.omitted
+
+
 def _sentences(mine: Definition, theirs: Definition) -> Iterator[str]:
     both = list(_paired(mine, theirs))
     renamed = [(mine.name, theirs.name)] * (mine.name != theirs.name)

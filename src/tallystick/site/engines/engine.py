@@ -267,7 +267,10 @@ class Engine(Protocol):
         """True when two rows have the same primary key, which a database may allow where there is NULL in it."""
 
     def create_table(self, table: Table) -> None:
-        """Create a table of the application, columns by logical type, with keys, NOT NULL, UNIQUE and references."""
+        """Create a table of the application, columns by logical type, with keys, NOT NULL, UNIQUE and references.
+
+        Defaults, indexes and AUTOINCREMENT as far as the engine has them.
+        """
 
     def add_columns(self, table: Table, names: Sequence[str]) -> None:
         """Add nullable columns."""

@@ -180,6 +180,9 @@ class PostgreSQLEngine(PostgreSQLSession):
             )
         ]
         self.native(structure.create_statement(table, self.schema, existing, self._collations(table)))
+        for index in table.indexes:
+            if index.short:
+                self.native(structure.index_statement(table, index, self.schema))
         self._created.add(table.name)
         for reference in table.references:
             if reference.parent != table.name and reference.parent not in existing:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tallystick.core.values import Logical
+from tallystick.site.engines import defaults
 from tallystick.site.engines.postgresql_sql import array, listed, qualified, quoted
 from tallystick.site.engines.postgresql_types import ColumnType, declared_type, detail, logical_type
-from tallystick.site.schema import ACTIONS, Column, Reference, Table
+from tallystick.site.schema import ACTIONS, Column, Index, Reference, Table
 
 Query = Callable[..., Sequence[tuple[Any, ...]]]
 
@@ -33,7 +34,8 @@ _COLUMNS = (
     "coalesce(pg_get_serial_sequence(quote_ident(s.nspname) || '.' || quote_ident(c.relname), a.attname), "
     "(SELECT q.oid::regclass::text FROM pg_attrdef e JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass "
     "AND d.objid = e.oid JOIN pg_class q ON q.oid = d.refobjid AND q.relkind = 'S' "
-    "WHERE e.adrelid = c.oid AND e.adnum = a.attnum LIMIT 1)) "
+    "WHERE e.adrelid = c.oid AND e.adnum = a.attnum LIMIT 1)), "
+    "(SELECT pg_get_expr(x.adbin, x.adrelid) FROM pg_attrdef x WHERE x.adrelid = c.oid AND x.adnum = a.attnum) "
     "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
     "JOIN pg_namespace s ON s.oid = c.relnamespace "
     "LEFT JOIN pg_collation l ON l.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = l.collnamespace "
@@ -54,6 +56,21 @@ _UNIQUE = (
     "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.number WHERE u.place <= i.indnkeyatts "
     "ORDER BY u.place) FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND NOT i.indisprimary "
     f"AND i.indpred IS NULL AND i.indexprs IS NULL WHERE {_OURS} ORDER BY 1, 2"
+)
+_INDEXES = (
+    "SELECT c.relname, r.relname, i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree' AND NOT EXISTS ("
+    "SELECT FROM unnest(i.indclass::oid[]) o(id) JOIN pg_opclass p ON p.oid = o.id WHERE NOT p.opcdefault), "
+    "i.indisunique, ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(number, place) "
+    "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.number WHERE u.place <= i.indnkeyatts "
+    "ORDER BY u.place), ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(number, place) "
+    "JOIN unnest(i.indoption::int2[]) WITH ORDINALITY w(bits, place) ON w.place = u.place "
+    "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.number WHERE w.bits & 1 = 1 ORDER BY u.place) "
+    "FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND NOT i.indisprimary "
+    f"JOIN pg_class r ON r.oid = i.indexrelid JOIN pg_am m ON m.oid = r.relam WHERE {_OURS} ORDER BY 1, 2"
+)
+_CHECKS = (
+    "SELECT c.relname, count(*) FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype IN ('c', 'x') "
+    f"WHERE {_OURS} GROUP BY 1"
 )
 _REFERENCES = (
     "SELECT c.relname, p.relname, c.relnamespace = s.oid, p.relnamespace = s.oid, k.confdeltype, k.confupdtype, "
@@ -85,6 +102,7 @@ class Shape:
 class _Listed(NamedTuple):
     shape: Shape
     columns: list[Column]
+    omitted: list[str]
 
 
 def shape(query: Query, schema: str, name: str) -> Shape | None:
@@ -98,6 +116,8 @@ def reflect(query: Query, schema: str) -> list[Table]:
     keys = {name: tuple(columns) for name, columns in query(_KEYS, (schema,))}
     unique = _grouped(query(_UNIQUE, (schema,)), lambda row: tuple(row[1]))
     triggers = _grouped(query(_TRIGGERS, (schema,)), lambda row: row[1])
+    indexes = _grouped(query(_INDEXES, (schema,)), lambda row: row[1:])
+    checked = {row[0] for row in query(_CHECKS, (schema,))}
     references: dict[str, list[Reference]] = {}
     acted_on: set[str] = set()
     for child, parent, child_inside, parent_inside, *actions, columns, parent_columns in query(_REFERENCES, (schema,)):
@@ -116,6 +136,17 @@ def reflect(query: Query, schema: str) -> list[Table]:
             tuple(dict.fromkeys(unique.get(name, ()))),
             tuple(triggers.get(name, ())),
             name in acted_on,
+            indexes=tuple(
+                Index(index, tuple(columns), tuple(falling))
+                for index, usual, unique_one, columns, falling in indexes.get(name, ())
+                if usual and not unique_one
+            ),
+            autoincrement=any(column in found.shape.sequences for column in keys.get(name, ())),
+            omitted=(
+                *["its CHECK constraints"] * (name in checked),
+                *found.omitted,
+                *(f"the index {index}" for index, usual, *_ in indexes.get(name, ()) if not usual),
+            ),
         )
         for name, found in listed_tables.items()
     ]
@@ -132,18 +163,24 @@ def _listed(query: Query, schema: str, only: str | None) -> dict[str, _Listed]:
     rows = query(_COLUMNS, (schema, only))
     types = {row[0]: row[1:] for row in query(_TYPES, (array({row[3] for row in rows}),))} if rows else {}
     found: dict[str, _Listed] = {}
-    for name, kind, column, type_id, typmod, declared, not_null, generated, collation, sequence in rows:
+    for name, kind, column, type_id, typmod, declared, not_null, generated, collation, sequence, default in rows:
         if name not in found:
-            found[name] = _Listed(Shape(name, kind == "p", {}, {}), [])
+            found[name] = _Listed(Shape(name, kind == "p", {}, {}), [], [])
         of_column = _column_type(types, type_id, typmod, declared, collation)
         entry = found[name]
         entry.shape.columns[column] = of_column  # type: ignore[index]
         if sequence:
             entry.shape.sequences[column] = sequence  # type: ignore[index]
         own = "" if collation == _DEFAULT_COLLATION else collation
+        made = None if default is None or sequence else defaults.of_postgresql(default)
+        logical = logical_type(of_column)
         entry.columns.append(
-            Column(column, declared, logical_type(of_column), not not_null, detail(of_column), bool(generated), own)
+            Column(column, declared, logical, not not_null, detail(of_column), bool(generated), own, made)
         )
+        if generated:
+            entry.omitted.append(f"the generated column {column}")
+        elif default is not None and made is None and not sequence and not default.startswith("NULL"):
+            entry.omitted.append(f"the default of {column}")
     return found
 
 
@@ -183,7 +220,16 @@ def _column_line(table: Table, column: Column, collations: Collection[str]) -> s
     refers = any(column.name in reference.columns for reference in table.references)
     if table.primary_key == (column.name,) and column.logical is Logical.INT64 and not refers:
         return text + " GENERATED BY DEFAULT AS IDENTITY"
+    default = None if column.default is None else defaults.for_postgresql(column.default, column.logical, column.detail)
+    if default is not None:
+        text += f" DEFAULT {default}"
     return text if column.nullable and column.name not in table.primary_key else text + " NOT NULL"
+
+
+def index_statement(table: Table, index: Index, schema: str) -> str:
+    """CREATE INDEX for a table of another site; nothing where the name is taken."""
+    columns = ", ".join(quoted(name) + (" DESC" if name in index.descending else "") for name in index.columns)
+    return f"CREATE INDEX IF NOT EXISTS {quoted(index.name)} ON {qualified(schema, table.name)} ({columns})"
 
 
 def reference_clause(reference: Reference, schema: str) -> str:

@@ -263,6 +263,11 @@ class SQLiteEngine:
 
     def create_table(self, table: Table) -> None:
         self.execute(sqlite_schema.create_statement(table))
+        taken = {row[0].casefold() for row in self.query("SELECT name FROM sqlite_master")}
+        for index in table.indexes:
+            if index.name.casefold() not in taken:
+                self.execute(sqlite_schema.index_statement(table, index))
+                taken.add(index.name.casefold())
 
     def add_columns(self, table: Table, names: Sequence[str]) -> None:
         for name in names:

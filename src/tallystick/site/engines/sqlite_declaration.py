@@ -1,4 +1,4 @@
-"""What CREATE statements of SQLite say that no pragma tells: collations of columns, expressions in indexes."""
+"""What CREATE statements of SQLite say that no pragma tells: collations, AUTOINCREMENT, CHECK, expressions in indexes."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ def _written(statement: str, part: list[re.Match[str]]) -> str:
     if part[-1].group().upper() in ("ASC", "DESC"):
         part = part[:-1]
     return statement[part[0].start() : part[-1].end()]
+
+
+def words(statement: str) -> frozenset[str]:
+    """The words, in capital letters, that declare columns and constraints: none that is quoted or in parentheses."""
+    return frozenset(token.upper() for part in _parts(statement) for token in part)
 
 
 def _parts(statement: str) -> Iterator[list[str]]:

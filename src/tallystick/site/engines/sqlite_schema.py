@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tallystick.core.values import Logical
-from tallystick.site.engines.sqlite_declaration import collations
-from tallystick.site.schema import ACTIONS, Column, Reference, Table
+from tallystick.site.engines import defaults
+from tallystick.site.engines.sqlite_declaration import collations, words
+from tallystick.site.schema import ACTIONS, Column, Index, Reference, Table
 
 Query = Callable[[str], Sequence[tuple[Any, ...]]]
 
@@ -111,13 +112,19 @@ def _table(query: Query, name: str, references: dict[str, tuple[Reference, ...]]
         f"SELECT m.sql, l.wr FROM sqlite_master m JOIN pragma_table_list l ON l.schema='main' AND l.name=m.name "
         f"WHERE m.type='table' AND m.name={literal(name)}"
     )
-    collated = collations(statement)
-    for _, column, declared, not_null, _, position, hidden in query(f"PRAGMA table_xinfo({quoted(name)})"):
+    collated, said = collations(statement), words(statement)
+    omitted = ["its CHECK constraints"] * ("CHECK" in said)
+    for _, column, declared, not_null, default, position, hidden in query(f"PRAGMA table_xinfo({quoted(name)})"):
         if hidden == 1:
             continue
         logical = logical_type(declared or "")
         detail, collation = _detail(declared, logical), collated.get(column, "")
-        columns.append(Column(column, declared or "", logical, not not_null, detail, hidden > 1, collation))
+        found = None if default is None else defaults.of_sqlite(default)
+        columns.append(Column(column, declared or "", logical, not not_null, detail, hidden > 1, collation, found))
+        if hidden > 1:
+            omitted.append(f"the generated column {column}")
+        elif found is None and default is not None and default.upper() != "NULL":
+            omitted.append(f"the default of {column}")
         if position:
             keys.append((position, column))
     triggers = query(
@@ -125,15 +132,19 @@ def _table(query: Query, name: str, references: dict[str, tuple[Reference, ...]]
         "AND substr(name, 1, 6)<>'tally_' ORDER BY name"
     )
     real = _with_parent_keys(query, references[name])
+    listed = _indexes(query, name, columns)
     return Table(
         name,
         tuple(columns),
         tuple(column for _, column in sorted(keys)),
         real,
-        _unique(query, name),
+        listed.unique,
         tuple(row[0] for row in triggers),
         acted_on,
         bool(without_rowid),
+        indexes=listed.plain,
+        autoincrement="AUTOINCREMENT" in said,
+        omitted=(*omitted, *listed.omitted),
     )
 
 
@@ -174,15 +185,44 @@ def _with_parent_keys(query: Query, references: Sequence[Reference]) -> tuple[Re
     return tuple(found)
 
 
-def _unique(query: Query, name: str) -> tuple[tuple[str, ...], ...]:
-    """What is unique in every row: an index with a condition says nothing of the others."""
-    found = []
-    for row in query(f"PRAGMA index_list({quoted(name)})"):
-        if row[2] and row[3] != "pk" and not row[4]:
-            columns = tuple(info[2] for info in query(f"PRAGMA index_info({quoted(row[1])})"))
-            if columns and None not in columns:
-                found.append(columns)
-    return tuple(sorted(set(found)))
+class _Indexes(NamedTuple):
+    """The indexes of a table, as far as other ends can have them."""
+
+    unique: tuple[tuple[str, ...], ...]
+    plain: tuple[Index, ...]
+    omitted: tuple[str, ...]
+
+
+_LONG = (Logical.TEXT, Logical.BYTES, Logical.JSON, Logical.ANY)
+
+
+def _indexes(query: Query, name: str, columns: Sequence[Column]) -> _Indexes:
+    """See ``_Indexes``. Those of the primary key are the table's own."""
+    unique: set[tuple[str, ...]] = set()
+    plain: list[Index] = []
+    omitted: list[str] = []
+    by_name = {column.name: column for column in columns}
+    for _, index, is_unique, origin, is_partial in query(f"PRAGMA index_list({quoted(name)})"):
+        if origin == "pk":
+            continue
+        parts = [row for row in query(f"PRAGMA index_xinfo({quoted(index)})") if row[5]]
+        names = tuple(row[2] for row in parts)
+        if is_unique and not is_partial and names and None not in names:
+            unique.add(names)
+        usual = all(row[2] in by_name and row[4].upper() == (by_name[row[2]].collation or "BINARY") for row in parts)
+        if is_partial or not usual or index.casefold().startswith(PREFIX):
+            omitted.append(f"the index {index}")
+        elif not is_unique and names not in [one.columns for one in plain]:
+            short = all(by_name[column].logical not in _LONG for column in names)
+            plain.append(Index(index, names, tuple(row[2] for row in parts if row[3]), short))
+    indexes = tuple(sorted(plain, key=lambda one: one.name))
+    return _Indexes(tuple(sorted(unique)), indexes, tuple(sorted(omitted)))
+
+
+def index_statement(table: Table, index: Index) -> str:
+    """CREATE INDEX for a table of another site."""
+    listed = ", ".join(quoted(name) + (" DESC" if name in index.descending else "") for name in index.columns)
+    return f"CREATE INDEX {quoted(index.name)} ON {quoted(table.name)} ({listed})"
 
 
 def create_statement(table: Table) -> str:
@@ -194,8 +234,11 @@ def create_statement(table: Table) -> str:
         text = f"{quoted(column.name)} {declared_type(column)}".rstrip()
         if column.collation in _COLLATIONS:
             text += f" COLLATE {column.collation}"
+        default = None if column.default is None else defaults.for_sqlite(column.default, column.logical)
+        if default is not None and not rowid:
+            text += f" DEFAULT {default}"
         if rowid:
-            text += " PRIMARY KEY"
+            text += " PRIMARY KEY" + " AUTOINCREMENT" * (table.autoincrement and not table.without_rowid)
         elif not column.nullable:
             text += " NOT NULL"
         lines.append(text)

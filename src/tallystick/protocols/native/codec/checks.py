@@ -240,6 +240,14 @@ def _definition(definition: Definition, limits: Limits) -> None:
         _listed(unique, known, definition)
     if definition.order:
         _listed(definition.order, known, definition)
+    check_most("indexes of a resource", len(definition.indexes), limits.fields)
+    for index in definition.indexes:
+        check_name("index", index.name, limits)
+        _listed(index.columns, known, definition)
+        if not set(index.descending) <= set(index.columns):
+            raise RequestError(f"resource {definition.wire[:60]!r} speaks of columns that it does not have")
+    check_most("things left out of a resource", len(definition.omitted), limits.fields)
+    check_most("the length of a text", max(map(len, definition.omitted), default=0), limits.text)
     for reference in definition.references:
         _reference(reference, known, definition, limits)
 
@@ -249,6 +257,8 @@ def _field(item: Field, limits: Limits) -> None:
     check_name("field", item.wire, limits)
     if item.collation:
         check_name("collation", item.collation, limits)
+    if item.default is not None:
+        check_most("the length of a default", len(item.default.value), limits.text)
     if not _DETAIL.fullmatch(item.detail):
         raise RequestError(f"column {item.column[:60]!r} has a detail that cannot be")
 
