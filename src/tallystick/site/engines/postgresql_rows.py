@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tallystick.core.values import Value
 from tallystick.errors import SchemaError
+from tallystick.site.engines import postgresql_sequences as sequences
 from tallystick.site.engines.engine import Address, Entry, NewEntries, PlainRows, Rejected
 from tallystick.site.engines.postgresql_layout import (
     Layout,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _WIDTH = 11
 _FEW = 16
 _SCAN = 5000
-_STEPS = 1000
 _LIVE = "(r.flags & 1) = 0"
 _SIMPLE = "r.extra IS NULL AND (r.flags & 4) = 0"
 _PUT = (
@@ -474,39 +474,8 @@ class PostgreSQLRows:
 
     def fresh(self, count: int) -> list[int]:
         """See ``Rows.fresh``. From the key's sequence where it has one."""
-        layout = self._layout
-        key = quoted(self.definition.key_columns[0])
-        sequence = layout.shape.sequences.get(self.definition.key_columns[0])
-        if sequence is None:
-            top = self.engine.native(f"SELECT coalesce(max({key}), 0) FROM {layout.table}")[0][0]
-            return list(range(top + 1, top + 1 + count))
-        found: list[int] = []
-        while len(found) < count:
-            rows = self.engine.native(
-                "SELECT s.n FROM (SELECT pg_catalog.nextval($1::regclass) AS n FROM generate_series(1, $2::int8)) s "
-                f"WHERE NOT EXISTS (SELECT FROM {layout.table} t WHERE t.{key} = s.n)",
-                (sequence, str(count - len(found))),
-            )
-            found.extend(row[0] for row in rows)
-        return found
+        return sequences.fresh(self.engine, self._layout, self.definition.key_columns[0], count)
 
     def settle_sequence(self) -> None:
-        """Move the sequence of the key past the integers in the table.
-
-        Small gaps are closed by drawing from the sequence, which cannot set back what others drew meanwhile.
-        """
-        name = self.definition.key_columns[0]
-        sequence = self._layout.shape.sequences.get(name)
-        if sequence is None:
-            return
-        (row,) = self.engine.native(
-            f"SELECT (SELECT max({quoted(name)}) FROM {self._layout.table}), last_value, is_called::int FROM {sequence}"
-        )
-        top, last, called = row
-        gap = 0 if top is None else top - last + (not called)
-        if 0 < gap <= _STEPS:
-            self.engine.native(
-                "SELECT count(pg_catalog.nextval($1::regclass)) FROM generate_series(1, $2::int8)", (sequence, str(gap))
-            )
-        elif gap > 0:
-            self.engine.native("SELECT pg_catalog.setval($1::regclass, $2::int8)", (sequence, str(top)))
+        """Move the sequence of the key past the integers in the table."""
+        sequences.settle(self.engine, self._layout, self.definition.key_columns[0])

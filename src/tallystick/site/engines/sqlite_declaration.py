@@ -1,4 +1,4 @@
-"""What CREATE statements of SQLite say that no pragma tells: collations, AUTOINCREMENT, CHECK, expressions in indexes."""
+"""What CREATE statements of SQLite say that no pragma tells: collations, words, expressions in indexes."""
 
 from __future__ import annotations
 
