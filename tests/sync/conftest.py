@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "site" / "engines"))
 
 from items import ITEM
 
@@ -60,6 +61,9 @@ class SQLiteWorkshop:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.ends: list[SQLiteEnd] = []
+
+    def kinds_of(self, count: int) -> list[str]:
+        return ["sqlite"] * count
 
     def end(self, name: str, *statements: str) -> SQLiteEnd:
         made = SQLiteEnd(self.directory / f"{name}.db", statements)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from itertools import combinations, count
 
 import pytest
+from postgresql_ends import workshop_of
 from random_edits import NAMED, SHARED_KEYS, TOKEN, Editor, odd_schema
 
 from tallystick.core.policies import Resolution
@@ -19,6 +21,10 @@ ENFORCED = ("ON", "ON", "ON", "OFF")
 ROUNDS = 5
 
 
+def is_sqlite(end):
+    return isinstance(end.connection, sqlite3.Connection)
+
+
 class History:
     """Sites of one random schema, and what happened to them."""
 
@@ -30,8 +36,13 @@ class History:
             "allowed": -1,
             "identity": "same",
         }
-        schema, numbers = odd_schema(self.chance), count(1)
-        self.ends = [workshop.end(name, *schema, f"PRAGMA foreign_keys={self.enforced}") for name in sites]
+        numbers, state = count(1), self.chance.getstate()
+        self.ends = []
+        for name, kind in zip(sites, workshop.kinds_of(len(sites)), strict=True):
+            self.chance.setstate(state)  # one schema, in the words of each database
+            schema = odd_schema(self.chance, kind)
+            pragma = [f"PRAGMA foreign_keys={self.enforced}"] * (kind == "sqlite")
+            self.ends.append(workshop.end(name, *schema, *pragma))
         self.editors = [Editor(self.chance, end.connection, numbers) for end in self.ends]
 
     def happen(self):
@@ -53,7 +64,8 @@ class History:
         """What was written, not overwritten by anybody, and is nowhere."""
         kept = set().union(*(editor.shown() for editor in self.editors))
         for end in self.ends:
-            for where in ("whole FROM tally_sibling", "version FROM tally_conflict", "extra FROM tally_record"):
+            own = "tally_" if is_sqlite(end) else "tally."
+            for where in (f"whole FROM {own}sibling", f"version FROM {own}conflict", f"extra FROM {own}record"):
                 kept.update(token for (raw,) in end.rows(f"SELECT {where}") for token in TOKEN.findall(raw or b""))
         written = set().union(*(editor.written for editor in self.editors))
         return written - kept - set().union(*(editor.overwritten for editor in self.editors))
@@ -82,11 +94,30 @@ class History:
     [("ab", seed) for seed in (*range(8), 51, 93, 104)] + [("abc", seed) for seed in (1, 3, 1077, 1097)],
 )
 def test_what_applications_do_is_agreed_on_and_nothing_is_lost(sqlite_workshop, sites, seed):
-    history = History(seed, sqlite_workshop, sites)
+    _played(History(seed, sqlite_workshop, sites))
+
+
+@pytest.mark.parametrize("kinds", ("postgresql postgresql", "postgresql sqlite", "sqlite postgresql sqlite"))
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_holds_on_postgresql_and_between_the_engines(kinds, seed, postgresql_pool, tmp_path):
+    take, give = postgresql_pool
+    taken = []
+
+    def database():
+        taken.append(take())
+        return taken[-1]
+
+    for workshop in workshop_of(database, tmp_path, *kinds.split()):
+        _played(History(seed, workshop, "abc"[: len(kinds.split())]))
+    for url in taken:
+        give(url)
+
+
+def _played(history):
     history.happen()
     for a, b in combinations(history.ends, 2):
         history.check(a, b)
-    for end in history.ends:
+    for end in filter(is_sqlite, history.ends):
         assert history.enforced == "OFF" or end.rows("PRAGMA foreign_key_check") == []
         assert end.rows("SELECT * FROM tally_mark") == []
     assert history.lost() == set()

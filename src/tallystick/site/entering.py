@@ -18,7 +18,7 @@ from tallystick.core.values import Logical, Value
 from tallystick.site.engines.engine import NewEntries, Rejected
 from tallystick.site.identity import local_of
 from tallystick.site.ledger import GENESIS, Ledger, Tracked
-from tallystick.site.projection import absent_parents, natural_parents
+from tallystick.site.plain_references import absent_parents, natural_parents
 from tallystick.site.schema import Identity
 from tallystick.site.spelling import spelled
 

@@ -21,8 +21,9 @@ from tallystick.site.holding import content_of_row, row_hash
 from tallystick.site.identity import addressable, addresses_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, Ledger, Tracked
 from tallystick.site.managed import store
+from tallystick.site.plain_references import absent_parents, natural_parents, parents_spelled
 from tallystick.site.schema import Definition, Field, Identity
-from tallystick.site.spelling import parents_spelled, spelled, taken
+from tallystick.site.spelling import spelled, taken
 from tallystick.site.unnamed import unnamed
 
 MISSING_REFERENCE = "reference"
@@ -392,26 +393,6 @@ class _OwnMarks:
         if kind is None:
             addresses = [item.address for item in self.writings if item.address is not None and not item.failure]
             self.ledger.engine.drop_marks(self.tracked.number, self.before, addresses)
-
-
-def natural_parents(definition: Definition) -> list[tuple[str, str, int]]:
-    """Declared references by one column to a natural key: parent table and column, position among the fields."""
-    positions = {name: index for index, name in enumerate(definition.columns)}
-    mapped = {item.column for item in definition.fields if item.refers_to}
-    return [
-        (reference.parent, reference.parent_columns[0], positions[reference.columns[0]])
-        for reference in definition.references
-        if reference.declared and len(reference.columns) == 1 and reference.columns[0] in positions.keys() - mapped
-    ]
-
-
-def absent_parents(ledger: Ledger, parent: str, column: str, wanted: Collection[Value]) -> set[Value]:
-    """Those of the wanted values that no row of the parent table has in the column."""
-    if not wanted:
-        return set()
-    quoted = [name.replace('"', '""') for name in (column, parent)]
-    sql = f'SELECT "{quoted[0]}" FROM "{quoted[1]}" WHERE "{quoted[0]}" IN (*)'
-    return set(wanted) - {row[0] for row in ledger.engine.query_in(sql, (), list(wanted))}
 
 
 def _with(values: tuple[Value, ...], position: int, value: Value) -> tuple[Value, ...]:

@@ -130,15 +130,3 @@ def taken(tracked: Tracked, placed: Mapping[str, Address]) -> dict[str, str]:
 def written(address: Address) -> str:
     """An address as the key that it would be."""
     return single_key(address[0]) if len(address) == 1 else composite_key(address)
-
-
-def parents_spelled(ledger: Ledger, parent: str, column: str, wanted: Collection[Value]) -> dict[Value, Value]:
-    """References to natural keys as the rows of the parent table spell them, where they do so in another way."""
-    tracked = next((item for item in ledger.resources() if item.definition.name == parent), None)
-    if not wanted or tracked is None or tracked.definition.key_columns != (column,):
-        return {}
-    asked: dict[Value, Address] = {value: (value,) for value in wanted}
-    if tracked.definition.respelled:
-        asked = dict(zip(wanted, tracked.rows.spelled(list(asked.values())), strict=True))
-    there = tracked.rows.respelled([address[0] for address in asked.values()])
-    return {value: there[address[0]] for value, address in asked.items() if address[0] in there}

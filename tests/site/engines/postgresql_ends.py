@@ -86,6 +86,10 @@ class Workshop:
         self.database, self.directory, self.kinds = database, directory, kinds
         self.ends: list[Any] = []
 
+    def kinds_of(self, count: int) -> list[str]:
+        """On which databases the first ends are."""
+        return [self.kinds[number % len(self.kinds)] for number in range(count)]
+
     def end(self, name: str, *statements: str) -> Any:
         kind = self.kinds[len(self.ends) % len(self.kinds)]
         made: Any
