@@ -85,8 +85,16 @@ class PostgreSQLSession:
     def copy(self, sql: bytes, columns: Sequence[Sequence[Any]], *, refusals: bool = False) -> int:
         """The number of rows that ``COPY ... FROM STDIN`` took; they are given as columns of equal length."""
         with self._named_errors(refusals), self._cursor() as cursor:
-            with cursor.copy(sql) as sink:
-                sink.write(copied(columns))
+            try:
+                with cursor.copy(sql) as sink:
+                    sink.write(copied(columns))
+            except ValueError as error:
+                if isinstance(error, UnicodeEncodeError):
+                    raise
+                raise StorageError(  # psycopg expects one error at the end of COPY
+                    f"{self.name}: the server ended a COPY with several errors at once, as it does on a full disk",
+                    hint="look at its log, make room on its disk, and run again: what was committed stays",
+                ) from error
             return cursor.rowcount
 
     def stream(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:

@@ -63,6 +63,29 @@ class IdentityContract(Agreeing):
         assert b.rows("SELECT name FROM author JOIN book ON author.id=author_id") == [("x",)]
         assert verify(a.replica, b.replica).agree
 
+    def test_a_link_that_moves_to_another_parent_loses_no_edit_made_elsewhere(self, workshop: Workshop) -> None:
+        schema = (
+            NUMBERED[0],
+            "CREATE TABLE link (author_id INTEGER REFERENCES author (id), tag TEXT, note TEXT, "
+            "PRIMARY KEY (author_id, tag))",
+        )
+        rows = "INSERT INTO author VALUES (1, 'x'), (2, 'y')", "INSERT INTO link VALUES (1, 't', 'first')"
+        a, b = workshop.end("a", *schema, *rows), workshop.end("b", *schema)
+        sync(a, b)
+        b.execute("UPDATE link SET note='edited at b'")
+        later()
+        a.execute("UPDATE link SET author_id=2, note='moved at a'")
+        done = sync(a, b)
+        assert done.total().conflicts >= 1
+        settle(a, b)
+        joined = "SELECT name, note FROM link JOIN author ON author.id=author_id ORDER BY name"
+        assert a.rows(joined) == b.rows(joined)
+        assert ("y", "moved at a") in a.rows(joined)
+        assert verify(a.replica, b.replica, deep=True).agree
+        b.execute("UPDATE link SET note='again' WHERE note='moved at a'")
+        sync(a, b)
+        assert ("y", "again") in a.rows(joined)
+
     def test_rows_that_refer_to_each_other_arrive(self, workshop: Workshop) -> None:
         schema = "CREATE TABLE staff (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES staff (id), name TEXT)"
         a = workshop.end("a", schema)
