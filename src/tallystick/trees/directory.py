@@ -89,9 +89,9 @@ class DirectoryEnd:
     # Looking --------------------------------------------------------------------------------------
 
     def refresh(self, noted: Noted, scope: Scope) -> Scan:
-        """Scan the tree."""
+        """Scan the tree, a large one with a second process."""
         try:
-            return scan(self.mount.files, self.mount.handle, noted, scope, self.clock)
+            return scan(self.mount.files, self.mount.handle, noted, scope, self.clock, self.parallel)
         except OSError as problem:
             raise storage_error(self.mount.root, problem) from problem
 

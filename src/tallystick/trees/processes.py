@@ -10,13 +10,15 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 Share = TypeVar("Share")
 Answer = TypeVar("Answer")
 
 
 _number = 0
+_running = 0
+"""Children of this process that have not answered yet."""
 
 
 def share_number() -> int:
@@ -25,8 +27,9 @@ def share_number() -> int:
 
 
 def may_fork() -> bool:
-    """True when a child process may be forked: there is a second processor and no other thread."""
-    return hasattr(os, "fork") and (os.cpu_count() or 1) > 1 and threading.active_count() == 1
+    """True when a child process may be forked: there is a second processor, no other thread, and no child as yet."""
+    alone = _number == _running == 0
+    return alone and hasattr(os, "fork") and (os.cpu_count() or 1) > 1 and threading.active_count() == 1
 
 
 def in_processes(work: Callable[[Share], Answer], shares: Sequence[Share]) -> list[Answer]:
@@ -56,6 +59,25 @@ def in_processes(work: Callable[[Share], Answer], shares: Sequence[Share]) -> li
     return answers
 
 
+class Beside(Generic[Answer]):
+    """Work that a child process does while this one goes on. Either its answer is taken, or it is abandoned."""
+
+    def __init__(self, work: Callable[[], Answer]) -> None:
+        self._child = _start(lambda _: work(), None, 1)
+
+    def answer(self) -> Answer:
+        """What the work returned, when it is done. Raises what it raised."""
+        succeeded, value = self._child.answer()
+        if not succeeded:
+            raise value
+        found: Answer = value
+        return found
+
+    def abandon(self) -> None:
+        """Wait for the work without its answer."""
+        self._child.abandon()
+
+
 class _Child:
     """A forked process and the end of the pipe that its answer comes through."""
 
@@ -67,7 +89,7 @@ class _Child:
         """(succeeded, value or exception), when the child is done."""
         with os.fdopen(self.pipe, "rb") as pipe:
             packed = pipe.read()
-        os.waitpid(self.identifier, 0)
+        self._wait()
         if not packed:
             return False, ChildProcessError("a helper process ended without an answer")
         found: tuple[bool, Any] = pickle.loads(packed)
@@ -76,16 +98,22 @@ class _Child:
     def abandon(self) -> None:
         """Wait for the child without its answer."""
         os.close(self.pipe)
+        self._wait()
+
+    def _wait(self) -> None:
+        global _running
         os.waitpid(self.identifier, 0)
+        _running -= 1
 
 
 def _start(work: Callable[[Share], Answer], share: Share, number: int) -> _Child:
     reading, writing = os.pipe()
     identifier = os.fork()
+    global _number, _running
     if identifier:
+        _running += 1
         os.close(writing)
         return _Child(identifier, reading)
-    global _number
     _number = number
     try:
         os.close(reading)

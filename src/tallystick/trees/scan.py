@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tallystick.trees.files import Files, Handle
 from tallystick.trees.listing import (
@@ -30,10 +30,14 @@ from tallystick.trees.listing import (
 )
 from tallystick.trees.names import MAX_DEPTH, TEMPORARY, link_leaves
 from tallystick.trees.nodes import joined
+from tallystick.trees.processes import Beside, may_fork
 from tallystick.trees.scope import Scope
 
 _TYPE = 0o170000
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+SHARE_ENTRIES = 4000
+"""When so many entries have been looked at, a tree is large enough for two processes."""
 
 UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
 """The value of a file that nobody has read yet."""
@@ -80,6 +84,26 @@ class Scan:
     entries: int = 0
     directories: int = 0
 
+    def add(self, other: Scan) -> None:
+        """Take over what a scan of another part of the same tree found."""
+        self.changed.update(other.changed)
+        self.reordered.update(other.reordered)
+        self.unknown |= other.unknown
+        self.warnings += other.warnings
+        self.leftovers += other.leftovers
+        self.rules += other.rules
+        self.entries += other.entries
+        self.directories += other.directories
+
+
+class Level(NamedTuple):
+    """A directory on the way to the one that is looked at, and what in it is still to be entered, the last one next."""
+
+    path: str
+    handle: Handle
+    depth: int
+    names: list[str]
+
 
 IGNORE_FILE = ".tallyignore"
 _NAME = attrgetter("name")
@@ -87,11 +111,23 @@ _NUMBERS = attrgetter("st_mode", "st_ino", "st_size", "st_mtime_ns", "st_ctime_n
 _NO_NUMBERS = array("q", (0, 0, 0))
 
 
-def scan(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int]) -> Scan:
-    """Compare a tree with what was noted of it. Changes nothing; raises OSError only for the root itself."""
-    scanner = _Scanner(files, noted, scope, now_ns)
-    scanner.visit("", root)
-    scanner.compare()
+def scan(
+    files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int], shared: bool = False
+) -> Scan:
+    """Compare a tree with what was noted of it. Changes nothing; raises OSError only for the root itself.
+
+    When it is ``shared``, a second process looks at a part of a large tree.
+    """
+    scanner = _Scanner(files, noted, scope, now_ns, shared)
+    try:
+        scanner.visit("", root)
+        scanner.compare()
+    except BaseException:
+        if scanner.rest is not None:
+            scanner.rest.abandon()
+        raise
+    if scanner.rest is not None:
+        scanner.found.add(scanner.rest.answer())
     return scanner.found
 
 
@@ -102,11 +138,14 @@ def unread(scans: Iterable[Scan], known: Collection[str]) -> list[str]:
 
 
 class _Scanner:
-    def __init__(self, files: Files, noted: Noted, scope: Scope, now_ns: Callable[[], int]) -> None:
+    def __init__(self, files: Files, noted: Noted, scope: Scope, now_ns: Callable[[], int], shared: bool) -> None:
         self.files = files
         self.noted = noted
         self.scope = scope
         self.now_ns = now_ns
+        self.shared = shared
+        self.levels: list[Level] = []
+        self.rest: Beside[Scan] | None = None
         self.found = Scan()
         self.differing: dict[str, Listing] = {}
 
@@ -124,8 +163,35 @@ class _Scanner:
         if depth >= MAX_DEPTH:
             self._unknown_below(path, inner, "the tree is too deep")
             return
-        for name in inner:
-            self._enter(path, directory, name, depth)
+        if not inner:
+            return
+        level = Level(path, directory, depth, inner[::-1])
+        self.levels.append(level)
+        while level.names:
+            if self.shared and self.found.entries >= SHARE_ENTRIES:
+                self._share()
+            self._enter(path, directory, level.names.pop(), depth)
+        self.levels.pop()
+
+    def _share(self) -> None:
+        """Leave half of what is still to be entered in the highest directory to a second process, once."""
+        level = next((level for level in self.levels if len(level.names) > 1), None)
+        if level is None:
+            return
+        self.shared = False
+        if may_fork():
+            half = len(level.names) // 2
+            left = level._replace(names=level.names[:half])
+            self.rest = Beside(lambda: self._rest(left))
+            del level.names[:half]
+
+    def _rest(self, left: Level) -> Scan:
+        """What is found in directories that were left to this process; their parent's handle came with it."""
+        scanner = _Scanner(self.files, self.noted, self.scope, self.now_ns, shared=False)
+        for name in reversed(left.names):
+            scanner._enter(left.path, left.handle, name, left.depth)
+        scanner.compare()
+        return scanner.found
 
     def _look(self, path: str, directory: Handle) -> tuple[list[str], array[int], list[str]]:
         """Names and stats in the order of the names, and which are directories: what decides the cost of a scan."""
