@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from tallystick.site.engines.engine import Address
 from tallystick.site.ledger import Ledger
@@ -16,35 +16,51 @@ def removable(ledger: Ledger, definition: Definition, addresses: Sequence[Addres
 
     Rows of the same table that are deleted with the rows they refer to hold nothing.
     """
-    free: set[Address] = set(addresses)
-    inner: list[tuple[Address, Address]] = []
-    for child, reference in definition.referrers:
-        if reference.declared and reference.on_delete.upper() not in _FOLLOWING:
-            if child == definition.name and reference.parent_columns == definition.key_columns[:1]:
-                inner.extend(_inner(ledger, definition, reference, free))
-            else:
-                free -= referred(ledger, definition, child, reference, list(free))
-    while blocked := {parent for parent, row in inner if parent in free and row not in free}:
-        free -= blocked
-    return free
-
-
-def _inner(
-    ledger: Ledger, definition: Definition, reference: Reference, addresses: Collection[Address]
-) -> Iterator[tuple[Address, Address]]:
-    """Rows of the table itself that refer to the addresses: parent and row."""
-    column, key, table = map(_quoted, (reference.columns[0], definition.key_columns[0], definition.name))
-    sql = f"SELECT {column}, {key} FROM {table} WHERE {column} IN (*)"
-    for parent, row in ledger.engine.query_in(sql, (), [address[0] for address in addresses]):
-        yield (parent,), (row,)
+    holding = [
+        (child, reference)
+        for child, reference in definition.referrers
+        if reference.declared and reference.on_delete.upper() not in _FOLLOWING
+    ]
+    return set(addresses) - _held(ledger, definition, holding, addresses)
 
 
 def rows_with_children(ledger: Ledger, definition: Definition, addresses: Sequence[Address]) -> set[Address]:
-    """Those rows that other rows refer to: deleting them would remove or change what the deleter had not seen."""
-    found: set[Address] = set()
-    for child, reference in definition.referrers:
-        found |= referred(ledger, definition, child, reference, addresses)
-    return found & set(addresses)
+    """Those of the rows that rows refer to which do not go with them: their deleter had not seen these."""
+    return _held(ledger, definition, definition.referrers, addresses)
+
+
+def _held(
+    ledger: Ledger, definition: Definition, referrers: Sequence[tuple[str, Reference]], addresses: Sequence[Address]
+) -> set[Address]:
+    """The rows that must stay when the others go: rows of other tables refer to them, or ones of theirs that stay."""
+    free: set[Address] = set(addresses)
+    inner: list[tuple[Address, Address]] = []
+    for child, reference in referrers:
+        if child == definition.name:
+            inner.extend(_inner(ledger, definition, reference, addresses))
+        else:
+            free -= referred(ledger, definition, child, reference, list(free))
+    while blocked := {parent for parent, row in inner if parent in free and row not in free}:
+        free -= blocked
+    return set(addresses) - free
+
+
+def _inner(
+    ledger: Ledger, definition: Definition, reference: Reference, addresses: Sequence[Address]
+) -> Iterator[tuple[Address, Address]]:
+    """Rows of the table itself that refer to the addresses: parent and row."""
+    keys, table = [_quoted(name) for name in definition.key_columns], _quoted(definition.name)
+    below = ", ".join(f"c.{key}" for key in keys)
+    joined = f"{table} p JOIN {table} c ON {_same(reference)}"
+    if len(keys) == 1:
+        sql = f"SELECT p.{keys[0]}, {below} FROM {joined} WHERE p.{keys[0]} IN (*)"
+        for parent, row in ledger.engine.query_in(sql, (), [address[0] for address in addresses]):
+            yield (parent,), (row,)
+        return
+    sql = f"SELECT {below} FROM {joined} WHERE " + " AND ".join(f"p.{key}=?" for key in keys)
+    for address in addresses:
+        for found in ledger.engine.query(sql, address):
+            yield address, tuple(found)
 
 
 def referred(
@@ -70,9 +86,13 @@ def _refers(ledger: Ledger, definition: Definition, child: str, reference: Refer
 
 def _joined(child: str, reference: Reference) -> str:
     """The condition that some row of ``child`` refers to the row ``p``."""
+    return f"EXISTS (SELECT 1 FROM {_quoted(child)} c WHERE {_same(reference)})"
+
+
+def _same(reference: Reference) -> str:
+    """The condition that the row ``c`` refers to the row ``p``."""
     pairs = zip(reference.columns, reference.parent_columns, strict=True)
-    same = " AND ".join(f"c.{_quoted(column)}=p.{_quoted(parent)}" for column, parent in pairs)
-    return f"EXISTS (SELECT 1 FROM {_quoted(child)} c WHERE {same})"
+    return " AND ".join(f"c.{_quoted(column)}=p.{_quoted(parent)}" for column, parent in pairs)
 
 
 def _quoted(name: str) -> str:
