@@ -52,6 +52,41 @@ class DeletionContract(Agreeing):
             assert end.rows("SELECT id, author_id FROM book") == [("unseen", "x")]
             assert end.rows("SELECT id FROM author") == [("x",)]
 
+    @pytest.mark.parametrize("action", ("", " ON DELETE CASCADE", " ON DELETE SET NULL"))
+    @pytest.mark.parametrize("kind", ("INTEGER", "TEXT"))
+    def test_a_tree_of_rows_is_deleted_whole(self, workshop: Workshop, kind: str, action: str) -> None:
+        a, b = self._trees(workshop, f"id {kind} PRIMARY KEY, up {kind} REFERENCES node (id){action}, name TEXT")
+        a.execute("DELETE FROM node WHERE name LIKE 'n%'")
+        settle(a, b, allowed=-1)
+        assert a.rows("SELECT name FROM node") == b.rows("SELECT name FROM node") == [("other",)]
+
+    def test_a_tree_of_rows_with_two_columns_in_their_key_is_deleted_whole(self, workshop: Workshop) -> None:
+        columns = "id INTEGER, part INTEGER DEFAULT 1, up INTEGER, name TEXT"
+        keys = "PRIMARY KEY (id, part), FOREIGN KEY (up, part) REFERENCES node (id, part)"
+        a, b = self._trees(workshop, f"{columns}, {keys}")
+        a.execute("DELETE FROM node WHERE name LIKE 'n%'")
+        settle(a, b, allowed=-1)
+        assert a.rows("SELECT name FROM node") == b.rows("SELECT name FROM node") == [("other",)]
+
+    def test_of_a_tree_that_is_deleted_the_way_to_an_unseen_row_stays(self, workshop: Workshop) -> None:
+        a, b = self._trees(workshop, "id INTEGER PRIMARY KEY, up INTEGER REFERENCES node (id), name TEXT")
+        b.execute("INSERT INTO node SELECT 99, id, 'unseen' FROM node WHERE name='n5'")
+        a.execute("DELETE FROM node WHERE name LIKE 'n%'")
+        settle(a, b, allowed=-1)
+        for end in (a, b):
+            named = [name for (name,) in end.rows("SELECT name FROM node ORDER BY name")]
+            assert named == ["n1", "n2", "n5", "other", "unseen"]
+
+    def _trees(self, workshop: Workshop, definition: str) -> tuple[End, End]:
+        """Two ends that hold a tree of seven rows, and a row beside it."""
+        a, b = (workshop.end(name, f"CREATE TABLE node ({definition})") for name in ("a", "b"))
+        for number in range(1, 8):
+            up = number // 2 or "NULL"
+            a.execute(f"INSERT INTO node (id, up, name) VALUES ({number}, {up}, 'n{number}')")
+        a.execute("INSERT INTO node (id, name) VALUES (8, 'other')")
+        sync(a, b)
+        return a, b
+
     @pytest.mark.parametrize(
         ("parent", "child", "row", "unseen"),
         (
