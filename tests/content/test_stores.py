@@ -265,6 +265,37 @@ def test_a_pack_whose_writer_died_is_salvaged(directory):
     assert directory.salvage() == 0
 
 
+def test_a_pack_that_is_being_filled_is_left_alone(directory, clock):
+    other = DirectoryStore(directory.root, clock)
+
+    filling = []
+
+    def coming():
+        for number in range(10):
+            yield chunk(str(number), 300_000)
+            filling.extend((directory.root / "filling").iterdir())
+            assert other.salvage() == 0
+
+    directory.store(coming())
+    other.close()
+    assert filling
+    held = [chunk(str(number), 300_000) for number in range(10)]
+    assert list(directory.fetch(names(held))) == held
+
+
+def test_a_collection_tidies_up_after_writers_that_died(directory, clock):
+    """One died while it filled a pack, one before it told the catalog."""
+    (directory.root / "filling" / "0123456789abcdef0123456789abcdef").write_bytes(b"torn")
+    directory.store(chunks("a"))
+    (path,) = pack_files(directory)
+    directory.catalog.forget(path.name)
+
+    directory.collect(lambda: names(chunks("a")), clock())
+
+    assert list((directory.root / "filling").iterdir()) == []
+    assert list(directory.fetch(names(chunks("a")))) == chunks("a")
+
+
 def test_a_salvaged_pack_holds_only_what_is_sound(directory):
     directory.store(chunks("a"))
     (path,) = pack_files(directory)

@@ -2,7 +2,7 @@
 
     root/catalog.db          made anew from the packs when it is lost
     root/packs/ab/abcd....   immutable packs
-    root/filling/....        packs being filled; salvaged when their writer died
+    root/filling/....        packs being filled; salvaged by the next collection when their writer died
 
 Any number of processes may read, store and collect at once.
 """
@@ -10,18 +10,21 @@ Any number of processes may read, store and collect at once.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from tallystick.content.bundles import Layout, unpack
 from tallystick.content.catalog import Catalog
 from tallystick.content.packed import Filling, PackedStore, new_pack_name
 from tallystick.content.packs import PACK_BYTES, Place, ReadAt, index_of, read_index, salvage
 from tallystick.content.problems import BundleInvalid, ChunkDamaged
-from tallystick.content.store import GRACE_NS
+from tallystick.content.store import GRACE_NS, Collected
 from tallystick.errors import StorageError, StorageFull
 
 OPEN_PACKS = 8
@@ -129,35 +132,36 @@ class DirectoryStore(PackedStore):
         with open(path, "rb") as pack:
             return read_index(lambda offset, length: _pread(pack.fileno(), offset, length), path.stat().st_size)
 
+    def collect(self, live: Callable[[], Iterable[bytes]], now_ns: int) -> Collected:
+        self.salvage()
+        self.rebuild()  # a writer that died right after it gave a pack its name told nobody of it
+        return super().collect(live, now_ns)
+
     def salvage(self) -> int:
         """Publish the whole bundles of packs whose writer died; returns how many packs came of it."""
-        saved = 0
-        for path in sorted(self._filling.iterdir()):
-            if _writer_lives(path.name):
-                continue
-            saved += self._salvage_one(path)
-            path.unlink(missing_ok=True)
-        return saved
+        return sum([self._salvage_one(path) for path in sorted(self._filling.iterdir())])
 
     def _salvage_one(self, path: Path) -> int:
-        with open(path, "r+b") as pack:
-            size = path.stat().st_size
-            places, fronts, end = salvage(lambda offset, length: _pread(pack.fileno(), offset, length), size)
-            sound = _sound(places, lambda offset, length: _pread(pack.fileno(), offset, length))
-            if not sound:
+        with _abandoned(path) as pack:
+            if pack is None:
                 return 0
-            if sound < len(places):
-                end = places[sound].offset
-                places, fronts = places[:sound], fronts[:sound]
-            pack.truncate(end)
-            pack.seek(end)
-            pack.write(index_of(places, fronts, end))
-            pack.flush()
-            os.fsync(pack.fileno())
-        name = new_pack_name()
-        target = self.path_of(name)
-        target.parent.mkdir(exist_ok=True)
-        os.rename(path, target)
+            places, fronts, end = _whole(lambda offset, length: _pread(pack.fileno(), offset, length), path)
+            if not places:
+                path.unlink()
+                return 0
+            try:
+                pack.truncate(end)
+                pack.seek(end)
+                pack.write(index_of(places, fronts, end))
+                pack.flush()
+                os.fsync(pack.fileno())
+            except OSError:  # a full disk has no room for what can be sent again
+                path.unlink()
+                return 0
+            name = new_pack_name()
+            target = self.path_of(name)
+            target.parent.mkdir(exist_ok=True)
+            os.rename(path, target)
         _sync_directory(target.parent)
         self.catalog.add(name, target.stat().st_size, places, self.clock())
         return 1
@@ -174,24 +178,51 @@ class DirectoryStore(PackedStore):
         return damaged
 
 
-def _sound(places: list[Place], read_at: ReadAt) -> int:
-    """How many bundles at the front are what they say."""
+def _whole(read_at: ReadAt, path: Path) -> tuple[list[Place], list[bytes], int]:
+    """(places, fronts, end) of the bundles at the front of an interrupted pack that are what they say."""
+    places, fronts, end = salvage(read_at, path.stat().st_size)
     for number, place in enumerate(places):
         try:
             unpack(read_at(place.offset, place.layout.length))
         except BundleInvalid:
-            return number
-    return len(places)
+            return places[:number], fronts[:number], place.offset
+    return places, fronts, end
+
+
+@contextmanager
+def _abandoned(path: Path) -> Iterator[BinaryIO | None]:
+    """A pack that nobody fills any more, held against others who salvage; None while its writer lives."""
+    try:
+        pack = open(path, "r+b")  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        yield None
+        return
+    with pack:
+        try:
+            fcntl.flock(pack, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = os.path.samestat(os.fstat(pack.fileno()), os.stat(path))
+        except OSError:  # held, or sealed or removed since it was opened
+            free = False
+        yield pack if free else None
 
 
 class _OpenPack:
-    """A pack being filled in its own file, which nobody else touches while this process lives."""
+    """A pack being filled in its own file, locked so that nobody else touches it while its writer lives."""
 
     def __init__(self, directory: Path) -> None:
-        self.name = new_pack_name()
-        self.path = directory / f"{self.name}.{os.getpid()}"
-        self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by seal or abandon
+        self._create(directory)
         self.filling = Filling(self._write)
+
+    def _create(self, directory: Path) -> None:
+        while True:
+            self.name = new_pack_name()
+            self.path = directory / self.name
+            self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by seal or abandon
+            with suppress(OSError):  # where a volume has no locks, nobody can salvage either
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            if os.fstat(self._file.fileno()).st_nlink:
+                return
+            self._file.close()  # somebody took it for abandoned before it was locked
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -211,20 +242,6 @@ class _OpenPack:
         """Remove what was not finished."""
         self._file.close()
         self.path.unlink(missing_ok=True)
-
-
-def _writer_lives(name: str) -> bool:
-    """True when the process that fills a pack is still there."""
-    number = name.rpartition(".")[2]
-    if not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return int(number) != os.getpid()
 
 
 def _pread(handle: int, offset: int, length: int) -> bytes:
