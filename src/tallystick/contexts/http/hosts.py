@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from tallystick.contexts.host import SignedURL
 from tallystick.contexts.http.signing import VALID_S, signed_path
 from tallystick.contexts.local import LocalHost
-from tallystick.errors import TallystickError
+from tallystick.errors import StorageReplaced, TallystickError
 from tallystick.protocols.native.pool import Pool
 from tallystick.site.ledger import Ledger
 from tallystick.sync.local import LocalReplica
@@ -50,9 +50,9 @@ class Hosts:
             self._give(replica, host)
 
     def _take(self) -> tuple[LocalReplica, LocalHost]:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        kept = self._kept()
+        if kept is not None:
+            return kept
         replica = self.pool.take()
         try:
             replica.ledger.engine.limit_cache(CACHE_KIB)
@@ -60,6 +60,21 @@ class Hosts:
         except BaseException:
             replica.close()
             raise
+
+    def _kept(self) -> tuple[LocalReplica, LocalHost] | None:
+        """One that is idle, if its database is still the one that is at the site's address."""
+        while True:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            if kept is None:
+                return None
+            replica, host = kept
+            try:
+                replica.ledger.engine.check_in_place()
+                return kept
+            except StorageReplaced:
+                host.close()
+                replica.close()
 
     def _give(self, replica: LocalReplica, host: LocalHost) -> None:
         with self._lock:
