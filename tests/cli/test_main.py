@@ -41,3 +41,12 @@ def test_what_cannot_be_written_is_an_error():
         done = subprocess.run(VERSION, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode != 0
     assert b"No space left" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ("<&-", "2>&-", "<&- >&- 2>&-"))
+def test_a_stream_that_was_closed_before_the_command_began_is_no_error(closed, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "file").write_text("content")
+    command = f"exec {sys.executable} -m tallystick.cli.main sync one two --state memory {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True).returncode == 0
+    assert (tmp_path / "two" / "file").read_text() == "content"

@@ -13,6 +13,7 @@ import click
 
 from tallystick.cli.options import as_json
 from tallystick.cli.output import moment, print_json, table
+from tallystick.cli.terminal import on_terminal
 from tallystick.errors import ConfigurationError, GuardStopped, StorageError
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def delete(site: str, context: str, yes: bool, password_file: str | None, as_jso
 def _confirmed(yes: bool, what: str) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not on_terminal(sys.stdin):
         raise GuardStopped(f"this would {what}", hint="say --yes to let it through")
     click.confirm(f"This will {what}. Go on?", abort=True, err=True)
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from tallystick.cli.terminal import on_terminal
 from tallystick.errors import ConfigurationError, UsageError
 
 
@@ -36,7 +37,7 @@ def password(path: str | None, *, prompt: bool = False) -> str | None:
 def password_for(path: str | None, *ends: str) -> str | None:
     """``password`` for those whom the URLs of served ends name; asked for on a terminal where none is given."""
     secret = password(path)
-    if secret is not None or not sys.stdin.isatty():
+    if secret is not None or not on_terminal(sys.stdin):
         return secret
     for parts in (urlsplit(end) for end in ends if end.startswith(("http://", "https://"))):
         if parts.username and parts.password is None:
@@ -46,7 +47,7 @@ def password_for(path: str | None, *ends: str) -> str | None:
 
 def prompted(what: str, *, twice: bool = False) -> str:
     """Ask for a password on the terminal. Raises UsageError where nobody can answer: a command never waits for that."""
-    if not sys.stdin.isatty():
+    if not on_terminal(sys.stdin):
         raise UsageError(
             "a password is needed, and there is no terminal to ask for it",
             hint="give --password-file FILE ('-' is standard input), or set TALLYSTICK_PASSWORD",

@@ -12,6 +12,7 @@ import click
 from tallystick.cli.credentials import password, prompted
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json
+from tallystick.cli.terminal import on_terminal
 from tallystick.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _store(server: Server, name: str, create: bool) -> Store:
 
 
 def _progress(quiet: bool) -> Callable[[Place, MailReport], None]:
-    shown = sys.stderr.isatty() and not quiet
+    shown = on_terminal(sys.stderr) and not quiet
 
     def progress(place: Place, report: MailReport) -> None:
         if shown:

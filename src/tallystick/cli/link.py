@@ -9,6 +9,7 @@ import click
 
 from tallystick.cli.options import as_json
 from tallystick.cli.output import print_json, table
+from tallystick.cli.terminal import on_terminal
 from tallystick.errors import UsageError
 
 
@@ -58,7 +59,7 @@ def command(a: str, b: str, **given: Any) -> int:
 
 
 def _agreed(count: int) -> bool:
-    if not sys.stdin.isatty():
+    if not on_terminal(sys.stdin):
         raise UsageError("there is no terminal to ask on", hint="look at what is proposed, then add --yes")
     return click.confirm(f"Link these {count}?")
 

@@ -146,8 +146,9 @@ def run() -> None:
             raise
         atexit._run_exitfuncs()
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # it was closed before we began
+                    stream.flush()
         except BrokenPipeError:
             pass  # as in ``LazyGroup.invoke``
         except OSError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tallystick.cli.terminal import on_terminal
 from tallystick.errors import ConfigurationError, GuardStopped, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _handling(forward: object) -> Iterator[None]:
     """Signals go to the command; an interrupt at a terminal reaches it without us."""
     old = {}
     for number in FORWARDED:
-        passed = number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty()
+        passed = number == signal.SIGINT and on_terminal(sys.stdin)
         old[number] = signal.signal(number, (lambda *_: None) if passed else forward)  # type: ignore[arg-type]
     try:
         yield

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tallystick.cli.terminal import on_terminal
+
 if TYPE_CHECKING:  # printing should not load the engine
     from tallystick.core.pages import Tally
     from tallystick.sync.agreement import Report
@@ -140,7 +142,7 @@ class Meter:
     """Progress on a terminal; silent elsewhere."""
 
     def __init__(self, silent: bool) -> None:
-        self.shown = not silent and sys.stderr.isatty()
+        self.shown = not silent and on_terminal(sys.stderr)
         self.records = 0
 
     def __call__(self, resource: str, records: int) -> None:

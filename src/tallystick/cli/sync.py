@@ -12,6 +12,7 @@ from tallystick.cli.options import as_json, check_fingerprints, pairs
 from tallystick.cli.output import Meter, print_json, report, say_held, say_preview
 from tallystick.cli.sdata_sync import is_sdata
 from tallystick.cli.sdata_sync import synchronize as synchronize_sdata
+from tallystick.cli.terminal import on_terminal
 from tallystick.cli.tree_options import RECORDS_ONLY, TREES_ONLY, are_trees, refuse, tree_options
 from tallystick.errors import UsageError
 
@@ -142,7 +143,7 @@ def _check_trust(given: tuple[str, ...], a: str, b: str) -> None:
 
 def asked(json_wanted: bool) -> Any:
     """On a terminal, whoever runs the command is asked about a site that nobody confirmed."""
-    if json_wanted or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if json_wanted or not on_terminal(sys.stdin, sys.stderr):
         return None
 
     def ask(name: str, fingerprint: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tallystick.cli.terminal import on_terminal
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import leaves
 from tallystick.trees.plan import Action, Verb
@@ -175,7 +176,7 @@ class Gauge:
     """Progress on a terminal: files, bytes, rate and time left; silent elsewhere."""
 
     def __init__(self, silent: bool) -> None:
-        self.progress = None if silent or not sys.stderr.isatty() else Progress(draw)
+        self.progress = None if silent or not on_terminal(sys.stderr) else Progress(draw)
 
     def close(self) -> None:
         """Clear the line."""
