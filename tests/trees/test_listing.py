@@ -1,5 +1,7 @@
 """Listings: entries by name, changed in place or built anew, with the same result."""
 
+import pickle
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +64,9 @@ def test_a_stored_listing_is_the_same_one_and_sorting_it_changes_nothing_else(li
     stored = Listing.from_row(*listing.to_row())
     assert list(stored) == list(listing)
     assert list(stored.by_name()) == sorted(listing, key=lambda found: found.name)
+
+
+@given(st.lists(names, unique=True))
+def test_a_listing_from_another_process_is_the_same_one(listed):
+    listing = Listing.of([entry(name, len(name)) for name in listed])
+    assert pickle.loads(pickle.dumps(listing)).to_row() == listing.to_row()

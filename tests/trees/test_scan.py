@@ -72,13 +72,20 @@ def test_two_processes_find_what_one_finds(wood, state, two_processes, monkeypat
 
 
 def test_two_processes_find_what_changed_since_it_was_noted(wood, state, two_processes):
+    (wood / "f" / f"{TEMPORARY}new-tree-1-1").unlink()
     time.sleep(0.05)
     before = scanned(wood, state, shared=True)
     state.remember(Changes({(Side.LOCAL, path): listing for path, listing in before.changed.items()}))
     for path in ("a/x/file", "e/y/new", "f/z/file"):
         (wood / path).write_text("changed")
 
-    assert scanned(wood, state, shared=True).changed.keys() == {"a/x", "e/y", "f/z"}
+    (wood / "b" / "z" / "file").unlink()
+    after = scanned(wood, state, shared=True)
+
+    assert before.news == {}
+    assert after.changed.keys() == after.news.keys() == {"a/x", "b/z", "e/y", "f/z"}
+    assert after.news["e/y"] == {"new"}
+    assert after.news["a/x"] == after.news["b/z"] == {"file"}
 
 
 def test_what_one_of_two_processes_cannot_read_is_told(wood, state, two_processes, monkeypatch):

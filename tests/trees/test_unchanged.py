@@ -7,7 +7,7 @@ from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.nodes import Directory, Kind, Leaf
 from tallystick.trees.plan import Verb
 from tallystick.trees.state import BaseRow
-from tallystick.trees.unchanged import unchanged_names
+from tallystick.trees.unchanged import unchanged_but, unchanged_names
 
 ONE, TWO = bytes([1]) * 32, bytes([2]) * 32
 
@@ -58,6 +58,25 @@ def test_names_on_which_others_depend_are_looked_at():
     assert unchanged_names(BaseRow.of({"x.db": Leaf(Kind.FILE, ONE, 3)}), database, database) == frozenset()
 
 
+def test_where_nothing_was_left_to_do_all_but_the_news_is_unchanged():
+    local = Listing.of([entry("a"), entry("b"), entry("c", mark=Mark.UNREAD), entry("d", mark=Mark.DIRECTORY)])
+    remote = Listing.of([entry("a"), entry("b"), entry("c"), entry("e")])
+    row = base(a=ONE, b=ONE, c=ONE, f=ONE)
+    assert unchanged_but({"b"}, row, local, remote) == {"a"}
+    assert unchanged_but((), row, local, remote) == unchanged_names(row, local, remote) == {"a", "b"}
+
+
+def test_names_on_which_others_depend_are_looked_at_where_nothing_was_left_to_do():
+    copy = Listing.of([entry("a.conflict-01234567"), entry("b")])
+    row = BaseRow.of({"a.conflict-01234567": Leaf(Kind.FILE, ONE, 3), "b": Leaf(Kind.FILE, ONE, 3)})
+    assert unchanged_but((), row, copy, copy) == {"b"}
+    database = Listing.of([entry("x.db"), entry("x.db-wal")])
+    assert unchanged_but((), base(x_db=ONE), database, database) == frozenset()
+    held = BaseRow.of({"a": Leaf(Kind.FILE, ONE, 3, materialised=False)})
+    one = Listing.of([entry("a")])
+    assert unchanged_but((), held, one, one) == frozenset()
+
+
 def test_a_row_is_updated_under_some_names_only():
     row = base(a=ONE, b=ONE, c=ONE)
     children = {"b": Leaf(Kind.FILE, TWO, 5), "d": Directory()}
@@ -88,3 +107,17 @@ def test_a_renamed_file_is_not_read_again_in_the_next_run():
         before = ground.state.read_bytes()
         assert ground.run().plan.remote.children == {}
         assert ground.state.read_bytes() == before
+
+
+def test_what_failed_is_looked_at_again_although_nothing_is_new():
+    with Ground() as ground:
+        grow(ground.local, {"d": {"a": "one", "b": "two"}})
+        ground.run()
+        grow(ground.local, {"d": {"a": "three"}})
+        (ground.remote / "d" / "a").unlink()
+        (ground.remote / "d" / "a").mkdir()
+        (ground.remote / "d" / "a" / "file").write_text("in the way")
+        ground.run()
+        grow(ground.local, {"d": {"c": "four"}})
+        ground.run()
+        assert shown(ground.local) == shown(ground.remote)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from tallystick.cli.output import print_json
 from tallystick.cli.tree_options import is_remote, wishes_of
 from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
 from tallystick.errors import StorageError
+from tallystick.sync.uncollected import uncollected
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, Wishes, open_directories
 from tallystick.trees.report import Report
@@ -30,7 +32,9 @@ def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
     try:
         if given["watch"]:
             return _watch(opened, wishes, given["as_json"], _elsewhere(a, b, given))
-        report, seconds = _run(opened, wishes, given["as_json"])
+        with uncollected():
+            report, seconds = _run(opened, wishes, given["as_json"])
+            gc.freeze()  # what the run has made lives as long as this process: nobody needs to look for garbage in it
         _show(opened, report, seconds, given["as_json"])
         return exit_code(report)
     finally:

@@ -16,7 +16,7 @@ from tallystick.trees.nodes import EXPIRED, PERMISSIONS, UNKNOWN, Directory, Kin
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
 from tallystick.trees.state import BaseRow
-from tallystick.trees.unchanged import JOURNALS, NOTHING, ends_with, unchanged_names
+from tallystick.trees.unchanged import JOURNALS, NOTHING, ends_with, unchanged_but, unchanged_names
 
 _LEAVES = (Mark.UNREAD, Mark.FILE, Mark.LINK)
 _LINK_TYPE = 0o120000
@@ -25,12 +25,21 @@ SHARED_MEMORY = "-shm"
 SHARED = "shared memory of a database"
 
 
+def _untold(path: str) -> Collection[str] | None:
+    return None
+
+
 class Source(NamedTuple):
-    """One side: how to get the listing of a directory, what could not be looked at, what the volume can hold."""
+    """One side: how to get the listing of a directory, what could not be looked at, what the volume can hold.
+
+    ``news`` gives the names that are not as they were when nothing was left to do about a directory, or None where
+    that is not known.
+    """
 
     listing: Callable[[str], Listing | None]
     unknown: frozenset[str]
     volume: Volume = POSIX
+    news: Callable[[str], Collection[str] | None] = _untold
 
 
 class Trees(NamedTuple):
@@ -107,7 +116,10 @@ class Forest:
         local, remote = (self._plain_listing(side, path) for side in Side)
         if row is None or local is None or remote is None or not self.scope.everything:
             return NOTHING
-        return unchanged_names(row, local, remote)
+        here, there = (source.news(path) for source in self.sources.values())
+        if here is None or there is None:
+            return unchanged_names(row, local, remote)
+        return unchanged_but({*here, *there}, row, local, remote)
 
     # One side -------------------------------------------------------------------------------------
 

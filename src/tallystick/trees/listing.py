@@ -13,7 +13,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tallystick.trees.nodes import PERMISSIONS
 
@@ -111,6 +111,10 @@ class Listing:
         values = b"".join(bytes((entry.mark,)) + entry.digest for entry in entries)
         return cls([entry.name for entry in entries], numbers, values)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Listings go from one process to another as they are stored: three byte strings and no name by itself."""
+        return Listing.from_row, self.to_row()
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -193,6 +197,15 @@ class Listing:
         for entry in entries:
             changed._put(entry)
         return changed
+
+    def permitted_as(self, sent: Listing) -> Listing:
+        """The same entries with the permissions that those of their names have in another listing."""
+        entries = []
+        for entry in self:
+            found = sent.find(entry.name) or entry
+            mode = entry.mode & ~PERMISSIONS | found.permissions
+            entries.append(entry._replace(stats=(mode, *entry.stats[1:])))
+        return Listing.of(entries)
 
     def by_name(self) -> Listing:
         """The same entries sorted by name, as every scan finds them; this very listing when they are."""

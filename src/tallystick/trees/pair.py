@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from tallystick.errors import StorageError
+from tallystick.sync.uncollected import uncollected
 from tallystick.trees.assembling import Forest, Source, Trees
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
@@ -22,7 +24,6 @@ from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
 from tallystick.trees.nodes import (
-    PERMISSIONS,
     UNKNOWN,
     Directory,
     Leaf,
@@ -65,7 +66,7 @@ class Pair:
         when a tree or the memory as a whole cannot be used. Running again is always safe.
         """
         options = options or Options()
-        with self.state.held():
+        with self.state.held(), uncollected():
             try:
                 return _Run(self, options).run()
             except sqlite3.DatabaseError as problem:
@@ -237,7 +238,8 @@ class _Run:
         return any(entry.digest == digest for listing in listings if listing is not None for entry in listing)
 
     def _find_dirty(self) -> None:
-        self.dirty = set(self.state.unsettled())
+        self.unsettled = self.state.unsettled()
+        self.dirty = set(self.unsettled)
         for side, scan in self.scans.items():
             self.dirty |= scan.changed.keys()
             self.touched[side] |= scan.changed.keys() | scan.reordered.keys()
@@ -246,8 +248,17 @@ class _Run:
             self.noted[side].expect(self.dirty - scan.changed.keys() - scan.reordered.keys())
 
     def _forest(self) -> Forest:
-        sources = [Source(end.listing, end.unknown, end.volume) for end in self.ends.values()]
+        sources = [
+            Source(end.listing, end.unknown, end.volume, partial(self._news, side)) for side, end in self.ends.items()
+        ]
         return Forest(sources[0], sources[1], self._base_row, self.scope, self.dirty)
+
+    def _news(self, side: Side, path: str) -> Collection[str] | None:
+        """The names that are not as they were when nothing was left to do about a directory; None: not known."""
+        if self.noted[side].afresh or path in self.unsettled:
+            return None
+        scan = self.scans[side]
+        return scan.news.get(path) if path in scan.changed else NOTHING
 
     def _base_row(self, path: str) -> BaseRow | None:
         if path not in self.base_rows:
@@ -386,7 +397,8 @@ class _Run:
         for path, entries in given.items():
             self._note_entries(side.other, path, entries)
         for path in outcome.gone:
-            if self.ends[side].listing(path) is not None:
+            parent, _, name = path.rpartition("/")
+            if name in self.noted[side].subdirectories(parent) or path in self.scans[side].changed:
                 self.ends[side].note(path, None)
                 self.touched[side].add(path)
 
@@ -445,14 +457,7 @@ class _Run:
     def _as_sent(self, side: Side, path: str, arrived: Listing) -> Listing:
         """What arrived, with the permissions that were sent where the volume forgets them (M5)."""
         sent = None if self.ends[side].volume.permissions else self.ends[side.other].listing(path)
-        if sent is None:
-            return arrived
-        entries = []
-        for entry in arrived:
-            found = sent.find(entry.name) or entry
-            mode = entry.mode & ~PERMISSIONS | found.permissions
-            entries.append(entry._replace(stats=(mode, *entry.stats[1:])))
-        return Listing.of(entries)
+        return arrived if sent is None else arrived.permitted_as(sent)
 
     def _hidden_base(self, path: str, forest: Forest) -> dict[str, Node]:
         """Base entries of names that could not be shown this time: they stay, unless they left the scope (K6)."""
@@ -474,9 +479,8 @@ class _Run:
         unsettled |= {path for path in self.dirty if any(_is_below(path, trouble) for trouble in troubles)}
         if found.half is not Half.WHOLE:
             unsettled |= set(disagreeing("", after, found.local, found.remote, self.grafted))
-        before = self.state.unsettled()
-        self.changes.unsettled = unsettled - before
-        self.changes.settled = before - unsettled
+        self.changes.unsettled = unsettled - self.unsettled
+        self.changes.settled = self.unsettled - unsettled
 
 
 def _is_below(path: str, above: str) -> bool:

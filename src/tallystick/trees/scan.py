@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from array import array
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -42,7 +42,7 @@ SHARE_ENTRIES = 4000
 UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
 """The value of a file that nobody has read yet."""
 
-_READ = (Mark.FILE, Mark.LINK)
+_READ_MARKS = frozenset((Mark.FILE, Mark.LINK))
 _FIRST_MARKS = {stat.S_IFREG: Mark.UNREAD, stat.S_IFDIR: Mark.DIRECTORY, stat.S_IFLNK: Mark.LINK}
 
 
@@ -72,10 +72,12 @@ class Scan:
     ``reordered`` directories hold what was noted in another order than that of the names: they are noted anew and
     nothing else.
     ``warnings`` are (code, path, reason). ``leftovers`` are temporary files of ours. ``rules`` are the paths of
-    ignore files in directories that differ.
+    ignore files in directories that differ. ``news`` names what is not as it was noted in a directory that differs:
+    new, changed or gone; a directory that is noted for the first time or afresh has none.
     """
 
     changed: dict[str, Listing] = field(default_factory=dict)
+    news: dict[str, frozenset[str]] = field(default_factory=dict)
     reordered: dict[str, Listing] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     warnings: list[tuple[str, str, str]] = field(default_factory=list)
@@ -87,6 +89,7 @@ class Scan:
     def add(self, other: Scan) -> None:
         """Take over what a scan of another part of the same tree found."""
         self.changed.update(other.changed)
+        self.news.update(other.news)
         self.reordered.update(other.reordered)
         self.unknown |= other.unknown
         self.warnings += other.warnings
@@ -319,18 +322,14 @@ class _Scanner:
         before = self.noted.listing(path)
         if before is None:
             return False
-        noted = zip(zip(before.names, STATS.iter_unpack(before.stats), strict=True), before.marked(), strict=True)
-        known = dict(noted).get
-        equal = start = 0
-        for here in zip(names, STATS.iter_unpack(numbers), strict=True):
-            found = known(here)
-            if found is not None:
-                (value,) = found
-                if value[0] in _READ and values[start] == Mark.UNREAD:
-                    values[start : start + VALUE_BYTES] = value
-                equal += values[start] == value[0]
-            start += VALUE_BYTES
-        return equal == len(names) == len(before) and self.noted.signature(path) is not None
+        noted = zip(before.names, STATS.iter_unpack(before.stats), strict=True)
+        known = dict(zip(noted, before.marked(), strict=True))
+        found = list(map(known.get, zip(names, STATS.iter_unpack(numbers), strict=True)))
+        differ = _taken_over(found, names, values, before)
+        if self.noted.signature(path) is None:
+            return False
+        self.found.news[path] = frozenset(differ).union(set(before.names).difference(names))
+        return not self.found.news[path]
 
     def _distrust(self, numbers: array[int]) -> None:
         """Entries that changed a moment ago are noted so that the next scan reads them again."""
@@ -340,6 +339,23 @@ class _Scanner:
         for start in range(0, len(numbers), WIDTH):
             if max(numbers[start + 3], numbers[start + 4]) > now - RACE_NS:
                 numbers[start + 4] = DISTRUST
+
+
+def _taken_over(
+    found: Sequence[tuple[bytes] | None], names: Sequence[str], values: bytearray, before: Listing
+) -> list[str]:
+    """Put the values that were noted into ``values``, where they can be believed; the names of all other entries."""
+    if _READ_MARKS.issuperset(before.values[::VALUE_BYTES]) and not any(values):
+        values[:] = b"".join([UNREAD if value is None else value[0] for value in found])
+        return [name for name, value in zip(names, found, strict=True) if value is None]
+    differ = []
+    for position, (name, value) in enumerate(zip(names, found, strict=True)):
+        start = position * VALUE_BYTES
+        if value is not None and value[0][0] in _READ_MARKS and values[start] == Mark.UNREAD:
+            values[start : start + VALUE_BYTES] = value[0]
+        if value is None or values[start] != value[0][0]:
+            differ.append(name)
+    return differ
 
 
 def _distrust_unknown(numbers: array[int], values: bytearray) -> None:

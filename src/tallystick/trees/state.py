@@ -336,7 +336,7 @@ class NotedSide:
         self._side = _SIDES[side]
         self._signatures: dict[str, tuple[bytes, bytes]] | None = None
         self._rows: dict[str, tuple[bytes, bytes, bytes]] | None = None
-        self._inner: dict[str, list[str]] | None = None
+        self._inner: dict[str, set[str]] | None = None
         self._expected: dict[str, tuple[bytes, bytes, bytes]] = {}
         self._reads = 0
         self.afresh = False
@@ -360,12 +360,12 @@ class NotedSide:
             for noted in self._paths():
                 parent, _, name = noted.rpartition("/")
                 if noted:
-                    self._inner.setdefault(parent, []).append(name)
+                    self._inner.setdefault(parent, set()).add(name)
         return self._inner.get(path, ())
 
     def _paths(self) -> Iterable[str]:
-        if self._rows is not None:
-            return self._rows
+        if self._signatures is not None or self._rows is not None:
+            return self._signatures or self._rows or ()
         paths = self._state.connection.execute("SELECT path FROM listing WHERE side = ?", (self._side,))
         return [unpacked(path) for (path,) in paths]
 
