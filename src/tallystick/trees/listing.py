@@ -21,6 +21,9 @@ WIDTH = 5
 """Numbers an entry: mode, inode, size, mtime and ctime in nanoseconds (the last three 0 for directories)."""
 
 STATS = struct.Struct(f"{WIDTH}q")
+PACKED_STATS = struct.Struct(f"{STATS.size}s")
+"""The numbers of an entry as they are stored: compared in one step."""
+
 DIGEST_BYTES = 32
 VALUE_BYTES = DIGEST_BYTES + 1
 VALUES = struct.Struct(f"{VALUE_BYTES}s")

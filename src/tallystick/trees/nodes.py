@@ -110,8 +110,9 @@ def leaves(node: Node, path: str = "") -> Iterator[tuple[str, Leaf]]:
     """Every leaf at or below the node with its path, in order."""
     if isinstance(node, Leaf):
         yield path, node
-    for name, child in sorted(children_of(node).items()):
-        yield from leaves(child, joined(path, name))
+    elif isinstance(node, Directory):
+        for name, child in sorted(node.children.items()):
+            yield from leaves(child, joined(path, name))
 
 
 def joined(path: str, name: str) -> str:

@@ -23,15 +23,7 @@ from tallystick.trees.history import History, purge
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
-from tallystick.trees.nodes import (
-    UNKNOWN,
-    Directory,
-    Leaf,
-    Node,
-    find,
-    joined,
-    known_equal,
-)
+from tallystick.trees.nodes import UNKNOWN, Directory, Leaf, Node, find, joined, known_equal
 from tallystick.trees.options import Options
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Half, Plan, moves, plan, possible_moves, undetermined
@@ -443,7 +435,8 @@ class _Run:
             row = (old or BaseRow(b"", b"")).updated(forest.unchanged.get(path, NOTHING), children)
             if old != row:
                 self.changes.base[path] = row
-        for name in sorted(olds.keys() | after.children.keys()):
+        inner = {name for part in (olds, after.children) for name, node in part.items() if isinstance(node, Directory)}
+        for name in sorted(inner):
             self._remember_base(joined(path, name), olds.get(name), after.children.get(name), forest)
 
     def _remember_grafted(self, path: str) -> None:

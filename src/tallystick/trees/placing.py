@@ -59,7 +59,7 @@ def place(
         if action.verb is Verb.PERMIT:
             placer.permit(action)
     for action in actions:
-        if action.verb is Verb.REMOVE:
+        if action.verb is Verb.REMOVE and action.path not in placer.moved_away:  # else it has its new name already
             placer.remove(action)
     if orders.durable and actions:
         mount.files.sync_volume(mount.handle)

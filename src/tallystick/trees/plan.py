@@ -268,17 +268,26 @@ def undetermined(base: Node, local: Node, remote: Node, path: str = "") -> Itera
     """Leaves whose digest is unknown although the merge compares it: read them before planning."""
     if known_equal(base, local, remote):
         return
-    alone = base is None and (local is None or remote is None)  # then it is read while it is carried over ...
-    for side, node in ((Side.LOCAL, local), (Side.REMOTE, remote)):
-        if _is_unread(node) and (not alone or _decides_others(node, path)):  # ... unless others depend on it
-            yield side, path
-    if alone:
+    yield from _compared(path, base, local, remote)
+    if base is None and (local is None or remote is None):
         return
     olds, heres, theres = children_of(base), children_of(local), children_of(remote)
     for name in sorted(olds.keys() | heres.keys() | theres.keys()):
-        triple = olds.get(name), heres.get(name), theres.get(name)
-        if _is_unread(triple[1]) or _is_unread(triple[2]) or any(isinstance(node, Directory) for node in triple):
-            yield from undetermined(*triple, joined(path, name))
+        old, here, there = olds.get(name), heres.get(name), theres.get(name)
+        if isinstance(old, Directory) or isinstance(here, Directory) or isinstance(there, Directory):
+            yield from undetermined(old, here, there, joined(path, name))
+        elif _is_unread(here) or _is_unread(there):
+            yield from _compared(joined(path, name), old, here, there)
+
+
+def _compared(path: str, base: Node, local: Node, remote: Node) -> list[tuple[Side, str]]:
+    """The sides whose leaf at one path is unread and compared."""
+    alone = base is None and (local is None or remote is None)  # then it is read while it is carried over ...
+    return [
+        (side, path)
+        for side, node in ((Side.LOCAL, local), (Side.REMOTE, remote))
+        if _is_unread(node) and (not alone or _decides_others(node, path))  # ... unless others depend on it
+    ]
 
 
 def _is_unread(node: Node) -> bool:
@@ -292,19 +301,22 @@ def _decides_others(node: Node, path: str) -> bool:
 def possible_moves(base: Node, local: Node, remote: Node) -> Iterator[tuple[Side, str]]:
     """New unread leaves that may be renamed ones: their size is that of a leaf that left the same side."""
     for side, tree in ((Side.LOCAL, local), (Side.REMOTE, remote)):
-        sizes = {leaf.size for _, leaf in _vanished(base, tree, "") if leaf.size}
+        sizes = {size for size in _vanished(base, tree) if size}
         if sizes:
             yield from ((side, path) for path, leaf in _unread(tree, "") if leaf.size in sizes)
 
 
-def _vanished(base: Node, tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:
+def _vanished(base: Node, tree: Node) -> Iterator[int]:
+    """The size of every leaf of the base that is not in a tree."""
     if isinstance(base, Leaf) and tree is None:
-        yield path, base
+        yield base.size
     elif isinstance(base, Directory) and not known_equal(base, tree):
         stands = children_of(tree)
         for name, child in base.children.items():
-            if name not in stands or isinstance(child, Directory):
-                yield from _vanished(child, stands.get(name), joined(path, name))
+            if isinstance(child, Directory):
+                yield from _vanished(child, stands.get(name))
+            elif isinstance(child, Leaf) and name not in stands:
+                yield child.size
 
 
 def _unread(tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:
@@ -312,5 +324,7 @@ def _unread(tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:
         yield path, tree
     if isinstance(tree, Directory) and tree.mark is None:
         for name, child in tree.children.items():
-            if not isinstance(child, Leaf) or child.digest is None:
+            if isinstance(child, Directory):
                 yield from _unread(child, joined(path, name))
+            elif isinstance(child, Leaf) and child.digest is None:
+                yield joined(path, name), child

@@ -20,8 +20,8 @@ from tallystick.trees.files import Files, Handle
 from tallystick.trees.listing import (
     DISTRUST,
     NO_DIGEST,
+    PACKED_STATS,
     RACE_NS,
-    STATS,
     VALUE_BYTES,
     WIDTH,
     Listing,
@@ -322,13 +322,16 @@ class _Scanner:
         before = self.noted.listing(path)
         if before is None:
             return False
-        noted = zip(before.names, STATS.iter_unpack(before.stats), strict=True)
-        known = dict(zip(noted, before.marked(), strict=True))
-        found = list(map(known.get, zip(names, STATS.iter_unpack(numbers), strict=True)))
+        noted = zip(PACKED_STATS.iter_unpack(before.stats), before.marked(), strict=True)
+        known = dict(zip(before.names, noted, strict=True))
+        found = [
+            entry[1] if entry is not None and entry[0] == here else None
+            for entry, here in zip(map(known.get, names), PACKED_STATS.iter_unpack(numbers), strict=True)
+        ]
         differ = _taken_over(found, names, values, before)
         if self.noted.signature(path) is None:
             return False
-        self.found.news[path] = frozenset(differ).union(set(before.names).difference(names))
+        self.found.news[path] = frozenset(differ).union(known.keys() - names)
         return not self.found.news[path]
 
     def _distrust(self, numbers: array[int]) -> None:
@@ -345,7 +348,7 @@ def _taken_over(
     found: Sequence[tuple[bytes] | None], names: Sequence[str], values: bytearray, before: Listing
 ) -> list[str]:
     """Put the values that were noted into ``values``, where they can be believed; the names of all other entries."""
-    if _READ_MARKS.issuperset(before.values[::VALUE_BYTES]) and not any(values):
+    if _READ_MARKS.issuperset(before.values[::VALUE_BYTES]) and values == UNREAD * len(names):
         values[:] = b"".join([UNREAD if value is None else value[0] for value in found])
         return [name for name, value in zip(names, found, strict=True) if value is None]
     differ = []
