@@ -35,6 +35,7 @@ def wood(tmp_path):
     (root / "f" / f"{TEMPORARY}new-tree-1-1").write_text("left")
     (root / "f" / "out").symlink_to("/etc")
     os.mkfifo(root / "f" / "pipe")
+    time.sleep(0.05)  # times that are safely in the past are noted as they are
     return root
 
 
@@ -62,7 +63,6 @@ def forks(monkeypatch):
 
 
 def test_two_processes_find_what_one_finds(wood, state, two_processes, monkeypatch):
-    time.sleep(0.05)  # times that are safely in the past are noted as they are
     alone = told(scanned(wood, state, shared=False))
     started = forks(monkeypatch)
 
@@ -73,7 +73,6 @@ def test_two_processes_find_what_one_finds(wood, state, two_processes, monkeypat
 
 def test_two_processes_find_what_changed_since_it_was_noted(wood, state, two_processes):
     (wood / "f" / f"{TEMPORARY}new-tree-1-1").unlink()
-    time.sleep(0.05)
     before = scanned(wood, state, shared=True)
     state.remember(Changes({(Side.LOCAL, path): listing for path, listing in before.changed.items()}))
     for path in ("a/x/file", "e/y/new", "f/z/file"):
