@@ -31,7 +31,7 @@ def test_the_page_quotes_what_the_client_sent(site, ask):
 def test_tools_find_versions_counters_and_a_document(site, ask):
     with running(str(site.path)) as url:
         listed = json.loads(ask(url, "/versions").body)
-        assert listed["protocols"][0] == {"name": "native", "version": "1.1", "path": "/v1/"}
+        assert listed["protocols"][0] == {"name": "native", "version": "1.2", "path": "/v1/"}
         assert json.loads(ask(url, "/openapi.json").body)["openapi"] == "3.1.0"
         ask(url, "/v1/describe")
         ask(url, "/v1/nonsense", "POST")

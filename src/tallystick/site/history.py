@@ -72,6 +72,16 @@ def form_of(histories: Histories) -> HistoriesForm:
     return HistoriesForm(histories.origin, contacts, {origin: dict(ticks) for origin, ticks in histories.forks.items()})
 
 
+def beyond(form: HistoriesForm, told: HistoriesForm) -> HistoriesForm:
+    """What a form says beyond the histories that its hearer has just told: those it need not hear again."""
+    contacts = {
+        origin: listed
+        for origin, listed in form.contacts.items()
+        if origin == form.origin or listed != told.contacts.get(origin)
+    }
+    return HistoriesForm(form.origin, contacts, form.forks)
+
+
 def token(histories: Histories) -> str:
     """A short text that two sites share when they know the same histories: then nothing needs to be compared."""
     known = sorted((origin, history[-1].nonce) for origin, history in histories.contacts.items() if history)

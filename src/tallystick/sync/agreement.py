@@ -108,7 +108,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
     report = Report(a.name, b.name, run=plan.run or os.urandom(8).hex())
     _check_hook(a, b, plan)
     scope, sites = _prepare(a, b, plan, report)
-    met = meet(a, b, sites, scope)
+    met = meet(a, b, sites, scope, proving=plan.direction == BOTH and not plan.compare and not plan.identity)
     mine, theirs, _ = met
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")

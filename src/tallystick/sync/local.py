@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from tallystick.core.fingerprints import MODULUS, content_term, dot_name, names_term
+from tallystick.core.history import Histories
 from tallystick.core.pages import Page, Tally
 from tallystick.core.ranges import Range, answer, whole
 from tallystick.core.states import State, check_state, parse_state
@@ -24,8 +25,9 @@ from tallystick.site.retention import let_go
 from tallystick.site.schema import Definition, define
 from tallystick.site.stamping import recapture, stamp
 from tallystick.site.verifying import heal, inspect, recomputed
-from tallystick.sync import reached
+from tallystick.sync import proving, reached
 from tallystick.sync.passing import Pass, Stamped, matches, scope_name
+from tallystick.sync.proving import print_of
 from tallystick.sync.replica import (
     Announced,
     Answer,
@@ -36,7 +38,7 @@ from tallystick.sync.replica import (
     Known,
     Meeting,
     Packed,
-    Print,
+    Proof,
     RangeForm,
     Scope,
     Selection,
@@ -114,19 +116,47 @@ class LocalReplica:
         return described
 
     def meet(self, theirs: Meeting) -> Meeting:
-        told: Told = {}
         with self.ledger.write():
-            began = self.ledger.seq
-            if stamp(self.ledger, told=told):
-                stamped = Stamped(began, self.ledger.seq, told)
-                self._stamped = stamped if stamped.kept else None
-            known = history.speak_now(self.ledger)
+            known = before = self._spoken()
             if theirs.histories is not None:
                 history.meet_now(self.ledger, history.histories_of(theirs.histories))
                 known = history.load(self.ledger)
             if theirs.settled and not parking.count(self.ledger):  # those are tried again at the end of a pass
                 reached.note_state(self.ledger, theirs.site, theirs.scope, theirs.settled)
-        return self.stated(theirs.site, theirs.scope, history.token(known) != theirs.token)
+            with_histories = history.token(known) != theirs.token
+            if theirs.proof is not None:
+                proof = proving.prove(self.ledger, theirs.scope, theirs.proof)
+                if proof is not None:
+                    proving.take(self.ledger, theirs, before)
+                said = self._proved(theirs.site, theirs.scope, proof, with_histories)
+                if said.histories is not None and theirs.histories is not None:
+                    said.histories = history.beyond(said.histories, theirs.histories)
+                return said
+        return self.stated(theirs.site, theirs.scope, with_histories)
+
+    def greet(self, peer: str, scope: Scope) -> Meeting | None:
+        """See ``sync.replica.Greeting``."""
+        if peer == self.ledger.site or reached.state_of(self.ledger, peer, scope):
+            return None
+        with self.ledger.write():
+            self._spoken()
+            proof = proving.prove(self.ledger, scope)
+            return None if proof is None else self._proved(peer, scope, proof, True)
+
+    def _spoken(self) -> Histories:
+        """The histories known here, once all is stamped and a contact is noted. Call inside ``ledger.write()``."""
+        told: Told = {}
+        began = self.ledger.seq
+        if stamp(self.ledger, told=told):
+            stamped = Stamped(began, self.ledger.seq, told)
+            self._stamped = stamped if stamped.kept else None
+        return history.speak_now(self.ledger)
+
+    def _proved(self, peer: str, scope: Scope, proof: Proof | None, with_histories: bool) -> Meeting:
+        """What this end states with a proof, in the transaction in which that was made."""
+        said = self.stated(peer, scope, with_histories)
+        said.proof = proof
+        return said
 
     def stated(self, peer: str, scope: Scope, with_histories: bool = False) -> Meeting:
         """What this end states to ``peer`` about a scope."""
@@ -161,7 +191,7 @@ class LocalReplica:
             return Known(
                 reached.state_of(self.ledger, source, scope),
                 {item.wire: self.ledger.digest(item) for item in tracked},
-                {item.wire: _print(item) for item in tracked},
+                {item.wire: print_of(item) for item in tracked},
                 {item.wire: found for item in tracked if (found := self.ledger.forgotten(item))},
                 deletions.recent(self.ledger),
             )
@@ -330,11 +360,6 @@ class LocalReplica:
                 if self.ledger.is_bare():
                     engine.drop_ledger()
         engine.abandon()
-
-
-def _print(tracked: Tracked) -> Print:
-    made = tracked.fingerprint
-    return (made.count, made.names.to_bytes(32, "big"), made.content.to_bytes(32, "big"))
 
 
 def range_items(ledger: Ledger, tracked: Tracked) -> list[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tallystick.core import history
 from tallystick.site.history import HistoriesForm, histories_of
 from tallystick.sync.beside import Beside
-from tallystick.sync.replica import Meeting, Replica, Scope, Stepping
+from tallystick.sync.replica import Greeting, Meeting, Replica, Scope, Stepping
 
 
 class Met(NamedTuple):
@@ -22,12 +22,17 @@ class Met(NamedTuple):
     untold: Meeting | None = None
 
 
-def meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope, at_once: bool = False) -> Met:
+def meet(
+    a: Replica, b: Replica, sites: tuple[str, str], scope: Scope, at_once: bool = False, proving: bool = False
+) -> Met:
     """Both state what they hold, each stamping while the other does. Histories are heard by whom they tell something.
 
     Where both have met before and only ``b`` has something to hear, that is left for the time when a page is made,
-    unless it is to be heard ``at_once``.
+    unless it is to be heard ``at_once``. Where ``a`` has not met ``b`` before and there may be ``proving``, it proves
+    what it holds at once: ends that hold the same are in agreement then.
     """
+    if proving and isinstance(a, Greeting) and (mine := a.greet(sites[1], scope)) is not None:
+        return _greeted(a, b, mine, scope)
     with Beside(lambda: b.meet(Meeting(sites[0], "", "", "", scope))) as other:
         mine = a.meet(Meeting(sites[1], "", "", "", scope))
         theirs = other.result()
@@ -45,6 +50,15 @@ def meet(a: Replica, b: Replica, sites: tuple[str, str], scope: Scope, at_once: 
     with Beside(lambda: b.meet(told)) as other:
         mine = a.meet(replace(_told(theirs, scope), token=""))
         return Met(mine, other.result())
+
+
+def _greeted(a: Replica, b: Replica, mine: Meeting, scope: Scope) -> Met:
+    """``b`` hears ``mine`` with histories and proof, ``a`` what ``b`` states then, ``b`` what came of that if new."""
+    theirs = b.meet(_told(mine, scope))
+    if theirs.token == mine.token and theirs.proof is None:
+        return Met(mine, theirs)
+    mine = a.meet(_told(theirs, scope))
+    return Met(mine, theirs if mine.token == theirs.token else b.meet(replace(_told(mine, scope), proof=None)))
 
 
 class Unheard(Exception):
@@ -85,6 +99,7 @@ def _told(stated: Meeting, scope: Scope) -> Meeting:
         scope,
         histories=stated.histories,
         settled=stated.settled,
+        proof=stated.proof,
     )
 
 

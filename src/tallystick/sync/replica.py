@@ -69,6 +69,16 @@ class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
         return dict(self.where)
 
 
+class Proof(msgspec.Struct):
+    """All that an end holds of a scope in a few words, stated where its live records are all that it knows."""
+
+    seq: int
+    """How far its changes go in the scope: whoever holds the same has everything up to there."""
+    digests: dict[str, dict[str, int]]
+    print: bytes
+    """A hash over the fingerprints of all resources of the scope."""
+
+
 class Meeting(msgspec.Struct, omit_defaults=True):
     """What one end states when two meet.
 
@@ -90,6 +100,8 @@ class Meeting(msgspec.Struct, omit_defaults=True):
     """True when deletions of the scope were purged here: somebody may be behind them."""
     settled: str = ""
     """The state that the hearer may take as its own: all that is here up to there came from it, or is held by it."""
+    proof: Proof | None = None
+    """What the speaker holds, for an end that has no state of it yet."""
 
 
 Print = tuple[int, bytes, bytes]
@@ -299,6 +311,15 @@ class Concluding(Protocol):
 
     def conclude(self, page: Page | None, closing: Closing, settings: Settings, theirs: Meeting) -> Concluded:
         """``apply`` and ``acknowledge`` in one durable step. ``theirs`` is what the source states."""
+
+
+@runtime_checkable
+class Greeting(Protocol):
+    """A replica in this process, which knows without being asked twice whether it has met an end before."""
+
+    def greet(self, peer: str, scope: Scope) -> Meeting | None:
+        """What it states, with histories and proof, to a site that it holds no state of; None where it has one, or
+        cannot prove what it holds."""
 
 
 @runtime_checkable

@@ -74,7 +74,7 @@ class Wire:
         form = json.loads(answer)
         assert 400 <= status < 500, answer
         assert got["content-type"] == "application/json"
-        assert got["tallystick-protocol"] == "1.1"
+        assert got["tallystick-protocol"] == "1.2"
         assert {"code", "message", "hint", "retry"} <= form.keys()
         assert not form["retry"]
         assert self.place.prints() == before

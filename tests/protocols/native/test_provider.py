@@ -113,6 +113,21 @@ def test_a_reader_may_meet_but_tells_no_histories(served):
     assert "12345" not in served.local.ledger.meta("histories")
 
 
+@pytest.mark.parametrize(("role", "taken"), (("read", False), ("sync", True)))
+def test_what_a_caller_proves_to_hold_is_noted_for_who_may_change_the_site(served, place, role, taken):
+    other = place("other", PERSON)
+    fill(other, 20)
+    served.add_user("caller", "a long password", role)
+    authorization = "Basic " + b64encode(b"caller:a long password").decode()
+    other.local.prepare(Wanted([], ["person"]))
+    told = msgspec.msgpack.encode(other.local.greet(served.local.ledger.site, Scope(("person",))))
+    kind = {"Content_Type": MSGPACK, "Accept": MSGPACK, "Authorization": authorization}
+    status, body, _ = ask(served, "POST", "/v1/meet", told, **kind)
+    assert status == 200, body
+    said = msgspec.msgpack.decode(body)
+    assert bool(said.get("state")) == ("proof" in said) == taken
+
+
 def test_long_answers_are_compressed_only_for_who_understands_it(served):
     message = msgspec.msgpack.encode({"resource": "person", "columns": ["name"]})
     kind = {"Content_Type": MSGPACK, "Accept": MSGPACK}

@@ -7,7 +7,7 @@ import socket
 import pytest
 from places import PERSON, fill, no_wait
 
-from tallystick.errors import ConfigurationError, SchemaError
+from tallystick.errors import ConfigurationError, PeerUnreachable, SchemaError
 from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.replica import RemoteReplica
 from tallystick.protocols.native.transport import HTTPTransport
@@ -133,6 +133,57 @@ def test_equal_copies_agree_with_less_than_a_kilobyte_per_resource(place):
     assert len(done.resources) == 10
     assert a.contents() == b.contents()
     assert remote.traffic.sent + remote.traffic.received - before < 1024 * 10
+    remote.close()
+
+
+WIDE = "name, city, street, phone, email, note, born, age, score, active, total"
+
+
+def tracked_copies(place, columns="name, age"):
+    """Two places with the same 3,000 people, each tracked by itself."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+    values = ", ".join(f"'{name}' || i" for name in columns.split(", "))
+    made = place("a"), place("b")
+    for one in made:
+        one.execute(f"CREATE TABLE person (id TEXT PRIMARY KEY, {columns})")
+        one.execute(f"INSERT INTO person {numbers} SELECT 'p' || i, {values} FROM n")
+        one.local.prepare(Wanted([], ["person"]))
+    return made
+
+
+def test_equal_copies_of_one_table_agree_in_two_requests_and_a_kilobyte(place):
+    a, b = tracked_copies(place, WIDE)
+    remote = b.serve()
+    asked = verbs(remote)
+    assert agree(a.local, remote, Plan()).records == 0
+    assert asked == ["describe", "meet"]
+    assert remote.traffic.sent + remote.traffic.received <= 1024
+    del asked[:]
+    b.execute("UPDATE person SET age = 7 WHERE id = 'p10'")
+    assert agree(a.local, remote, Plan()).records == 1
+    assert a.contents() == b.contents()
+    remote.close()
+
+
+def test_a_meeting_whose_answer_was_lost_is_repeated(place):
+    a, b = tracked_copies(place)
+    remote = b.serve()
+    asked, send = verbs(remote), remote.transport.send
+
+    def lost(request):
+        reply = send(request)
+        if asked.count("meet") == 1 and asked[-1] == "meet":
+            reply.close()
+            raise PeerUnreachable("the answer is lost")
+        return reply
+
+    remote.transport.send = lost
+    assert agree(a.local, remote, Plan()).records == 0
+    assert asked == ["describe", "meet", "meet"]
+    a.execute("UPDATE person SET age = 7 WHERE id = 'p10'")
+    b.execute("UPDATE person SET age = 8 WHERE id = 'p20'")
+    assert agree(a.local, remote, Plan()).records == 2
+    assert a.contents() == b.contents()
     remote.close()
 
 

@@ -50,9 +50,9 @@ def check_resources(replica: LocalReplica, message: Any) -> None:
 
 
 def _meet(replica: LocalReplica, message: Meeting, role: Role) -> Meeting:
-    """Histories and states are heard only from those who may change the site; the scope need not be said again."""
+    """Only those who may change the site are heard of histories, states, proofs; the scope need not be said again."""
     if not role.allows(Role.SYNC):
-        message = replace(message, histories=None, settled="")
+        message = replace(message, histories=None, settled="", proof=None)
     return replace(replica.meet(message), scope=Scope(()))
 
 

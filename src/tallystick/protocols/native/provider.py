@@ -122,7 +122,7 @@ class NativeProvider:
             if tag in incoming.headers.get("if-none-match", ""):
                 return Reply(304, media_type, b"", ((b"etag", tag.encode()),))
             described = replica.describe()
-        return _reply(described, media_type, incoming, ((b"etag", tag.encode()),))
+        return _reply(described, media_type, incoming, ((b"etag", tag.encode()),), thorough=True)
 
     def _message(self, verb: Verb, kind: str, body: bytes, incoming: Incoming, media_type: str) -> Reply:
         message = decode(verb.request, body, kind)
@@ -246,10 +246,16 @@ def _checked_type(incoming: Incoming, taken: tuple[str, ...]) -> str:
     return incoming.content_type
 
 
-def _reply(message: Any, media_type: str, incoming: Incoming, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+def _reply(
+    message: Any,
+    media_type: str,
+    incoming: Incoming,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    thorough: bool = False,
+) -> Reply:
     body = encode(message, media_type)
     if media_type == MSGPACK and len(body) >= COMPRESS_FROM and "zstd" in incoming.headers.get("accept-encoding", ""):
-        frame = compressed(body, incoming.limits)
+        frame = compressed(body, incoming.limits, thorough)
         if frame is not None:
             return Reply(200, media_type, frame, ((b"content-encoding", b"zstd"), *headers))
     return Reply(200, media_type, body, headers)

@@ -15,6 +15,7 @@ from tallystick.core.pages import Page, Tally
 from tallystick.core.states import parse_state
 from tallystick.errors import LimitExceeded, PeerProtocolError, PeerUnreachable, StateError, TallystickError
 from tallystick.protocols.native.codec import blocks
+from tallystick.protocols.native.codec.checks import check
 from tallystick.protocols.native.codec.compression import compressed, decompressed
 from tallystick.protocols.native.codec.errors import RequestError, decode_error
 from tallystick.protocols.native.codec.limits import LIMITS, Limits, check_most
@@ -134,7 +135,7 @@ class RemoteReplica:
         return self.checked(self._call("meet", theirs, Meeting), theirs.scope)
 
     def checked(self, met: Meeting, scope: Scope) -> Meeting:
-        """What the peer states of a scope. Raises PeerProtocolError for a state that is none."""
+        """What the peer states of a scope. Raises PeerProtocolError for what it must not state."""
         met.scope = scope
         for state in (met.state, met.settled):
             try:
@@ -142,6 +143,10 @@ class RemoteReplica:
                     parse_state(state)
             except StateError as error:
                 raise PeerProtocolError(f"{self.name} holds a state that is none: {state[:60]!r}") from error
+        try:
+            check(met, self.limits)
+        except (RequestError, StateError, LimitExceeded) as error:
+            raise PeerProtocolError(f"{self.name} stated what it must not: {error.message}") from error
         return met
 
     # Digest

@@ -27,7 +27,7 @@ from tallystick.protocols.native.codec.messages import (
 )
 from tallystick.site.history import ContactForm, HistoriesForm
 from tallystick.site.schema import Definition, Field, Identity, Reference
-from tallystick.sync.replica import Closing, Known, Meeting, RangeForm, Scope, Selection, Wanted
+from tallystick.sync.replica import Closing, Known, Meeting, Proof, RangeForm, Scope, Selection, Wanted
 
 SITE = "a" * 32
 SCOPE = Scope(("person",))
@@ -62,6 +62,7 @@ def meeting(**change):
         Wanted([Definition("items", "items", Identity.MANAGED)]),
         Meeting("", "", "", "", Scope(())),
         meeting(histories=HistoriesForm(SITE + ".1", {SITE + ".1": [ContactForm(1, 2, {"": 5})]}, {})),
+        meeting(proof=Proof(5, {"person": {SITE + ".1": 5}}, b"\0" * 32)),
         Selection(
             Scope(("person",), (("person", "age gt 5"),)), Known("", {"person": {"o": 1}}, {}), {"person": ["1"]}
         ),
@@ -110,6 +111,10 @@ def test_what_sites_say_passes(message):
         meeting(seq=1 << 63),
         meeting(parked=-1),
         meeting(undecided=-1),
+        meeting(proof=Proof(-1, {}, b"\0" * 32)),
+        meeting(proof=Proof(5, {}, b"\0" * 31)),
+        meeting(proof=Proof(5, {"person": {"o": -1}}, b"\0" * 32)),
+        meeting(proof=Proof(5, {"other": {"o": 1}}, b"\0" * 32)),
         Digesting("x", Scope(("",))),
         Digesting("x", Scope(("a\nb",))),
         Ranging("person", [RangeForm("", None, -1, b"")]),

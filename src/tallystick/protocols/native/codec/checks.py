@@ -26,10 +26,11 @@ from tallystick.protocols.native.codec.messages import (
 from tallystick.protocols.native.codec.pages import LARGEST, are_ticks, check_name, check_state
 from tallystick.site.history import HistoriesForm
 from tallystick.site.schema import Definition, Field, Identity, Reference
-from tallystick.sync.replica import Known, Meeting, Scope, Selection, Wanted
+from tallystick.sync.replica import Known, Meeting, Proof, Scope, Selection, Wanted
 
 _SITE = re.compile(r"[0-9a-f]{32}")
 _DETAIL = re.compile(r"[\w ,.]{0,64}")
+_PRINT_BYTES = 32
 _RESERVED = ("tally_", "sqlite_")
 
 
@@ -68,6 +69,19 @@ def _meeting(meeting: Meeting, limits: Limits) -> None:
     _scope(meeting.scope, limits)
     if meeting.histories is not None:
         _histories(meeting.histories, limits)
+    if meeting.proof is not None:
+        _proof(meeting.proof, meeting.scope, limits)
+
+
+def _proof(proof: Proof, scope: Scope, limits: Limits) -> None:
+    _counts("a proof", proof.seq)
+    check_most("resources of a digest", len(proof.digests), limits.resources)
+    if len(proof.print) != _PRINT_BYTES:
+        raise RequestError(f"a proof of {len(proof.print)} bytes cannot be")
+    for wire, vector in proof.digests.items():
+        if wire not in scope.resources:
+            raise RequestError(f"a digest of {wire[:60]!r} is outside the scope of its meeting")
+        _vector(vector, limits)
 
 
 def _counts(where: str, *numbers: int) -> None:

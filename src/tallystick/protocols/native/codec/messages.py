@@ -29,7 +29,7 @@ from tallystick.sync.replica import (
     Wanted,
 )
 
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 VERSION: Final = f"{MAJOR}.{MINOR}"
 MSGPACK: Final = "application/vnd.tallystick+msgpack"
 JSON: Final = "application/json"
