@@ -14,7 +14,7 @@ from tallystick.content.directory import DirectoryStore
 from tallystick.content.heads import NOTHING, FileHead
 from tallystick.content.packs import PACK_BYTES
 from tallystick.content.problems import BundleInvalid, ChunkDamaged, ChunkMissing, HeadMoved
-from tallystick.errors import StorageError
+from tallystick.errors import StorageError, StorageFull
 
 
 def chunk(text, size=0):
@@ -294,6 +294,21 @@ def test_a_collection_tidies_up_after_writers_that_died(directory, clock):
 
     assert list((directory.root / "filling").iterdir()) == []
     assert list(directory.fetch(names(chunks("a")))) == chunks("a")
+
+
+def test_a_catalog_without_room_is_a_named_error_and_what_came_is_not_held(directory, clock):
+    directory.store(chunks("a"))
+    many = chunks(*map(str, range(2000)))
+    directory.catalog._connection.execute("PRAGMA max_page_count=12")
+    with pytest.raises(StorageFull, match=r"catalog\.db has no room"):
+        directory.store(many)
+    assert directory.missing(names(many)) == names(many)
+
+    directory.catalog._connection.execute("PRAGMA max_page_count=100000")
+    directory.store(many)
+    assert list(directory.fetch(names(many))) == many
+    assert directory.collect(lambda: names(many), clock()).removed == 0
+    assert len(directory.catalog.packs()) == len(pack_files(directory)) == 3
 
 
 def test_a_salvaged_pack_holds_only_what_is_sound(directory):

@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tallystick.content.bundles import Entry
 from tallystick.content.packs import Place
-from tallystick.errors import StorageError
+from tallystick.errors import StorageError, StorageFull, StorageLocked
 from tallystick.site.engines.sqlite_inserting import insert_many
 
 _SCHEMA = """
@@ -56,9 +56,10 @@ class PackState(NamedTuple):
 
 
 class Catalog:
-    """The index of a store."""
+    """The index of a store. Every method raises StorageError, StorageFull or StorageLocked as its file does."""
 
     def __init__(self, path: str | Path) -> None:
+        self._path = path
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
@@ -67,9 +68,7 @@ class Catalog:
             for statement in _SCHEMA.split(";"):
                 self._connection.execute(statement)
         except sqlite3.DatabaseError as problem:
-            raise StorageError(
-                f"the catalog {path} cannot be used: {problem}", hint="remove it: it is made anew"
-            ) from None
+            raise _storage_error(path, problem) from None
 
     def close(self) -> None:
         """Give the connection back."""
@@ -77,13 +76,22 @@ class Catalog:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._execute("COMMIT")
+        except BaseException as problem:
+            if self._connection.in_transaction:  # a full disk may have ended it already
+                self._connection.execute("ROLLBACK")
+            if isinstance(problem, sqlite3.DatabaseError):
+                raise _storage_error(self._path, problem) from problem
             raise
-        self._connection.execute("COMMIT")
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except sqlite3.DatabaseError as problem:
+            raise _storage_error(self._path, problem) from problem
 
     # Chunks ---------------------------------------------------------------------------------------
 
@@ -91,7 +99,7 @@ class Catalog:
         """Which of the chunks stand in packs that are not condemned."""
         found: set[bytes] = set()
         for batch in _batches(names):
-            rows = self._connection.execute(
+            rows = self._execute(
                 "SELECT chunk.hash FROM chunk JOIN bundle ON bundle.number = chunk.bundle"
                 " JOIN pack ON pack.number = bundle.pack"
                 f" WHERE pack.condemned_at IS NULL AND chunk.hash IN ({_marks(batch)})",
@@ -104,7 +112,7 @@ class Catalog:
         """Where the chunks are; those that are nowhere are left out."""
         found: dict[bytes, Location] = {}
         for batch in _batches(names):
-            rows = self._connection.execute(
+            rows = self._execute(
                 "SELECT pack.name, bundle.number, bundle.offset, bundle.length, bundle.payload, bundle.compressed,"
                 " bundle.content, chunk.hash, chunk.offset, chunk.length FROM chunk"
                 " JOIN bundle ON bundle.number = chunk.bundle JOIN pack ON pack.number = bundle.pack"
@@ -120,16 +128,14 @@ class Catalog:
 
     def packs(self) -> dict[str, int | None]:
         """Every pack that is known, with when it was condemned."""
-        return dict(self._connection.execute("SELECT name, condemned_at FROM pack"))
+        return dict(self._execute("SELECT name, condemned_at FROM pack"))
 
     def add(self, name: str, size: int, places: Sequence[Place], stored_at: int) -> None:
         """Know a pack; its chunks are served from it from now on."""
         with self._transaction():
-            if self._connection.execute("SELECT 1 FROM pack WHERE name = ?", (name,)).fetchone():
+            if self._execute("SELECT 1 FROM pack WHERE name = ?", (name,)).fetchone():
                 return
-            pack = self._connection.execute(
-                "INSERT INTO pack (name, size, stored_at) VALUES (?, ?, ?)", (name, size, stored_at)
-            )
+            pack = self._execute("INSERT INTO pack (name, size, stored_at) VALUES (?, ?, ?)", (name, size, stored_at))
             rows = [row for place in places for row in self._add_bundle(pack.lastrowid, place)]
             rows.sort()  # in the order of their names they are written to the same pages together
             insert_many(self._connection, "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?)", rows)
@@ -137,7 +143,7 @@ class Catalog:
     def _add_bundle(self, pack: int | None, place: Place) -> list[tuple[bytes, int | None, int, int]]:
         """Know a bundle; gives the rows of its chunks."""
         layout = place.layout
-        bundle = self._connection.execute(
+        bundle = self._execute(
             "INSERT INTO bundle (pack, offset, length, payload, compressed, content) VALUES (?, ?, ?, ?, ?, ?)",
             (pack, place.offset, layout.length, layout.payload, layout.compressed, layout.content),
         ).lastrowid
@@ -145,25 +151,23 @@ class Catalog:
 
     def condemn(self, name: str, now_ns: int | None) -> None:
         """Condemn a pack, or (None) take that back."""
-        self._connection.execute("UPDATE pack SET condemned_at = ? WHERE name = ?", (now_ns, name))
+        self._execute("UPDATE pack SET condemned_at = ? WHERE name = ?", (now_ns, name))
 
     def forget(self, name: str) -> None:
         """Know a pack no more, nor the chunks that stand in it."""
         with self._transaction():
             inner = "SELECT number FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)"
-            self._connection.execute(f"DELETE FROM chunk WHERE bundle IN ({inner})", (name,))
-            self._connection.execute(
-                "DELETE FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)", (name,)
-            )
-            self._connection.execute("DELETE FROM pack WHERE name = ?", (name,))
+            self._execute(f"DELETE FROM chunk WHERE bundle IN ({inner})", (name,))
+            self._execute("DELETE FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)", (name,))
+            self._execute("DELETE FROM pack WHERE name = ?", (name,))
 
     def states(self, live: Iterable[bytes]) -> list[PackState]:
         """Every pack with how much of it is among the ``live`` chunks."""
-        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS live (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._execute("CREATE TEMP TABLE IF NOT EXISTS live (hash BLOB PRIMARY KEY) WITHOUT ROWID")
         with self._transaction():
-            self._connection.execute("DELETE FROM temp.live")
+            self._execute("DELETE FROM temp.live")
             self._connection.executemany("INSERT OR IGNORE INTO temp.live VALUES (?)", ((name,) for name in live))
-            rows = self._connection.execute(
+            rows = self._execute(
                 "SELECT pack.name, pack.size, pack.stored_at, pack.condemned_at,"
                 " (SELECT coalesce(sum(content), 0) FROM bundle WHERE pack = pack.number),"
                 " (SELECT coalesce(sum(chunk.length), 0) FROM bundle JOIN chunk ON chunk.bundle = bundle.number"
@@ -173,7 +177,7 @@ class Catalog:
 
     def live_in(self, name: str) -> list[bytes]:
         """The chunks of a pack that were live in the last ``states``, in the order in which they stand there."""
-        rows = self._connection.execute(
+        rows = self._execute(
             "SELECT chunk.hash FROM pack JOIN bundle ON bundle.pack = pack.number"
             " JOIN chunk ON chunk.bundle = bundle.number JOIN temp.live ON live.hash = chunk.hash"
             " WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
@@ -183,7 +187,7 @@ class Catalog:
 
     def chunks_in(self, name: str) -> list[bytes]:
         """The chunks that are served from a pack, in the order in which they stand there."""
-        rows = self._connection.execute(
+        rows = self._execute(
             "SELECT chunk.hash FROM pack JOIN bundle ON bundle.pack = pack.number"
             " JOIN chunk ON chunk.bundle = bundle.number WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
             (name,),
@@ -192,8 +196,8 @@ class Catalog:
 
     def totals(self) -> tuple[int, int, int]:
         """(chunks, bytes of their content, bytes of all packs)."""
-        chunks, content = self._connection.execute("SELECT count(*), coalesce(sum(length), 0) FROM chunk").fetchone()
-        (size,) = self._connection.execute("SELECT coalesce(sum(size), 0) FROM pack").fetchone()
+        chunks, content = self._execute("SELECT count(*), coalesce(sum(length), 0) FROM chunk").fetchone()
+        (size,) = self._execute("SELECT coalesce(sum(size), 0) FROM pack").fetchone()
         return int(chunks), int(content), int(size)
 
 
@@ -207,3 +211,15 @@ def _batches(names: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 def _marks(batch: Sequence[bytes]) -> str:
     return ",".join("?" * len(batch))
+
+
+def _storage_error(path: str | Path, problem: sqlite3.DatabaseError) -> StorageError:
+    """The named error behind what SQLite said of the catalog."""
+    text = str(problem)
+    if "full" in text:
+        return StorageFull(f"{path} has no room for the catalog")
+    if "locked" in text:
+        return StorageLocked(f"the catalog {path} is locked by another program")
+    if "not a database" in text or "malformed" in text:
+        return StorageError(f"the catalog {path} cannot be used: {text}", hint="remove it: it is made anew")
+    return StorageError(f"the catalog {path} cannot be used: {text}")

@@ -211,7 +211,11 @@ class _OpenPack:
 
     def __init__(self, directory: Path) -> None:
         self._create(directory)
-        self.filling = Filling(self._write)
+        try:
+            self.filling = Filling(self._write)
+        except BaseException:
+            self.abandon()
+            raise
 
     def _create(self, directory: Path) -> None:
         while True:
