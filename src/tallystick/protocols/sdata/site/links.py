@@ -2,6 +2,9 @@
 
 A record whose key is a UUID goes by it; others get one when they are first linked or synchronized. A uuid may be
 re-assigned: then the table of links says what a uuid means, and a former one stays an alias (Q2).
+
+A deletion carries a uuid and no fields (spec 7). One that comes before what it deletes is *foretold*: where a table's
+own columns are the key, its record stands under the uuid until a live version or a row of this site says the key.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import uuid as uuids
 from collections.abc import Iterable, Mapping, Sequence
 
 from tallystick.site.engines.engine import Entry
-from tallystick.site.ledger import Ledger, Tracked
+from tallystick.site.holding import terms_of
+from tallystick.site.ledger import DELETED, WHOLE, Ledger, Tracked
 from tallystick.site.schema import Identity
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
@@ -79,6 +83,8 @@ class Links:
         if not lacking:
             return found
         new = dict(zip(lacking, self._made(lacking), strict=True))
+        if self.tracked.definition.identity is Identity.NATURAL:
+            self._drop(foretold(self.tracked.rows.by_keys(list(new.values()))))
         self.link(new)
         return {**found, **new}
 
@@ -104,6 +110,29 @@ class Links:
         )
         self._some = True
 
+    def settle(self, keys: Mapping[str, str], entries: Mapping[str, Entry]) -> None:
+        """Move foretold records, ``entries`` by uuid, to their ``keys``; where one is taken, forget the deletion."""
+        self.link({key: uuid for uuid, key in keys.items()})
+        taken = self.tracked.rows.by_keys(sorted(set(keys.values())))
+        self._drop([entries[uuid] for uuid, key in keys.items() if key in taken])
+        moving = [(entries[uuid], key) for uuid, key in keys.items() if key not in taken]
+        if moving:
+            seqs = self.ledger.next_seqs(self.tracked, len(moving))
+            self._replace(
+                [entry for entry, _ in moving],
+                [entry._replace(key=key, seq=seq) for (entry, key), seq in zip(moving, seqs, strict=True)],
+            )
+
+    def _drop(self, entries: Sequence[Entry]) -> None:
+        """Forget foretold deletions that a record of this site builds on: the digest covers them."""
+        if entries:
+            self._replace(entries, [])
+
+    def _replace(self, old: Sequence[Entry], new: Sequence[Entry]) -> None:
+        self.tracked.rows.put(new, [entry.seq for entry in old])
+        added, removed = (terms_of(self.ledger, [(entry, None) for entry in entries]) for entries in (new, old))
+        self.ledger.count(self.tracked, added, removed)
+
     def unlink(self, uuid: str, key: str) -> None:
         """Let a uuid stand for nothing. A record that went by its key as uuid has none from now on."""
         number = self.tracked.number
@@ -127,6 +156,11 @@ class Links:
             (self.tracked.number, max(count, 0), start - 1),
         )
         return total, [str(row[0]) for row in rows]
+
+
+def foretold(entries: Mapping[str, Entry]) -> list[Entry]:
+    """Those of the entries, by the uuids they might have as keys, that may be deletions of what was never here."""
+    return [entry for entry in entries.values() if entry.flags & DELETED and not entry.flags & WHOLE]
 
 
 def rising_uuids(count: int) -> list[str]:

@@ -27,7 +27,7 @@ from tallystick.protocols.sdata.rules.standing import Page as PageFacts
 from tallystick.protocols.sdata.site import children, lost_children, standings
 from tallystick.protocols.sdata.site.children import Listed
 from tallystick.protocols.sdata.site.forms import referred_uuids
-from tallystick.protocols.sdata.site.links import keys_of
+from tallystick.protocols.sdata.site.links import foretold, keys_of
 from tallystick.protocols.sdata.site.place import Place, Told, told
 from tallystick.protocols.sdata.store import Outcome, OutcomeKind
 from tallystick.site import applying
@@ -116,7 +116,7 @@ class Taking:
         uuids = [entry.uuid for entry in self.incoming]
         self.extensions = [told(entry.extension) for entry in self.feed.entries]
         keys, entries = place.links.found(uuids)
-        made = self._find_natural(keys)
+        made = self._find_natural(keys) + self._name_foretold(keys, entries)
         if made:
             entries |= place.tracked.rows.by_keys(made)
         for key, (dot, stamp) in place.dots(entries.values(), place.wholes(entries.values())).items():
@@ -161,6 +161,25 @@ class Taking:
             place.links.link({key: uuid for uuid, key in made.items()})
             keys.update(made)
         return sorted(set(made.values()))
+
+    def _name_foretold(self, keys: dict[str, str], entries: dict[str, Entry]) -> list[str]:
+        """Move what was deleted here unseen to the keys that payloads say; those keys. Changes both mappings."""
+        if not self.place.form.keys or self.place.tracked.definition.identity is Identity.MAPPED:
+            return []
+        own = {uuid: entries[uuid] for uuid, key in keys.items() if key == uuid and uuid in entries}
+        unseen = {entry.key for entry in foretold(own)}
+        said = {}
+        for entry, extension in zip(self.feed.entries, self.extensions, strict=True):
+            if entry.uuid in unseen and not entry.deleted:
+                key = self._natural(entry, extension)
+                if key and key != entry.uuid:
+                    said[entry.uuid] = key
+        if said:
+            self.place.links.settle(said, entries)
+            for uuid, key in said.items():
+                entries.pop(keys[uuid], None)
+                keys[uuid] = key
+        return sorted(set(said.values()))
 
     def _natural(self, entry: FeedEntry, found: Told | None) -> str:
         """The key that a payload or its extension names; "" when it names none."""
