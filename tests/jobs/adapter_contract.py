@@ -126,8 +126,6 @@ class AdapterContract:
 
     decides = True
     """False where tasks have no policies and no hook: the protocol has rules of its own."""
-    answers = True
-    """False where the passive methods refuse, as a pull takes several requests that the provider answers."""
     mixes = True
     """False where the protocol refuses mixed transmissions."""
     dates_old_rows = False
@@ -242,18 +240,9 @@ class AdapterContract:
 
     # Passive
 
-    def test_passive_methods_that_refuse_say_who_answers(self, meeting):
-        if self.answers:
-            pytest.skip("they answer")
-        for answer in (meeting.here.adapter.send("pr_people"), meeting.here.adapter.receive([], "pr_people")):
-            assert (answer["status"], answer["remote"]) == ("fatal", True)
-            assert "tallystick serve SITE" in answer["message"]
-
     @pytest.fixture
     def passive(self, meeting):
         """A meeting whose sides answer each other."""
-        if not self.answers:
-            pytest.skip("the provider answers")
         meeting.introduced()
         meeting.here.log.clear()
         return meeting

@@ -120,8 +120,11 @@ class SData(Served):
             port = probe.getsockname()[1]
         self.serve(port=port, providers=[Service(f"http://127.0.0.1:{port}/sdata")])
         self.here.connect(f"sdata+http://127.0.0.1:{port}/sdata/tallystick/site/-")
+        self.there.connect("sdata+http://127.0.0.1:1/sdata/tallystick/site/-")
 
     def introduced(self):
+        assert self.here.adapter.register()
+        self.here.log.clear()
         self.here.track()
 
 
@@ -172,7 +175,8 @@ class TestEden(AdapterContract):
 
 
 class TestSData(AdapterContract):
-    decides, answers = False, False
+    decides, mixes = False, False
+    vouches = False  # anybody may carry a feed, and an endpoint keeps its first name wherever its site moves
 
     @pytest.fixture
     def meeting(self, tmp_path):

@@ -105,7 +105,10 @@ def test_removing_a_peer_removes_its_tasks_and_its_log(registry):
     log = LogTable(registry.ledger)
     for peer in ("hub", "else"):
         log.append(LogEntry(registry.now(), peer, "orders", "pull", "outgoing", None, Result.SUCCESS), "r1", "one")
+    registry.keep_offer("hub", "orders")
+    assert registry.offer("hub") == "orders"
     assert registry.remove_peer("hub") == ["one"]
+    assert registry.offer("hub") == ""
     assert registry.peers() == registry.tasks() == []
     assert LeaseTable(registry.ledger).current("one") is None
     assert [item.entry.repository for item in log.entries()] == ["else"]

@@ -112,17 +112,6 @@ def test_policies_and_filters_are_fatal_and_nothing_is_asked(sides):
     assert here.rows() == []
 
 
-def test_the_passive_methods_refuse_and_say_who_answers(sides):
-    here, _, registry = sides
-    opening = api.ends(here.path)
-    replica = opening.replica()
-    adapter = adapter_for(replica, registry.peer("erp"), opening, lambda entry: None)
-    for answer in (adapter.send("countries"), adapter.receive([], "countries")):
-        assert (answer["status"], answer["remote"]) == ("fatal", True)
-        assert "serve SITE --sdata" in answer["message"]
-    replica.close()
-
-
 def test_a_peer_that_is_away_may_work_later(tmp_path, monkeypatch):
     monkeypatch.setenv("TALLYSTICK_KEY", base64.b64encode(secrets.token_bytes(32)).decode())
     here = Side(tmp_path / "here.db")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from tallystick.core.clock import stamp_of
+from tallystick.core.filter_expressions import Expression
 from tallystick.core.filter_text import parse
 from tallystick.core.filters import text
 from tallystick.core.pages import STAMP, Tally
@@ -53,7 +54,7 @@ def changes_of(site: LocalReplica, asked: Asked, peer: str) -> Document:
     scope = Scope(wires, _where(asked.filters, wires, definitions))
     meeting = site.meet(Meeting(peer, "", "", "", scope))
     document = Document(meeting)
-    least = _least_stamp(asked.since)
+    least = least_stamp(asked.since)
     skip, left = asked.start or 0, asked.limit
     for item in site.changes(Selection(scope, Known("", {}, {}), stateless=True)):
         if isinstance(item, Closing):
@@ -69,7 +70,8 @@ def changes_of(site: LocalReplica, asked: Asked, peer: str) -> Document:
     return document
 
 
-def _least_stamp(since: datetime | str | None) -> int:
+def least_stamp(since: datetime | str | None) -> int:
+    """The ledger's stamp from which on changes are wanted. Raises ValueRejected for a time that is none."""
     if since is None:
         return 0
     moment = _moment(since) if isinstance(since, str) else since
@@ -97,22 +99,33 @@ def _where(
         wire = wires[0] if table in ("", "~") else fold(table)
         if wire not in wires:
             raise FilterError(f"a filter names {table!r}, which is not asked for")
-        parts = [_condition(definitions[wire], selector, value) for selector, value in conditions.items()]
-        found[wire] = text(parse(" and ".join(parts)))
+        definition = definitions[wire]
+        known = {item.wire: (item.wire, item.logical) for item in (*definition.fields, *definition.key_fields)}
+        found[wire] = text(conditions_met(definition.wire, known, conditions))
     return tuple(sorted(found.items()))
 
 
-def _condition(definition: Definition, selector: str, value: str) -> str:
-    """``~.name__like`` and a value as filter text. Raises FilterError for a field or operator that is not there."""
-    name, _, operator = selector.rpartition(".")[2].partition("__")
-    known = {item.wire: item for item in (*definition.fields, *definition.key_fields)}
-    if name not in known:
-        raise FilterError(f"{definition.wire} has no field {name!r}", hint=f"fields: {', '.join(sorted(known))}")
+def conditions_met(
+    resource: str, known: Mapping[str, tuple[str, Logical]], conditions: Mapping[str, str]
+) -> Expression:
+    """All conditions of a resource as one filter: selectors like ``~.name__like``, each with its value.
+
+    ``known`` gives name and type of each field by the word that a selector may use for it. Raises FilterError for a
+    field or operator that is not there.
+    """
+    return parse(" and ".join(_condition(resource, known, selector, value) for selector, value in conditions.items()))
+
+
+def _condition(resource: str, known: Mapping[str, tuple[str, Logical]], selector: str, value: str) -> str:
+    word, _, operator = selector.rpartition(".")[2].partition("__")
+    if word not in known:
+        raise FilterError(f"{resource} has no field {word!r}", hint=f"fields: {', '.join(sorted(known))}")
     if operator not in _OPERATORS:
         raise FilterError(f"{operator!r} is no operator", hint=f"operators: {', '.join(sorted(_OPERATORS)[1:])}")
+    name, logical = known[word]
     if value == "NONE":
         return f"[{name}] eq null"
-    quoted = value if known[name].logical in _NUMBERS and _is_number(value) else "'" + value.replace("'", "''") + "'"
+    quoted = value if logical in _NUMBERS and _is_number(value) else "'" + value.replace("'", "''") + "'"
     return f"[{name}] {_OPERATORS[operator]} {quoted.replace('*', '%') if operator == 'like' else quoted}"
 
 

@@ -20,6 +20,7 @@ from tallystick.jobs.tasks import Peer, Progress, Run, Task, after_run
 from tallystick.site.ledger import Ledger
 
 _PEER = "name, url, identifier, account, credential, synchronise, connected, datasets"
+_OFFER = "offer of peer "
 _TASK = "name, peer, resource, settings, enabled"
 
 
@@ -110,8 +111,19 @@ class Registry:
             for task in tasks:
                 self._drop_task(task)
             LogTable(self.ledger).forget(name)
+            self.ledger.engine.execute("DELETE FROM tally_meta WHERE name=?", (_OFFER + name,))
             self.ledger.engine.execute("DELETE FROM tally_jobs_peer WHERE name=?", (name,))
         return tasks
+
+    def offer(self, name: str) -> str:
+        """What a peer said that it offers, in the words of its protocol; "" where it was never asked."""
+        return self.ledger.meta(_OFFER + name)
+
+    def keep_offer(self, name: str, offer: str) -> None:
+        """Keep what a peer says that it offers."""
+        if self.offer(name) != offer:
+            with self.ledger.engine.write():
+                self.ledger.put_meta(_OFFER + name, offer)
 
     def _put_peer(self, peer: Peer) -> None:
         self.ledger.engine.execute(

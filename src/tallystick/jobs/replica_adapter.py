@@ -182,7 +182,7 @@ class ReplicaAdapter:
         if not self.peer.identifier:
             return refusal(Result.FATAL, UNREGISTERED)
         try:
-            policy = _policy(strategy, update_policy, conflict_policy)
+            policy = policy_of(strategy, update_policy, conflict_policy)
             documents = [self.language.read(one) for one in source]
             sender = "" if self.language.vouches else self.peer.identifier
             wanted = "" if mixed else resource
@@ -226,7 +226,7 @@ def plan_of(
     )
 
 
-def _policy(strategy: Sequence[str] | None, update: str | Mapping[str, str] | None, conflict: str | None) -> Policy:
+def policy_of(strategy: Sequence[str] | None, update: str | Mapping[str, str] | None, conflict: str | None) -> Policy:
     """The policy that words stand for. Raises UsageError for words that are none."""
     try:
         return Policy(

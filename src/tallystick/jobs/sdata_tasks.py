@@ -1,26 +1,37 @@
-"""Peers and tasks of a site, run over SData: the adapter face over the engine between providers (docs/sdata.md)."""
+"""Peers and tasks of a site, run over SData: the adapter face over the engine between providers (docs/sdata.md).
+
+The active methods are passes of the engine; the passive ones give and take single feeds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import IO
 
 from tallystick.core.clock import milliseconds_of
-from tallystick.core.policies import DEFAULT_POLICY
+from tallystick.core.policies import DEFAULT_POLICY, Method
 from tallystick.errors import AccessError, PeerError, PeerUnreachable, TallystickError, UsageError
 from tallystick.jobs import sdata
-from tallystick.jobs.adapter import Answer, Outcome, refusal
+from tallystick.jobs.adapter import Answer, Outcome
+from tallystick.jobs.answering import Asked
 from tallystick.jobs.ends import Ends, Stopped, WatchedReplica
 from tallystick.jobs.leases import LeaseLost
 from tallystick.jobs.log import LogEntry, Result, result_of
+from tallystick.jobs.registry import Registry
+from tallystick.jobs.replica_adapter import UNREGISTERED, policy_of
+from tallystick.jobs.sdata_answering import Answering, answered_refusal
 from tallystick.jobs.tasks import EVERYTHING, Peer, Task
+from tallystick.protocols.native.pool import Pool
+from tallystick.protocols.sdata.codec.schema import read_schema, write_schema
 from tallystick.protocols.sdata.engine import PassReport, dataset_contract
+from tallystick.protocols.sdata.site.direct import DirectTransport
 from tallystick.site.deciding import OnConflict
 from tallystick.sync.local import LocalReplica
 
-SERVED = "an SData peer is answered by the provider: tallystick serve SITE --sdata"
+MIXED = "mixed transmissions are not supported: a feed holds resources of one kind"
 
 
 def check_terms(task: Task) -> None:
@@ -84,9 +95,10 @@ class SDataPeerAdapter:
         place = sdata.address(self._url)
         remote = sdata.remote(place, wish)
         try:
-            dataset_contract(remote)
+            contract = dataset_contract(remote)
         finally:
             remote.transport.close()
+        Registry(self.site.ledger).keep_offer(self.peer.name, write_schema(contract).decode())
         return place.dataset
 
     @property
@@ -158,8 +170,20 @@ class SDataPeerAdapter:
         mixed: bool = False,
         pretty_print: bool = False,
     ) -> Answer:
-        """Refuses: an SData pull is a job with several requests, which the provider answers."""
-        return refusal(Result.FATAL, SERVED)
+        """Answers a pull with one feed: all that a target which knows nothing would get, as a source job gives it.
+
+        With ``start``, ``limit``, ``msince`` or ``filters`` it is an extract: without syncMode, it moves no digest.
+        ``mixed`` is refused: a feed holds one kind. ``pretty_print`` changes nothing: feeds are readable.
+        """
+        if mixed:
+            return answered_refusal(Result.ERROR, MIXED)
+        try:
+            with self._answering() as answering:
+                response, records = answering.send(Asked(resource, start, limit, msince, filters or {}))
+        except TallystickError as error:
+            return answered_refusal(Result.ERROR, str(error))
+        self._log("pull", resource, Result.SUCCESS, f"{records} records", incoming=True)
+        return Answer(status=Result.SUCCESS.value, remote=False, message=None, response=response)
 
     def receive(
         self,
@@ -172,9 +196,69 @@ class SDataPeerAdapter:
         last_sync: datetime | None = None,
         mixed: bool = False,
     ) -> Answer:
-        """Refuses: an SData push is a job with several requests, which the provider answers."""
-        return refusal(Result.FATAL, SERVED)
+        """Answers a push of feeds with one result feed. The peer must be registered.
 
-    def _log(self, mode: str, resource: str | None, result: Result, message: str | None, remote: bool = False) -> None:
+        A sync feed is taken as ``$syncTarget`` takes it, an extract like it, without moving the digest; a feed whose
+        entries say what to do (``http:httpMethod``) as ``$batch``. All are read before any is applied. ``strategy`` is
+        this side's; policies are refused, and neither ``onconflict`` nor ``last_sync`` is asked: digest and priority
+        decide.
+        """
+        if mixed:
+            return answered_refusal(Result.ERROR, MIXED)
+        if not self.peer.identifier:
+            return answered_refusal(Result.FATAL, UNREGISTERED)
+        try:
+            methods = _checked_strategy(strategy, update_policy, conflict_policy)
+            with self._answering() as answering:
+                response, untaken = answering.receive(source, resource, methods)
+        except TallystickError as error:
+            self._log("push", resource, result_of(error), str(error), True, incoming=True)
+            return answered_refusal(result_of(error), str(error))
+        result = Result.WARNING if untaken else Result.SUCCESS
+        message = f"{untaken} entries were not taken: the response says why" if untaken else None
+        self._log("push", resource, result, message, bool(untaken), incoming=True)
+        return Answer(status=result.value, remote=bool(untaken), message=message, response=response)
+
+    @contextmanager
+    def _answering(self) -> Iterator[Answering]:
+        """The site behind a provider of its own, its names spelled as the peer does."""
+        offer = Registry(self.site.ledger).offer(self.peer.name)
+        name = sdata.address(self._url).dataset.split("/")[-2]
+        spelling = read_schema(offer.encode(), name) if offer else None
+        pool = Pool(self._opened)
+        try:
+            transport = DirectTransport(pool, spelling)
+            try:
+                yield Answering(transport, self.run or f"receive-{self.clock():%Y%m%d-%H%M%S-%f}")
+            finally:
+                transport.close()
+        finally:
+            pool.close()
+
+    def _log(
+        self,
+        mode: str,
+        resource: str | None,
+        result: Result,
+        message: str | None,
+        remote: bool = False,
+        incoming: bool = False,
+    ) -> None:
         action = "request registration" if mode == "register" else "synchronize"
-        self.log(LogEntry(self.clock(), self.peer.name, resource, mode, "outgoing", action, result, remote, message))
+        direction = "outgoing"
+        if incoming:
+            action, direction = ("send" if mode == "pull" else "receive"), "incoming"
+        self.log(LogEntry(self.clock(), self.peer.name, resource, mode, direction, action, result, remote, message))
+
+
+def _checked_strategy(
+    strategy: Sequence[str] | None, update: str | Mapping[str, str] | None, conflict: str | None
+) -> frozenset[Method]:
+    """The methods that are wanted. Raises UsageError for words that are none, and for policies."""
+    policy = policy_of(strategy, update, conflict)
+    if (policy.update, policy.conflict) != (DEFAULT_POLICY.update, DEFAULT_POLICY.conflict):
+        raise UsageError(
+            "policies mean nothing between SData ends",
+            hint="SData decides by digest and conflict priority: leave them out",
+        )
+    return policy.strategy

@@ -8,7 +8,14 @@ from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, Fe
 from tallystick.protocols.sdata.codec.payloads import Payload
 from tallystick.protocols.sdata.errors import MalformedMessage
 from tallystick.protocols.sdata.store import Resource
-from tallystick.protocols.sdata.sync_feeds import checked_page, paging_links, source_entry
+from tallystick.protocols.sdata.sync_feeds import (
+    checked_extract,
+    checked_page,
+    extract_feed,
+    is_extract,
+    paging_links,
+    source_entry,
+)
 
 A = "http://a/accounts"
 U1 = "3b9f6a52-1c8d-4e07-a5f4-60d2c7e9138b"
@@ -25,6 +32,23 @@ def test_a_page_knows_its_place_in_its_pass() -> None:
     assert (page.identity, page.start, page.entries, page.first, page.last) == ("job", 11, 1, False, False)
     assert [(entry.uuid, entry.state.tick) for entry in incoming] == [(U1, 3)]
     assert not immediate
+
+
+def test_an_extract_ends_no_pass_and_no_target_takes_it_for_a_page() -> None:
+    resource = Resource(key="1", uuid=U1, state=SyncState(A, 3), payload=Payload("account"))
+    made = extract_feed(kind="accounts", endpoint=A, author="a", updated="", digest=DIGEST, resources=[resource])
+    assert is_extract(made)
+    assert not is_extract(feed(ENTRY))
+    page, incoming, immediate = checked_extract(made)
+    assert (page.first, page.last, immediate) == (False, False, False)
+    assert [(entry.uuid, entry.state.tick) for entry in incoming] == [(U1, 3)]
+    with pytest.raises(MalformedMessage, match="no syncMode"):
+        checked_page(made)
+
+
+def test_an_extract_claims_no_tick_beyond_its_digest() -> None:
+    with pytest.raises(MalformedMessage):
+        checked_extract(feed(Entry(state=SyncState(A, 10), payload=Payload("account", uuid=U1)), mode=""))
 
 
 @pytest.mark.parametrize(

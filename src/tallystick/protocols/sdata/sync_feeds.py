@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from tallystick.protocols.sdata.codec.digests import Digest, check_state, endpoint_key
 from tallystick.protocols.sdata.codec.entries import Entry, Link
 from tallystick.protocols.sdata.codec.feeds import CATCH_UP, IMMEDIATE, Feed, FeedHead
@@ -41,6 +43,19 @@ def checked_page(
         last=head.last,
     )
     return page, incoming, head.mode == IMMEDIATE
+
+
+def checked_extract(feed: Feed, run_name: str = "", own: str = "") -> tuple[Page, list[Incoming], bool]:
+    """What the rules need of an extract, as `checked_page` finds it: the page ends no pass, whatever its links say."""
+    page, incoming, _ = checked_page(
+        msgspec.structs.replace(feed, head=msgspec.structs.replace(feed.head, mode=CATCH_UP)), run_name, own=own
+    )
+    return msgspec.structs.replace(page, first=False, last=False), incoming, False
+
+
+def is_extract(feed: Feed) -> bool:
+    """True for a feed with a digest and no syncMode: part of what its source has to tell, which moves no digest."""
+    return feed.head.digest is not None and not feed.head.mode
 
 
 def _incoming(entries: Sequence[Entry], digest: Digest, mine: str) -> list[Incoming]:
@@ -83,6 +98,22 @@ def source_page(
         start=start,
         per_page=count,
         mode=IMMEDIATE if immediate else CATCH_UP,
+        digest=digest,
+    )
+    return Feed(head, [source_entry(resource, endpoint) for resource in resources])
+
+
+def extract_feed(
+    *, kind: str, endpoint: str, author: str, updated: str, digest: Digest, resources: Sequence[Resource]
+) -> Feed:
+    """Some of what a source has to tell, with states and digest: having no syncMode, no ``$syncTarget`` takes it."""
+    head = FeedHead(
+        id=endpoint,
+        title=f"{kind} extract",
+        updated=updated,
+        author=author,
+        term="collection",
+        links=(Link("self", endpoint, FEED_TYPE),),
         digest=digest,
     )
     return Feed(head, [source_entry(resource, endpoint) for resource in resources])

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tallystick.errors import UnknownResource
+from tallystick.core.policies import ALL_METHODS, Method
+from tallystick.errors import UnknownResource, UsageError
 from tallystick.protocols.native.pool import Pool
 from tallystick.protocols.sdata.codec.digests import Digest, with_entry
+from tallystick.protocols.sdata.codec.documents import DEFAULT_LIMITS
 from tallystick.protocols.sdata.codec.feeds import Feed
 from tallystick.protocols.sdata.codec.kinds import Contract, Kind
 from tallystick.protocols.sdata.codec.payloads import Payload
@@ -39,7 +42,7 @@ from tallystick.protocols.sdata.store import (
     Resource,
     ResultReport,
 )
-from tallystick.protocols.sdata.sync_feeds import checked_page
+from tallystick.protocols.sdata.sync_feeds import checked_extract, checked_page, is_extract
 from tallystick.site.editing import lock_keys
 from tallystick.site.engines.engine import Rejected
 from tallystick.site.ledger import Ledger
@@ -224,30 +227,79 @@ class SiteStore:
     def apply(self, kind: Kind, job: Job, feed: Feed) -> None:
         """See `SDataStore.apply`."""
 
-        def act(refuse: str) -> Callable[[Place], None]:
-            def take(place: Place) -> None:
-                if jobs.part(place.ledger, job, jobs.HEAD) is not None:
-                    return
-                page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp, place.names.own)
-                now = stamp_of_milliseconds(place.ledger.now())
-                taking = Taking(place, feed, page, incoming, immediate, self._priority, now, job.run_name, refuse)
-                digest, outcomes = taking.take()
-                if page.last:
-                    retry(place.ledger)
-                jobs.keep(place.ledger, job, jobs.HEAD, _encoder.encode((digest, len(outcomes))))
-                jobs.keep_outcomes(place.ledger, job, outcomes)
-                refused = sum(one.kind in _REFUSED for one in outcomes)
-                note_run(place.ledger, job, "sdata target", page.digest.origin, len(outcomes), refused)
-                self._end(place.ledger, job, len(outcomes))
+        def act(place: Place, refuse: str) -> None:
+            if jobs.part(place.ledger, job, jobs.HEAD) is not None:
+                return
+            page, incoming, immediate = checked_page(feed, job.run_name, job.run_stamp, place.names.own)
+            now = stamp_of_milliseconds(place.ledger.now())
+            taking = Taking(place, feed, page, incoming, immediate, self._priority, now, job.run_name, refuse)
+            digest, outcomes = taking.take()
+            if page.last:
+                retry(place.ledger)
+            jobs.keep(place.ledger, job, jobs.HEAD, _encoder.encode((digest, len(outcomes))))
+            jobs.keep_outcomes(place.ledger, job, outcomes)
+            refused = sum(one.kind in _REFUSED for one in outcomes)
+            note_run(place.ledger, job, "sdata target", page.digest.origin, len(outcomes), refused)
+            self._end(place.ledger, job, len(outcomes))
 
-            return take
+        self._take(kind, feed, act)
 
+    def _take(self, kind: Kind, feed: Feed, act: Callable[[Place, str], _Done]) -> _Done:
+        """Take a page, once more without writing rows where the database refused them only at the commit."""
         with self._borrowed() as ledger:
             lock_keys(ledger, self._place(ledger, kind).tracked, [entry.uuid for entry in feed.entries])
         try:
-            self._write(kind, act(""))
+            return self._write(kind, lambda place: act(place, ""))
         except Rejected as refused:
-            self._write(kind, act(str(refused)))
+            why = str(refused)
+            return self._write(kind, lambda place: act(place, why))
+
+    def received(self, kind: Kind, feed: Feed, run: str = "", strategy: frozenset[Method] = ALL_METHODS) -> OutcomePage:
+        """Apply a sync feed, or an extract of one, that came by another way than a job; what became of its entries.
+
+        What ``strategy`` lacks is held and not shown. An extract leaves the digest as it is. Raises MalformedMessage,
+        TickGap, or UsageError for less than all methods where resources hold lists; nothing was changed then.
+        """
+
+        def act(place: Place, refuse: str) -> OutcomePage:
+            if place.nested and strategy != ALL_METHODS:
+                raise UsageError(
+                    f"{kind.name} hold lists, which come and go with them: no strategy but all methods can be kept",
+                    hint="leave the strategy out",
+                )
+            extract, own = is_extract(feed), place.names.own
+            page, incoming, immediate = checked_extract(feed, run, own) if extract else checked_page(feed, run, own=own)
+            now = stamp_of_milliseconds(place.ledger.now())
+            taking = Taking(
+                place, feed, page, incoming, immediate, self._priority, now, run, refuse, strategy, not extract
+            )
+            digest, outcomes = taking.take()
+            retry(place.ledger)
+            return OutcomePage(digest, len(outcomes), _with_resources(place, outcomes))
+
+        return self._take(kind, feed, act)
+
+    def extract(
+        self, kind: Kind, wanted: Callable[[Resource], bool], start: int = 1, count: int | None = None
+    ) -> tuple[Digest, list[Resource]]:
+        """The digest, and what a target that knows nothing would get of the resources that are ``wanted``.
+
+        From the ``start``-th on (1-based), ``count`` of them, at most one more than a message holds. Raises
+        ProviderBusy during a restore.
+        """
+        most = DEFAULT_LIMITS.entries + 1 if count is None else min(count, DEFAULT_LIMITS.entries + 1)
+
+        def act(place: Place) -> tuple[Digest, list[Resource]]:
+            digest, heads = freezing.freeze(place, Digest("", {}), self._priority)
+            found = (
+                resource
+                for at in range(0, len(heads), freezing.PART)
+                for resource in freezing.thawed(place, heads[at : at + freezing.PART], name=True)
+                if wanted(resource)
+            )
+            return digest, list(islice(found, start - 1, start - 1 + most))
+
+        return self._write(kind, act)
 
     def outcomes(self, kind: Kind, job: Job, start: int, count: int) -> OutcomePage:
         """See `SDataStore.outcomes`."""

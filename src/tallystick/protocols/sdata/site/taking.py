@@ -14,7 +14,7 @@ from typing import Any
 
 from tallystick.core.forms import Extra, decode_extra, encode_extra
 from tallystick.core.pages import FieldForm, Page, Row
-from tallystick.core.policies import FieldPolicy, Policy, Resolution
+from tallystick.core.policies import ALL_METHODS, FieldPolicy, Method, Policy, Resolution
 from tallystick.core.values import Logical, mapping_hash
 from tallystick.errors import TallystickError, ValueRejected
 from tallystick.protocols.sdata.codec.digests import LARGEST_TICK, Digest, SyncState
@@ -34,12 +34,13 @@ from tallystick.site import applying
 from tallystick.site.editing import contents_of
 from tallystick.site.engines.engine import Entry
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE
-from tallystick.site.parking import PARKED
+from tallystick.site.parking import DECLINED, PARKED
 from tallystick.site.schema import Identity
 
 HELD = "held here and tried again, but it cannot be written now: "
-_TAKE = Policy(conflict=FieldPolicy(Resolution.OTHER))
-_KEEP = Policy(conflict=FieldPolicy(Resolution.THIS))
+UNWANTED = "held here and not shown: "
+_TAKE = FieldPolicy(Resolution.OTHER)
+_KEEP = FieldPolicy(Resolution.THIS)
 
 
 @dataclass
@@ -62,7 +63,11 @@ class _Incoming:
 
 @dataclass
 class Taking:
-    """The taking of one page. ``page`` and ``incoming`` are what `checked_page` found in the feed."""
+    """The taking of one page. ``page`` and ``incoming`` are what `checked_page` found in the feed.
+
+    What ``strategy`` lacks is held and not shown. A page that is not ``claimed`` leaves the digest as it is: others of
+    its source's changes, with lower ticks, are missing in it.
+    """
 
     place: Place
     feed: Feed
@@ -73,6 +78,8 @@ class Taking:
     stamp: str
     run: str = ""
     refuse: str = ""
+    strategy: frozenset[Method] = ALL_METHODS
+    claimed: bool = True
     states: dict[str, SyncState] = field(default_factory=dict)
     items: list[_Incoming] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -100,7 +107,8 @@ class Taking:
             self.stamp,
             immediate=self.immediate,
         )
-        kept.standing = standing
+        if self.claimed:
+            kept.standing = standing
         self._write(decided)
         if self.page.last and not self.immediate:
             standings.passed(ledger, kept, self.page.digest.origin)
@@ -281,8 +289,9 @@ class Taking:
         item.problem = None
         return done
 
-    def _apply(self, items: Sequence[_Incoming], policy: Policy) -> None:
+    def _apply(self, items: Sequence[_Incoming], conflict: FieldPolicy) -> None:
         """Take versions as pages; one page holds no record twice."""
+        policy = Policy(self.strategy, conflict=conflict)
         rest = list(items)
         while rest:
             seen: set[str] = set()
@@ -299,12 +308,15 @@ class Taking:
     # Outcomes -----------------------------------------------------------------------------------------------------
 
     def _outcomes(self, decided: Sequence[Decided]) -> list[Outcome]:
-        parked = self._parked([item.key for item, one in zip(self.items, decided, strict=True) if one.verdict.applies])
+        applied = [item.key for item, one in zip(self.items, decided, strict=True) if one.verdict.applies]
+        held = self._waiting(applied, PARKED, HELD)
+        if self.strategy != ALL_METHODS:
+            held |= self._waiting(applied, DECLINED, UNWANTED)
         made = []
         for item, (verdict, _) in zip(self.items, decided, strict=True):
             problem = str(item.problem) if item.problem is not None else ""
-            if not problem and verdict.applies and item.key in parked:
-                problem = HELD + parked[item.key]
+            if not problem and verdict.applies:
+                problem = held.get(item.key, "")
             problem = problem or self.unwritten.get(item.key, "")
             kind = OutcomeKind.FAILED if problem else _kind(verdict, item, item.key in self.live)
             made.append(
@@ -321,14 +333,14 @@ class Taking:
             )
         return made
 
-    def _parked(self, keys: Sequence[str]) -> dict[str, str]:
+    def _waiting(self, keys: Sequence[str], kind: str, why: str) -> dict[str, str]:
         rows = self.place.ledger.engine.query_in(
-            f"SELECT key, reason FROM tally_parked WHERE resource={self.place.tracked.number} AND kind='{PARKED}' "
+            f"SELECT key, reason FROM tally_parked WHERE resource={self.place.tracked.number} AND kind='{kind}' "
             "AND key IN (*)",
             (),
             keys,
         )
-        return {str(key): str(reason) for key, reason in rows}
+        return {str(key): f"{why}{reason}" for key, reason in rows}
 
 
 class _Rows:
