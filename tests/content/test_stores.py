@@ -296,6 +296,17 @@ def test_a_collection_tidies_up_after_writers_that_died(directory, clock):
     assert list(directory.fetch(names(chunks("a")))) == chunks("a")
 
 
+def test_a_pack_that_is_found_takes_the_place_of_none_that_is_known(directory, clock):
+    directory.store(chunks("a", size=1000))
+    (path,) = pack_files(directory)
+    damaged = bytearray(path.read_bytes())
+    damaged[200] ^= 1
+    path.with_name(path.name[:2] + "0" * 30).write_bytes(damaged)
+    directory.collect(lambda: names(chunks("a", size=1000)), clock())
+    assert len(directory.catalog.packs()) == 2
+    assert list(directory.fetch(names(chunks("a", size=1000)))) == chunks("a", size=1000)
+
+
 def test_a_catalog_without_room_is_a_named_error_and_what_came_is_not_held(directory, clock):
     directory.store(chunks("a"))
     many = chunks(*map(str, range(2000)))

@@ -130,15 +130,19 @@ class Catalog:
         """Every pack that is known, with when it was condemned."""
         return dict(self._execute("SELECT name, condemned_at FROM pack"))
 
-    def add(self, name: str, size: int, places: Sequence[Place], stored_at: int) -> None:
-        """Know a pack; its chunks are served from it from now on."""
+    def add(self, name: str, size: int, places: Sequence[Place], stored_at: int, *, found: bool = False) -> None:
+        """Know a pack; its chunks are served from it from now on.
+
+        One that was ``found`` serves only what no other does: nobody has just checked it.
+        """
         with self._transaction():
             if self._execute("SELECT 1 FROM pack WHERE name = ?", (name,)).fetchone():
                 return
             pack = self._execute("INSERT INTO pack (name, size, stored_at) VALUES (?, ?, ?)", (name, size, stored_at))
             rows = [row for place in places for row in self._add_bundle(pack.lastrowid, place)]
             rows.sort()  # in the order of their names they are written to the same pages together
-            insert_many(self._connection, "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?)", rows)
+            rule = "IGNORE" if found else "REPLACE"
+            insert_many(self._connection, f"INSERT OR {rule} INTO chunk VALUES (?, ?, ?, ?)", rows)
 
     def _add_bundle(self, pack: int | None, place: Place) -> list[tuple[bytes, int | None, int, int]]:
         """Know a bundle; gives the rows of its chunks."""

@@ -123,7 +123,8 @@ class DirectoryStore(PackedStore):
         for name, path in sorted(present.items()):
             if name not in known:
                 try:
-                    self.catalog.add(name, path.stat().st_size, self._index(path), path.stat().st_mtime_ns)
+                    status = path.stat()
+                    self.catalog.add(name, status.st_size, self._index(path), status.st_mtime_ns, found=True)
                 except ChunkDamaged:
                     damaged.append(name)
         return damaged
