@@ -110,3 +110,14 @@ def test_more_than_a_page_is_read(pair, monkeypatch):
     selection = met(a, b)
     found = pages(a, selection)
     assert [len(rows) for rows, _, _ in found] == [7, 7, 7, 7, 2]
+
+
+def test_a_column_that_is_added_after_the_stamping_is_read(pair):
+    a, b = pair
+    a.execute("UPDATE item SET note='first' WHERE id='i10'")
+    selection = met(a, b)
+    a.execute("ALTER TABLE item ADD COLUMN place TEXT")
+    found = [page for page in a.replica.changes(selection) if isinstance(page, Page)]
+    (row,) = found[0].rows
+    names = [field.name for field in found[0].fields]
+    assert dict(zip(names, row[7:], strict=True)) == {"note": "first", "place": None, "price": "10"}

@@ -148,7 +148,7 @@ class LocalReplica:
         told: Told = {}
         began = self.ledger.seq
         if stamp(self.ledger, told=told):
-            stamped = Stamped(began, self.ledger.seq, told)
+            stamped = Stamped(began, self.ledger.seq, told, self.ledger.meta("structure"))
             self._stamped = stamped if stamped.kept else None
         return history.speak_now(self.ledger)
 
@@ -293,8 +293,9 @@ class LocalReplica:
             self.ledger.save_counters()
             closing = self._closing(selection)
             until, stamped = self.ledger.seq, self._stamped
+            if stamped and (stamped.until, stamped.structure) != (until, self.ledger.meta("structure")):
+                stamped = None
         self._stamped = None
-        stamped = stamped if stamped and stamped.until == until else None
         start = self._start(selection)
         pass_ = Pass(self.ledger, selection, start, start.until if start.open else until, stamped)
         yield from pass_.pages()

@@ -21,12 +21,14 @@ from tallystick.sync.replica import Scope, Selection
 class Stamped(NamedTuple):
     """What the last stamping here made of marks, by wire name, from the seq that was before it to the one after it.
 
-    It need not be read again for the pages of a pass, as long as nothing else has got a seq.
+    It need not be read again for the pages of a pass, as long as nothing else has got a seq, and the tables are what
+    they were: their ``structure`` says which values there are, and a column that is added gives no row a seq.
     """
 
     began: int
     until: int
     told: Told
+    structure: str
 
     @property
     def kept(self) -> bool:
