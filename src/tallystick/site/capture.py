@@ -16,7 +16,7 @@ from tallystick.site import dangling, unnamed
 from tallystick.site.engines.engine import Address, Entry, NewEntries
 from tallystick.site.history import begin_again
 from tallystick.site.identity import derived_key, local_of, natural_key, proposed_key
-from tallystick.site.ledger import GENESIS, Ledger, Tracked
+from tallystick.site.ledger import GENESIS, TOLD, Ledger, Tracked
 from tallystick.site.schema import Definition, Identity, Reference, Table, define
 
 _BATCH = 5000
@@ -105,6 +105,7 @@ def untrack(ledger: Ledger, tracked: Tracked) -> None:
     """Remove capture and the ledger's rows of one resource; the application's table stays as it is."""
     ledger.engine.remove_capture(tracked.number, tracked.definition.name)
     ledger.put_meta(_UNTRACKED + tracked.wire, "1")
+    ledger.put_meta(TOLD + tracked.wire, "")
     ledger.remove_resource(tracked)
 
 

@@ -32,6 +32,8 @@ WHOLE = 4
 """Flag: the record is kept whole in tally_sibling: it has siblings, or shows what its set does not hold."""
 UNSHOWN = 8
 """Flag: parked or declined."""
+TOLD = "told "
+"""What tally_meta notes of a resource whose records somebody was told, before its wire name."""
 
 COUNTERS_OF_MARKED = (
     "SELECT id, seq, tick, count, names, content, horizon FROM tally_resource "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.values import composite_key
@@ -11,8 +11,17 @@ from tallystick.site.capture import derived_keys
 from tallystick.site.engines.engine import Entry
 from tallystick.site.holding import aside_of, row_hash, terms_of
 from tallystick.site.identity import address_of, local_of
-from tallystick.site.ledger import DELETED, Ledger, Tracked
+from tallystick.site.ledger import DELETED, TOLD, Ledger, Tracked
 from tallystick.site.schema import Identity
+
+
+def note_told(ledger: Ledger, wires: Iterable[str]) -> None:
+    """Note that somebody is about to be told of resources, and will know their records by the keys they have now.
+
+    Call inside ``write``.
+    """
+    for wire in wires:
+        ledger.put_meta(TOLD + wire, "1")
 
 
 def natural_values(ledger: Ledger, tracked: Tracked, columns: Sequence[str]) -> dict[str, str]:
@@ -43,11 +52,12 @@ def _position(tracked: Tracked, column: str) -> int:
 def rekey(ledger: Ledger, tracked: Tracked, keys: Mapping[str, str]) -> None:
     """Give records other keys, and everything that refers to them their new content. Call inside ``write``.
 
-    Raises SchemaError once this site holds changes of another one: its names are known there.
+    Raises SchemaError once this site holds changes of another one, or has told others of its own: its names are known
+    there.
     """
     affected = _affected(ledger, tracked)
     for item in affected:
-        if any(origin != ledger.origin for origin in ledger.digest(item)):
+        if ledger.meta(TOLD + item.wire) or any(origin != ledger.origin for origin in ledger.digest(item)):
             raise SchemaError(
                 f"{item.wire!r} has already agreed with another site, so its records keep their keys",
                 hint="settle --identity at the first synchronization, or untrack and track the table again",

@@ -14,8 +14,6 @@ from tallystick.core.states import parse_state
 from tallystick.core.values import fold
 from tallystick.core.versions import vector_covers
 from tallystick.errors import AccessDenied, IdentityDoubt, PeerRefused, SchemaError, StateError, UsageError
-from tallystick.site.identity import new_key
-from tallystick.site.schema import Identity
 from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences, left_out
@@ -30,12 +28,11 @@ from tallystick.sync.scoping import (
     differ,
     excluded,
     filters,
-    have_natural,
     lacks,
-    natural_columns,
     offers,
     wanted,
 )
+from tallystick.sync.settling import settle
 from tallystick.sync.uncollected import uncollected
 
 __all__ = ["Plan", "Report", "agree", "preview"]
@@ -113,7 +110,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
     if mine.site == theirs.site and mine.origin == theirs.origin:
         raise SchemaError(f"{a.name} and {b.name} are the same site", hint="name two different ends")
     adopted = not (mine.state and theirs.state) and bool(pair(a, b, scope) | adopt(a, b, scope, plan.identity))
-    settled = not (mine.state or theirs.state) and _settle(a, b, scope, plan)
+    settled = not (mine.state or theirs.state) and settle(a, b, scope, plan)
     if adopted or settled:
         met = meet(a, b, sites, scope)  # what was entered again under other keys is nothing new
     passes = _Passes(a, b, plan, scope, report, met, started)
@@ -460,41 +457,3 @@ def _doubt(source: Replica, target: Replica, wire: str, both: list[str], count: 
             hint="say what equal integers mean: --identity same (one record, edited), --identity separate (different "
             "records), or --identity natural:COLUMN,... (match by these columns)",
         )
-
-
-def _settle(a: Replica, b: Replica, scope: Scope, plan: Plan) -> bool:
-    """Give ``b``'s records that are not ``a``'s keys of their own, before anything is exchanged.
-
-    Returns whether any got one.
-
-    Tables that lack the natural columns are compared after the others: what then still differs is kept apart.
-    Raises SchemaError when no table has the natural columns.
-    """
-    if plan.identity in ("", "same"):
-        return False
-    mapped = [
-        item for item in b.describe().resources if item.identity is Identity.MAPPED and item.wire in scope.resources
-    ]
-    natural = have_natural(plan, mapped) if mapped and plan.identity != "separate" else []
-    settled = False
-    for wire in natural:
-        if keys := _matched(a, b, wire, natural_columns(plan)):
-            b.rekey(wire, keys)
-            settled = True
-    for wire in [item.wire for item in mapped if item.wire not in natural]:
-        if keys := _separated(a, b, wire):
-            b.rekey(wire, keys)
-            settled = True
-    return settled
-
-
-def _separated(a: Replica, b: Replica, wire: str) -> dict[str, str]:
-    both = differences(a, b, wire).both
-    doubtful = set(a.older(wire, both)) & set(b.older(wire, both))
-    return {key: new_key() for key in sorted(doubtful)}
-
-
-def _matched(a: Replica, b: Replica, wire: str, columns: list[str]) -> dict[str, str]:
-    mine, theirs = a.naturals(wire, columns), b.naturals(wire, columns)
-    keys = {key: mine[text] if text in mine else new_key() for text, key in theirs.items()}
-    return {old: new for old, new in keys.items() if old != new}

@@ -20,7 +20,7 @@ from tallystick.site.leaving import unreferred
 from tallystick.site.ledger import DELETED, GENESIS, WHOLE, Ledger, Tracked
 from tallystick.site.preparing import prepare
 from tallystick.site.reading import Reader
-from tallystick.site.rekeying import natural_values, rekey
+from tallystick.site.rekeying import natural_values, note_told, rekey
 from tallystick.site.retention import let_go
 from tallystick.site.schema import Definition, define
 from tallystick.site.stamping import recapture, stamp
@@ -290,6 +290,8 @@ class LocalReplica:
         with self.ledger.write():
             stamp(self.ledger)
             history.speak_now(self.ledger)
+            if not selection.known.state:
+                note_told(self.ledger, selection.scope.resources)
             self.ledger.save_counters()
             closing = self._closing(selection)
             until, stamped = self.ledger.seq, self._stamped
