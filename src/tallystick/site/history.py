@@ -136,6 +136,12 @@ def speak_now(ledger: Ledger) -> Histories:
     return after
 
 
+def spoken(histories: Histories) -> int:
+    """The seq up to which a site's last contact goes; 0 where its origin has had none."""
+    own = histories.contacts.get(histories.origin, ())
+    return own[-1].ticks.get("", 0) if own else 0
+
+
 def check_identity(ledger: Ledger) -> bool:
     """Begin a new incarnation when this is a copy of the file it was. Call inside ``write``, before stamping."""
     identity = ledger.engine.identity()

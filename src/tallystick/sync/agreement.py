@@ -18,7 +18,7 @@ from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
 from tallystick.sync.correspondence import correspondences, left_out
 from tallystick.sync.guards import DOUBTS_ALLOWED, DOUBTS_SHARE, Guard
-from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling
+from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling, untold
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
 from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.respelling import pair
@@ -316,12 +316,13 @@ class _Passes:
     def _end(self, direction: str, state: str, meeting: Meeting | None) -> None:
         """Note what the target holds now, and what it stated."""
         holder = self.mine if direction == PULL else self.theirs
-        holder = replace(holder, state=state, token=holder.token if meeting is None else meeting.token)
+        holder = replace(holder, state=state)
+        if meeting is not None:
+            holder = replace(holder, token=meeting.token, seq=meeting.seq)
         if direction == PULL:
             self.mine = holder
-            if self._untold is not None and meeting is not None:
-                told = replace(self._untold, token=meeting.token, histories=meeting.histories)
-                self._untold = told if told.histories is not None else None
+            if meeting is not None:  # what it made of the pass has names, too, and is told before it goes anywhere
+                self._untold = untold(meeting, self.scope)
         else:
             self.theirs = holder
         self._concluded = (direction, meeting)

@@ -159,8 +159,9 @@ class LocalReplica:
         return said
 
     def stated(self, peer: str, scope: Scope, with_histories: bool = False) -> Meeting:
-        """What this end states to ``peer`` about a scope."""
+        """What this end states to ``peer`` about a scope, as far as it goes by the histories that it states."""
         known = history.load(self.ledger)
+        seq = reached.highest(self.ledger, scope)
         return Meeting(
             self.ledger.site,
             self.ledger.origin,
@@ -168,7 +169,7 @@ class LocalReplica:
             self.ledger.meta("catalog"),
             scope,
             reached.state_of(self.ledger, peer, scope),
-            reached.highest(self.ledger, scope),
+            min(seq, history.spoken(known) or seq),
             history.form_of(known) if with_histories else None,
             parking.count(self.ledger),
             self.undecided(),
@@ -294,10 +295,12 @@ class LocalReplica:
                 note_told(self.ledger, selection.scope.resources)
             self.ledger.save_counters()
             closing = self._closing(selection)
-            until, stamped = self.ledger.seq, self._stamped
-            if stamped and (stamped.until, stamped.structure) != (until, self.ledger.meta("structure")):
+            seq, stamped = self.ledger.seq, self._stamped
+            if stamped and (stamped.until, stamped.structure) != (seq, self.ledger.meta("structure")):
                 stamped = None
         self._stamped = None
+        # what was stamped after the meeting comes with the next pass: nobody was told of this contact yet
+        until = min(seq, selection.since) if selection.since else seq
         start = self._start(selection)
         pass_ = Pass(self.ledger, selection, start, start.until if start.open else until, stamped)
         yield from pass_.pages()

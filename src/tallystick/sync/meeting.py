@@ -103,6 +103,11 @@ def _told(stated: Meeting, scope: Scope) -> Meeting:
     )
 
 
+def untold(concluded: Meeting, scope: Scope) -> Meeting | None:
+    """What the source of a pass has yet to hear of what its target stated at the end; None where it knows all of it."""
+    return None if concluded.histories is None else _told(concluded, scope)
+
+
 def part(end: Replica, concluded: Meeting, scope: Scope) -> Meeting:
     """Tell ``end`` what the other one stated at the end of the pass that came from it. What ``end`` states then."""
     return end.meet(_told(concluded, scope))
