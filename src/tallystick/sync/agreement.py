@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from tallystick.core.pages import Tally
 from tallystick.core.states import parse_state
 from tallystick.core.values import fold
-from tallystick.core.versions import vector_covers
 from tallystick.errors import AccessDenied, IdentityDoubt, PeerRefused, SchemaError, StateError, UsageError
 from tallystick.sync.adopting import adopt
 from tallystick.sync.comparing import differences
@@ -20,6 +19,7 @@ from tallystick.sync.correspondence import correspondences, left_out
 from tallystick.sync.guards import DOUBTS_ALLOWED, DOUBTS_SHARE, Guard
 from tallystick.sync.meeting import Met, Unheard, meet, one_step, part, telling, untold
 from tallystick.sync.plan import BOTH, PULL, PUSH, Plan, turned_hook
+from tallystick.sync.reconciling import reconcile
 from tallystick.sync.replica import Announced, Described, Known, Meeting, Replica, Scope, Selection, Settings, Wanted
 from tallystick.sync.respelling import pair
 from tallystick.sync.scoping import (
@@ -264,7 +264,7 @@ class _Passes:
         fresh = self._heard is not None and not holder.state and not report.records
         known = self._heard if self._heard is not None and fresh else target.digest(stated.site, scope)
         if stated.purged:
-            _reconcile(source, target, scope, known)
+            reconcile(source, target, scope, known)
         if plan.compare:
             known = Known("", {}, known.prints, recent=known.recent)
         self._heard = None if known.state else source.digest("", scope)
@@ -341,16 +341,6 @@ class _Passes:
             self.report.seconds = time.monotonic() - self._started  # as long as what is logged
             if note is not None:
                 note(self.report, end)
-
-
-def _reconcile(source: Replica, target: Replica, scope: Scope, known: Known) -> None:
-    """A target behind purged deletions finds by comparison what the source no longer has."""
-    theirs = source.digest("", scope)
-    for wire, forgotten in theirs.forgotten.items():
-        here = known.prints.get(wire)
-        if here and here[0] and wire not in scope.filters and not vector_covers(known.digests[wire], forgotten):
-            keys = differences(target, source, wire).mine
-            target.reconcile(wire, keys, theirs.digests[wire], forgotten)
 
 
 def _may_hold(stated: Meeting, known: Known, settings: Settings, keys: Mapping[str, list[str]]) -> bool:

@@ -13,7 +13,7 @@ from tallystick.core.ranges import Range, answer, whole
 from tallystick.core.states import State, check_state, parse_state
 from tallystick.errors import SchemaError
 from tallystick.site import deletions, history, parking
-from tallystick.site.engines.engine import Engine
+from tallystick.site.engines.engine import Engine, Rejected
 from tallystick.site.holding import load_wholes, terms
 from tallystick.site.issuing import Told
 from tallystick.site.leaving import unreferred
@@ -243,9 +243,15 @@ class LocalReplica:
     def reconcile(
         self, resource: str, keys: Sequence[str], digest: Mapping[str, int], forgotten: Mapping[str, int]
     ) -> int:
-        with self.ledger.write():
-            stamp(self.ledger)
-            return let_go(self.ledger, self.ledger.resource(resource), keys, digest, forgotten)
+        try:
+            with self.ledger.write():
+                stamp(self.ledger)
+                return let_go(self.ledger, self.ledger.resource(resource), keys, digest, forgotten)
+        except Rejected:  # something that is not tracked refers to one of the rows: that one stays
+            if len(keys) == 1:
+                return 0
+        half = len(keys) // 2
+        return sum(self.reconcile(resource, some, digest, forgotten) for some in (keys[:half], keys[half:]))
 
     # Changes
 

@@ -19,6 +19,7 @@ from tallystick.site.ledger import GENESIS
 from tallystick.site.schema import Identity
 from tallystick.sync.guards import DOUBTS_ALLOWED, DOUBTS_SHARE, Guard
 from tallystick.sync.local import range_items
+from tallystick.sync.reconciling import children_first
 from tallystick.sync.replica import Described, Known, Scope, Settings, Wanted
 from tallystick.sync.scoping import wanted
 from tallystick.sync.transfer import transfer
@@ -114,9 +115,9 @@ class Taking:
     def _reconcile(self, manifest: Manifest) -> None:
         """Let go of records that the sender knew and has purged since."""
         ledger = self.session.local.ledger
-        for wire, live in manifest.live.items():
-            if wire in manifest.closing.digests:
-                theirs = set(live)
+        for wire in children_first(item.definition for item in ledger.resources()):
+            if wire in manifest.live and wire in manifest.closing.digests:
+                theirs = set(manifest.live[wire])
                 with ledger.engine.read():
                     mine = [key for key, _ in range_items(ledger, ledger.resource(wire)) if key not in theirs]
                 closing = manifest.closing
