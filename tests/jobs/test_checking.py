@@ -1,5 +1,7 @@
 """A task that names what is not there is refused, or said, when it is entered."""
 
+from datetime import timedelta
+
 import pytest
 
 from tallystick.core.policies import FieldPolicy, Policy, Resolution
@@ -126,3 +128,12 @@ def test_policies_of_sdata_tasks_are_refused(ledger):
     assert check_task(ledger, Task("t", "erp", "accounts"), peer) == ""
     with pytest.raises(UsageError, match="mean nothing between SData ends"):
         check_task(ledger, Task("t", "erp", "accounts", policy=deciding("note")), peer)
+
+
+@pytest.mark.parametrize(
+    "url", ("https://hub.example.org/", "files+dir:/stick", "sdata+https://erp.example.org/sdata/e/c/-")
+)
+def test_what_only_eden_sites_know_is_refused_for_others(ledger, url):
+    for task in (Task("t", "x", "orders", components=False), Task("t", "x", "orders", full_every=timedelta(days=1))):
+        with pytest.raises(UsageError, match="about Eden sites, and x is none"):
+            check_task(ledger, task, Peer("x", url))

@@ -39,7 +39,9 @@ def _settings(function: Decorated) -> Decorated:
         click.option("--every", metavar="INTERVAL", help="Run every 90s, 10m, 2h, 1d."),
         click.option("--cron", metavar="EXPR", help="Run when '30 3 * * *' says; a time zone may follow."),
         click.option("--jitter", metavar="INTERVAL", help="Spread due times over so much; 0 for none."),
-        click.option("--full-every", metavar="INTERVAL", help="How often a pull asks for everything (Eden)."),
+        click.option(
+            "--full-every", metavar="INTERVAL", help="Eden: how often a pull asks for everything; 0: no more."
+        ),
         click.option("--allow-deletes", metavar="N|all", help="Let so many deletions per resource pass the guard."),
         click.option("--components/--no-components", default=None, help="Eden: with the records that belong to them."),
     )
@@ -143,9 +145,10 @@ def _changed(task: Task, given: dict[str, Any]) -> Task:
         changes["filters"] = _filters(given["filters"])
     if given["every"] or given["cron"]:
         changes["schedule"] = _schedule(given["every"], given["cron"])
-    for option, name in (("jitter", "jitter"), ("full_every", "full_every")):
-        if given[option] is not None:
-            changes[name] = parse_duration(given[option])
+    if given["jitter"] is not None:
+        changes["jitter"] = parse_duration(given["jitter"])
+    if given["full_every"] is not None:
+        changes["full_every"] = parse_duration(given["full_every"]) or None
     if given["allow_deletes"] is not None:
         changes["allowed"] = allowance(given["allow_deletes"])
     for name in ("components", "enabled"):

@@ -21,7 +21,9 @@ def check_task(ledger: Ledger, task: Task, peer: Peer) -> str:
     its resource does not have, UsageError for a filter of another resource and for what the peer's protocol does not
     know.
     """
-    if peer.protocol == "eden":
+    if peer.protocol != "eden":
+        _check_options(task, peer)
+    else:
         from tallystick.jobs.eden_checking import check_eden_task
 
         check_eden_task(ledger, task, peer)
@@ -50,6 +52,16 @@ def check_task(ledger: Ledger, task: Task, peer: Peer) -> str:
             f"there is no table {task.resource!r} to push", hint=f"tables: {', '.join(tables) or 'none'}"
         )
     return f"there is no table {task.resource!r} here: it will be looked for at {peer.name}"
+
+
+def _check_options(task: Task, peer: Peer) -> None:
+    """Refuse what only Eden knows: by sequence nothing is missed, and there are no components."""
+    given = {"--no-components": not task.components, "--full-every": task.full_every is not None}
+    for option in (name for name, wanted in given.items() if wanted):
+        raise UsageError(
+            f"{option} is about Eden sites, and {peer.name} is none: the task {task.name} would not follow it",
+            hint="leave it out, or take it back with --components or --full-every 0",
+        )
 
 
 def _check_fields(definition: Definition, task: Task) -> None:
