@@ -187,3 +187,49 @@ def test_what_was_closed_together_goes_together(pair):
     _execute(hub, *(f"DELETE FROM {ORG} WHERE id={number}" for number in (3, 2, 1)))
     _synchronize(east, address)
     assert _names(hub) == _names(east) == []
+
+
+def _without_foreign_keys(path, *statements):
+    with closing(sqlite3.connect(path, timeout=30)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+@pytest.mark.parametrize("side", (0, 1))
+def test_an_office_of_no_organisation_is_named_by_every_run_until_it_has_one(pair, side):
+    hub, east, address = pair
+    where, changing = ("there", "here")[side], (hub, east)[side]
+    _without_foreign_keys(changing, "INSERT INTO org_office VALUES (5, 'left', 77)")
+    for _ in range(SETTLING):
+        (issue,) = _synchronize(east, address)
+        assert issue.startswith(f"{where}: (UID: urn:uuid:")
+        assert "org_office.organisation_id: the record it belongs to is not there" in issue
+    _execute(changing, f"UPDATE org_office SET organisation_id=(SELECT id FROM {ORG})")
+    for _ in range(SETTLING):
+        left = _synchronize(east, address)
+    assert left == []
+    assert _shown(hub) == _shown(east)
+    assert _shown(hub)[1] == [("left", "head")]
+
+
+def test_an_office_that_lost_its_organisation_goes_with_it_and_what_it_held_is_logged(pair):
+    hub, east, address = pair
+    _execute(hub, f"INSERT INTO {ORG} VALUES (2, 'shut', 2, NULL, NULL)", "INSERT INTO org_office VALUES (5, 'o', 2)")
+    _synchronize(east, address)
+    _without_foreign_keys(east, f"DELETE FROM {ORG} WHERE name='shut'", "UPDATE org_office SET name='left'")
+    assert len(_synchronize(east, address)) == 1
+    assert _synchronize(east, address) == []
+    for path in (hub, east):
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("SELECT name FROM org_office").fetchall() == []
+            assert database.execute("SELECT count(*) FROM tally_conflict").fetchall() > [(0,)]
+
+
+def test_a_dry_run_names_what_cannot_be_sent(pair):
+    _, east, address = pair
+    _without_foreign_keys(east, "INSERT INTO org_office VALUES (5, 'left', 77)")
+    with api.open(east) as site:
+        link = EdenLink(eden_store(site.replica, keep_secrets=False), Peer("hub", f"eden+{address}eden"), None)
+        would = link.preview([ORG], Wish()).rehearsed
+    assert would.waiting
+    assert [line.partition(" (")[0] for line in would.unsent] == ["here:"]

@@ -73,13 +73,16 @@ def _preview(found: EdenPreview, there: str, here: str, as_json: bool) -> int:
     sides = ((f"{there} -> {here}", would.pulled), (f"{here} -> {there}", would.pushed))
     told = {side: _together(expected) for side, expected in sides if expected}
     if as_json:
-        print_json(told | ({"stopped": would.stopped} if would.stopped else {}))
+        special = {"stopped": would.stopped, "unsent": would.unsent}
+        print_json(told | {name: found for name, found in special.items() if found})
     else:
         _say_expected(told)
     if would.held:
         say_held(would.held, dry_run=True)
     for name, why in would.stopped.items():
         click.echo(f"tallystick: {name} would be stopped: {why}", err=True)
+    for line in would.unsent if not as_json else ():
+        click.echo(f"tallystick: {line}", err=True)
     if would.guarded:
         return _EXIT_GUARDED
     return 1 if would.waiting else 0

@@ -249,6 +249,8 @@ class EdenLink:
         if done.error is not None:
             report.error, report.stopped = str(done.error), isinstance(done.error, GuardStopped)
         report.held |= {f"{where}: {name}": count for name, count in done.held.items()}
+        sender = "there" if where == "here" else "here"
+        report.issues += [f"{sender}: {issue}" for issue in done.unsent]
         if done.imported is not None:
             for outcome, count in done.imported.outcomes.items():
                 report.pulled[outcome.value] = report.pulled.get(outcome.value, 0) + count

@@ -42,6 +42,12 @@ def note_keys(ledger: Ledger, tracked: Tracked, target: Field, keys: Iterable[Va
     ledger.note_dangling(True)
 
 
+def integers(ledger: Ledger, parent: Tracked, child: Tracked) -> list[Value]:
+    """Integers noted of ``parent`` that rows of ``child`` referred to and nobody had: some may have come since."""
+    sql = "SELECT integer FROM tally_dangling WHERE parent=? AND child=? ORDER BY integer"
+    return [row[0] for row in ledger.engine.query(sql, (parent.number, child.number))]
+
+
 def found(ledger: Ledger) -> Marks:
     """Marks of the rows that led nowhere and lead somewhere now. Call inside ``ledger.write()``."""
     rows = ledger.engine.query(

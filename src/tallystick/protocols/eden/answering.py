@@ -9,7 +9,7 @@ from itertools import chain
 
 from tallystick.core.policies import Method, Resolution
 from tallystick.protocols.eden import watermarks
-from tallystick.protocols.eden.codec.elements import STATE, Document, Resource
+from tallystick.protocols.eden.codec.elements import STATE, UNSENT, Document, Resource
 from tallystick.protocols.eden.codec.filters import MAIN, Condition, Filter, format_filter
 from tallystick.protocols.eden.codec.replies import PushReply
 from tallystick.protocols.eden.codec.schema import Table
@@ -23,6 +23,9 @@ from tallystick.site.deciding import OnConflict
 MIXED = "Mixed resource synchronization not supported"
 UNREGISTERED = "Registration required"
 NO_DATA = "No data to send"
+LOST_PARENT = "the record it belongs to is not there, so it is not sent: have it belong to another one, or delete it"
+NAMED = 100
+"""How many records that cannot be sent are named."""
 
 # A pull --------------------------------------------------------------------------------------------------------
 
@@ -78,12 +81,15 @@ def answer_pull(store: EdenStore, pull: Pull, base: str, now: datetime) -> Expor
         limit=pull.limit,
     )
     found = export(store, pull.table, chosen, _layout(pull, base))
+    left = unsent(store, pull.table, pull.filters) if pull.components and not paged else []
     if pull.state is not None and not paged:
         found.attributes[STATE] = watermarks.state_text(site, pull.scope, head)
+        if left:
+            found.attributes[UNSENT] = "\n".join(left)
         if pull.components and (since is not None or reached is not None):
             found.resources = chain(found.resources, _component_stubs(store, pull, chosen, base))
     if peer and not paged:
-        found.resources = _remembering(store, found, found.resources, pull, head, now)
+        found.resources = _remembering(store, found, found.resources, pull, head, now, left)
     return found
 
 
@@ -96,6 +102,16 @@ def _component_stubs(store: EdenStore, pull: Pull, chosen: Selection, base: str)
     for below in component_tables(store, pull.table, pull.filters):
         gone = Selection(chosen.since, chosen.after, components=False, deleted_only=True)
         yield from export(store, below, gone, layout).resources
+
+
+def unsent(store: EdenStore, table: Table, filters: Sequence[Filter]) -> list[str]:
+    """What is said of records that go with those of a table and belong to none of them: no document can hold them."""
+    found = []
+    for component in table.components:
+        if component.imported and not any(one.table == component.table for one in filters):
+            place = f"{component.table}.{component.key}"
+            found += [f"(UID: {uuid}) {place}: {LOST_PARENT}" for uuid in store.unsent(component)]
+    return found if len(found) <= NAMED else [*found[:NAMED], f"and {len(found) - NAMED} more like them"]
 
 
 def component_tables(store: EdenStore, table: Table, filters: Sequence[Filter]) -> Iterator[Table]:
@@ -116,7 +132,13 @@ def _layout(pull: Pull, base: str) -> Layout:
 
 
 def _remembering(
-    store: EdenStore, found: Export, resources: Iterator[Resource], pull: Pull, head: int, now: datetime
+    store: EdenStore,
+    found: Export,
+    resources: Iterator[Resource],
+    pull: Pull,
+    head: int,
+    now: datetime,
+    left: Sequence[str],
 ) -> Iterator[Resource]:
     yield from resources
     if pull.repository is None or not pull.repository.uuid:
@@ -128,7 +150,8 @@ def _remembering(
         store.remember(peer, pull.scope, after)
     store.save_repository(replace(pull.repository, last_connected=now))
     message = f"{found.progress.records} records sent" if found.progress.records else NO_DATA
-    store.log(LogEntry(now, peer, pull.table.name, "pull", "incoming", "send", Result.SUCCESS, False, message))
+    message, result = "\n".join([message, *left]), Result.WARNING if left else Result.SUCCESS
+    store.log(LogEntry(now, peer, pull.table.name, "pull", "incoming", "send", result, False, message))
 
 
 # A push --------------------------------------------------------------------------------------------------------

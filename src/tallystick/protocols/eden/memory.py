@@ -148,6 +148,12 @@ class MemoryStore:
             for parent, children in found.items()
         }
 
+    def unsent(self, component: Component) -> list[str]:
+        """The live records of a component whose parent is not here."""
+        parents = self._by_parent(component.table, component.key)
+        target = self.tables[component.table].fields[component.key].target or ""
+        return [one.uuid for uuid in parents.keys() - self.records.get(target, {}).keys() for one in parents[uuid]]
+
     def _by_parent(self, table: str, key: str) -> dict[str, list[Stored]]:
         """Every live record of ``table`` by the record that ``key`` points to; kept until something changes."""
         seq, found = self._indexes.get((table, key), (-1, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,7 +23,7 @@ class Transferred:
     """What one direction of a task did: the error, if it failed, and the newest time of change transferred.
 
     ``held`` are deletions that the guard held back, by table: they, and what changes meanwhile, come again with the
-    next run.
+    next run. ``unsent`` says which records the sending side cannot send.
     """
 
     error: TallystickError | None = None
@@ -30,6 +31,7 @@ class Transferred:
     imported: Imported | None = None
     reply: PushReply | None = None
     held: dict[str, int] = field(default_factory=dict)
+    unsent: Sequence[str] = ()
 
 
 @dataclass(slots=True)

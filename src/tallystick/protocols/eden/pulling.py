@@ -10,7 +10,7 @@ from tallystick.errors import PeerError, PeerProtocolError, PeerRefused, Tallyst
 from tallystick.protocols.eden import watermarks
 from tallystick.protocols.eden.answering import component_tables, import_entry
 from tallystick.protocols.eden.asking import Pulled
-from tallystick.protocols.eden.codec.elements import STATE, Document, Resource
+from tallystick.protocols.eden.codec.elements import STATE, UNSENT, Document, Resource
 from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.datasets import find_dataset, read_archive
 from tallystick.protocols.eden.deciding import task_policies
@@ -48,12 +48,15 @@ def pull(partner: Partner, task: Task, onconflict: OnConflict | None = None, *, 
     held = dict(done.held)
     for below, document in components_of(partner, task, table, answer, blind=blind):
         held |= _take_components(partner, task, below, document, onconflict)
-    peer_now, left = watermarks.clock_of(answer.date, now), _park(partner, table, done)
+    peer_now, kept = watermarks.clock_of(answer.date, now), _park(partner, table, done)
     if not held:
-        watermark = watermarks.next_pull(task.last_pull, done.times, peer_now=peer_now, rejected=left)
-        state = task.state if left else answer.document.attributes.get(STATE)
+        watermark = watermarks.next_pull(task.last_pull, done.times, peer_now=peer_now, rejected=kept)
+        state = task.state if kept else answer.document.attributes.get(STATE)
         store.save_task(replace(task, last_pull=watermark, state=state))
-    return Transferred(None, _newest(done), done, held=held)
+    left = answer.document.attributes.get(UNSENT, "").splitlines()
+    if left:
+        partner.log(task.resource, "pull", "import", Result.WARNING, "\n".join(left), remote=True)
+    return Transferred(None, _newest(done), done, held=held, unsent=left)
 
 
 def ask(partner: Partner, task: Task, *, blind: bool = False) -> Pulled:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tallystick.errors import PeerError, PeerProtocolError, TallystickError
 from tallystick.protocols.eden import watermarks
-from tallystick.protocols.eden.answering import NO_DATA, component_tables, held_lines
+from tallystick.protocols.eden.answering import NO_DATA, component_tables, held_lines, unsent
 from tallystick.protocols.eden.asking import reply_failure
 from tallystick.protocols.eden.codec.filters import MAIN, Condition
 from tallystick.protocols.eden.codec.queries import push_url
@@ -41,7 +41,7 @@ def push(partner: Partner, task: Task) -> Transferred:
         _log_held(partner, task, held)
         if not held:
             partner.log(task.resource, "push", "export", Result.WARNING, NO_DATA, idle=True)
-        return Transferred(held=held)
+        return Transferred(held=held, unsent=_left(partner, task, table))
     parts = [*([(task.resource, found)] if found.count else []), *stubs]
     replies = []
     for name, part in parts:
@@ -54,7 +54,15 @@ def push(partner: Partner, task: Task) -> Transferred:
     after = replace(task, retry=rejected, last_push=watermarks.eden_watermark(newest) or task.last_push)
     _reached(partner, after, head, held)
     _log_held(partner, task, held)
-    return Transferred(None, newest, None, _together(replies), held)
+    return Transferred(None, newest, None, _together(replies), held, _left(partner, task, table))
+
+
+def _left(partner: Partner, task: Task, table: Table) -> list[str]:
+    """What is said, in the log too, of records that go with those of the task and cannot be sent."""
+    found = unsent(partner.store, table, task.filters) if task.components else []
+    if found:
+        partner.log(task.resource, "push", "export", Result.WARNING, "\n".join(found))
+    return found
 
 
 def _together(replies: Sequence[PushReply]) -> PushReply:

@@ -315,6 +315,9 @@ class EdenStore(Protocol):
     ) -> Mapping[str, Sequence[Stored]]:
         """The records of a component that fit, by the identifier of their parent; deleted ones are left out."""
 
+    def unsent(self, component: Component) -> Sequence[str]:
+        """The identifiers of live records of a component whose parent is not here: no document can hold them."""
+
     def matching(self, table: Table, field: str, values: Collection[object]) -> Mapping[object, Sequence[str]]:
         """The identifiers of live records whose field holds one of the values, text without regard to case."""
 

@@ -116,5 +116,8 @@ At the root it says that a Tallystick site wrote the document, whether or not a 
 NULLS = "tally_nulls"
 """The attribute of ``resource`` that names, separated by commas, the fields that hold nothing; Eden ignores it."""
 
+UNSENT = "tally_unsent"
+"""The attribute of the root that names, one a line, records which no document can hold (``EdenStore.unsent``)."""
+
 STATE = "tally_state"
 """The attribute of the root, and the URL parameter, with which two Tallystick sites go on where they stopped."""

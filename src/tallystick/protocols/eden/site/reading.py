@@ -18,6 +18,7 @@ from tallystick.protocols.eden.site.catalog import Bound, Catalog, Link
 from tallystick.protocols.eden.site.conditions import Conditions
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, moment_of, seconds, stamp_seconds
 from tallystick.protocols.eden.store import Selection, Stored, Target
+from tallystick.site import dangling
 from tallystick.site.engines.engine import Address, Entry
 from tallystick.site.identity import address_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger
@@ -217,6 +218,17 @@ class Records:
             asked = Conditions(self, self._catalog, below)
             found = {parent: asked.fitting(children, conditions) for parent, children in found.items()}
         return found
+
+    def unsent(self, component: Component) -> list[str]:
+        """The live records of a component that refer to an integer which no record has; others are not looked for."""
+        below = self._catalog.bound(component.table)
+        link = below.links.get(component.key) if below is not None else None
+        above = self._catalog.bound(link.target) if link is not None else None
+        if below is None or link is None or above is None:
+            return []
+        integers = dangling.integers(self._ledger, above.tracked, below.tracked)
+        stored = self._stored(below, self.pointing(below, link, integers))
+        return [one.uuid for one in stored if component.key not in one.values and not one.deleted]
 
     def pointing(self, bound: Bound, link: Link, locals_: Sequence[Value]) -> list[Row]:
         """Rows whose reference holds one of the values."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 from tallystick.errors import GuardStopped
-from tallystick.protocols.eden.answering import component_tables
+from tallystick.protocols.eden.answering import component_tables, unsent
 from tallystick.protocols.eden.asking import Pulled
-from tallystick.protocols.eden.codec.elements import Document
+from tallystick.protocols.eden.codec.elements import UNSENT, Document
 from tallystick.protocols.eden.codec.schema import Table
 from tallystick.protocols.eden.deciding import Outcome
 from tallystick.protocols.eden.partner import Partner
@@ -45,11 +45,15 @@ ByTable = dict[str, Expected]
 
 @dataclass(slots=True)
 class Rehearsed:
-    """What both directions would do, by task and table; ``stopped`` are the tables that the guard would stop, why."""
+    """What both directions would do, by task and table.
+
+    ``stopped`` are the tables that the guard would stop, why. ``unsent`` says which records no run could send.
+    """
 
     pulled: dict[str, ByTable] = field(default_factory=dict)
     pushed: dict[str, ByTable] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
+    unsent: list[str] = field(default_factory=list)
 
     @property
     def held(self) -> dict[str, int]:
@@ -70,8 +74,8 @@ class Rehearsed:
 
     @property
     def waiting(self) -> bool:
-        """True when single records would be refused here."""
-        return any(one.refused for tables in self.pulled.values() for one in tables.values())
+        """True when single records would be refused here, or could not be sent."""
+        return bool(self.unsent) or any(one.refused for tables in self.pulled.values() for one in tables.values())
 
 
 class Asked(NamedTuple):
@@ -109,8 +113,11 @@ def _rehearse(partner: Partner, store: SiteStore, one: Asked, found: Rehearsed) 
     name = one.task.resource
     if one.answer is not None:
         found.pulled[name] = _pulled(partner, store, one, one.answer)
+        found.unsent += [f"there: {line}" for line in one.answer.document.attributes.get(UNSENT, "").splitlines()]
     if one.task.mode in (Mode.PUSH, Mode.BOTH):
         found.pushed[name] = _pushed(partner, one.task)
+        table = store.table(name) if one.task.components else None
+        found.unsent += [f"here: {line}" for line in unsent(store, table, one.task.filters)] if table else []
 
 
 # What would come -----------------------------------------------------------------------------------------------

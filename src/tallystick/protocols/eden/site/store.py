@@ -151,6 +151,10 @@ class SiteStore:
         """The live records of a component that fit, by parent."""
         return self.reader.children(component, parents, conditions)
 
+    def unsent(self, component: Component) -> Sequence[str]:
+        """The live records of a component whose parent is not here."""
+        return self.reader.unsent(component)
+
     def matching(self, table: Table, field: str, values: Collection[object]) -> Mapping[object, Sequence[str]]:
         """The identifiers of live records whose field holds one of the values."""
         bound = self.catalog.bound(table.name)
