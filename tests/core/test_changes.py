@@ -139,6 +139,11 @@ def test_cycles_and_self_references_are_broken_the_same_way_every_time():
     assert sorted(parents_first(ranks)) == ["a", "b", "c"]
 
 
+def test_cycles_are_broken_where_nothing_is_required():
+    ranks = [Rank("a", ("b",), ("b",)), Rank("b", ("a",))]
+    assert parents_first(ranks) == parents_first(list(reversed(ranks))) == ["b", "a"]
+
+
 def test_references_to_resources_outside_do_not_matter():
     assert parents_first([Rank("a", ("elsewhere",))]) == ["a"]
 

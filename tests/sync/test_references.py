@@ -141,3 +141,18 @@ def test_rows_follow_the_row_they_refer_to_when_its_uuid_changes(sqlite_workshop
     named = "SELECT uuid, v FROM c JOIN t ON t.id=c.tid"
     assert a.rows(named) == b.rows(named) == [("0000000000000000000000000000000b", "kid")]
     agree_deeply(a, b)
+
+
+def test_rows_that_need_each_other_come_in_one_pass(sqlite_workshop):
+    schema = (
+        "CREATE TABLE org (id INTEGER PRIMARY KEY, name TEXT, main_id INTEGER REFERENCES office (id))",
+        "CREATE TABLE office (id INTEGER PRIMARY KEY, name TEXT, org_id INTEGER NOT NULL REFERENCES org (id))",
+    )
+    a, b = (sqlite_workshop.end(name, *schema) for name in ("a", "b"))
+    sync(a, b)
+    a.execute("INSERT INTO org VALUES (1, 'head', NULL)", "INSERT INTO office VALUES (1, 'main', 1), (2, 'other', 1)")
+    a.execute("UPDATE org SET main_id=1")
+    assert sync(a, b).parked == 0
+    joined = "SELECT org.name, office.name, main_id=office.id FROM org JOIN office ON org_id=org.id ORDER BY 2"
+    assert a.rows(joined) == b.rows(joined) == [("head", "main", 1), ("head", "other", 0)]
+    agree_deeply(a, b)

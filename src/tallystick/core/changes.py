@@ -85,19 +85,26 @@ def purgeable(record: Record, digest: Vector) -> bool:
 
 
 class Rank(NamedTuple):
-    """A resource and the resources it refers to."""
+    """A resource and the resources it refers to; ``required`` are those without which its records cannot be."""
 
     name: str
     references: tuple[str, ...]
+    required: tuple[str, ...] = ()
 
 
 def parents_first(resources: Iterable[Rank]) -> list[str]:
-    """Names ordered so that referenced resources come first; cycles are broken in name order."""
-    pending = {rank.name: {target for target in rank.references if target != rank.name} for rank in resources}
+    """Names ordered so that referenced resources come first; cycles are broken where nothing is required, by name."""
+    ranks = list(resources)
+    pending = {rank.name: {target for target in rank.references if target != rank.name} for rank in ranks}
+    required = {rank.name: pending[rank.name].intersection(rank.required) for rank in ranks}
+
+    def lacks(name: str) -> tuple[int, int, str]:
+        return len(required[name] & pending.keys()), len(pending[name] & pending.keys()), name
+
     ordered: list[str] = []
     while pending:
         free = sorted(name for name, targets in pending.items() if not targets & pending.keys())
-        chosen = free or [min(pending, key=lambda name: (len(pending[name] & pending.keys()), name))]
+        chosen = free or [min(pending, key=lacks)]
         ordered.extend(chosen)
         for name in chosen:
             del pending[name]

@@ -26,7 +26,8 @@ class _Parked(NamedTuple):
 
 
 def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> dict[str, Tally]:
-    """Try every parked change again: parents first, then once more with mutual references patched afterwards.
+    """Try every parked change again: parents first, then once more with mutual references patched afterwards, then what
+    cannot be without those.
 
     ``policies`` are conflict policies by wire name. Call inside ``ledger.write()``.
     """
@@ -34,20 +35,21 @@ def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> 
     if not parking.count(ledger):
         return tallies
     order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()])
-    for patched in (False, True):
+    later: list[tuple[Tracked, _Parked]] = []
+    for patched in (False, True, False):
         keys = {(item.resource, item.key) for item in parking.waiting(ledger)}
         if not keys:
             break
-        later: list[tuple[Tracked, _Parked]] = []
         for wire in order:
             names = [key for resource, key in keys if resource == wire]
             if names:
                 tracked = ledger.resource(wire)
                 parked = _load(ledger, tracked, names, (policies or {}).get(wire))
                 _attempt(ledger, tracked, parked, keys if patched else set(), tallies.setdefault(wire, Tally()))
-                later.extend((tracked, item) for item in parked if not item.writing.failure)
-        if patched:
-            _patch(ledger, later)
+                later.extend((tracked, item) for item in parked if patched and not item.writing.failure)
+        if patched and not later:
+            break
+    _patch(ledger, later)
     return tallies
 
 
