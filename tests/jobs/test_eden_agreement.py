@@ -233,3 +233,79 @@ def test_a_dry_run_names_what_cannot_be_sent(pair):
         would = link.preview([ORG], Wish()).rehearsed
     assert would.waiting
     assert [line.partition(" (")[0] for line in would.unsent] == ["here:"]
+
+
+ODD = (
+    f"CREATE TABLE {ORG} (id INTEGER PRIMARY KEY, name TEXT NOT NULL, main_id INTEGER REFERENCES org_office(id), "
+    "location_id INTEGER REFERENCES gis_location(id))",
+    "CREATE TABLE org_office (id INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+    f"organisation_id INTEGER NOT NULL REFERENCES {ORG}(id) ON DELETE CASCADE)",
+    "CREATE TABLE gis_location (id INTEGER PRIMARY KEY, name TEXT)",
+)
+WHOLE = (
+    f"SELECT o.name, f.name, l.name FROM {ORG} o LEFT JOIN org_office f ON f.organisation_id=o.id "
+    "LEFT JOIN gis_location l ON l.id=o.location_id ORDER BY 1, 2"
+)
+HEAD = (
+    "INSERT INTO gis_location VALUES (1, 'hill')",
+    f"INSERT INTO {ORG} VALUES (1, 'head', NULL, 1)",
+    "INSERT INTO org_office VALUES (1, 'main', 1), (2, 'other', 1)",
+    f"UPDATE {ORG} SET main_id=1",
+)
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """Makes a field site and a hub where an organisation has a main one among its offices."""
+
+    def made(*statements, holder=0):
+        for number, path in enumerate(sides):
+            _execute(path, *ODD, *(statements if number == holder else ()))
+            with api.open(path) as site:
+                site.track()
+        return sides, address
+
+    sides = [str(tmp_path / f"{name}.db") for name in ("hub", "east")]
+    with closing(sqlite3.connect(sides[0])):
+        pass
+    with running(sides[0], providers=[eden("/eden")]) as address:
+        yield made
+
+
+def _whole(path):
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(WHOLE).fetchall()
+
+
+@pytest.mark.parametrize("side", (0, 1))
+def test_records_that_need_each_other_come_together(odd, side):
+    sides, address = odd()
+    _execute(sides[side], *HEAD)
+    assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
+    assert _whole(sides[0]) == _whole(sides[1]) == [("head", "main", "hill"), ("head", "other", "hill")]
+
+
+@pytest.mark.parametrize("side", (0, 1))
+def test_records_older_than_tracking_that_need_each_other_come_and_go_together(odd, side):
+    sides, address = odd(*HEAD)
+    assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
+    assert _whole(sides[0]) == _whole(sides[1]) == [("head", "main", "hill"), ("head", "other", "hill")]
+    _execute(sides[side], f"DELETE FROM {ORG}")
+    assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
+    assert _whole(sides[0]) == _whole(sides[1]) == []
+
+
+@pytest.mark.parametrize("side", (0, 1))
+@pytest.mark.parametrize("older", (True, False))
+def test_a_component_that_a_database_refuses_is_named_and_tried_until_it_fits(odd, side, older):
+    sides, address = odd(*(HEAD if older else ()), holder=side)
+    refused = "BEFORE INSERT ON org_office WHEN NEW.name='other' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    _execute(sides[1 - side], f"CREATE TRIGGER refusing {refused}")
+    if not older:
+        _execute(sides[side], *HEAD)
+    for _ in range(3):
+        (issue,) = _synchronize(sides[1], address)
+        assert issue.endswith("org_office: no")
+    _execute(sides[1 - side], "DROP TRIGGER refusing")
+    assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
+    assert _whole(sides[0]) == _whole(sides[1]) == [("head", "main", "hill"), ("head", "other", "hill")]

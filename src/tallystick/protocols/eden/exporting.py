@@ -176,7 +176,7 @@ class _Exporter:
     def _shown(self, child: Stored) -> bool:
         """True for a component record that is new enough; those without a time always are (section 8)."""
         selection = self._selection
-        if child.modified_on is not None:
+        if child.modified_on is not None and child.uuid not in selection.also:
             if selection.since is not None and child.modified_on < selection.since:
                 return False
             if selection.after is not None and child.seq <= selection.after:

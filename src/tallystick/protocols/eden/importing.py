@@ -12,7 +12,7 @@ from datetime import datetime
 
 from tallystick.core.policies import FieldPolicy, Resolution
 from tallystick.protocols.eden import deciding
-from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Data, Document
+from tallystick.protocols.eden.codec.elements import EXTENSION, NULLS, Data, Document, Resource
 from tallystick.protocols.eden.codec.encoding import DROPPED, UNDECODED, Decoder, decoder, rejection
 from tallystick.protocols.eden.codec.identifiers import imported
 from tallystick.protocols.eden.codec.replies import PushReply
@@ -330,7 +330,30 @@ def _report(job: Job, tops: Sequence[Item], ordered: Sequence[Item], numbers: Ma
     reply.rejected = [item.resource for item in ordered if item.error is not None and _outermost(item)]
     if reply.rejected:
         reply.message = f"{job.messages[0]} - invalid items ignored"
+        done.again = _again(job, ordered)
     return done
+
+
+def _again(job: Job, ordered: Sequence[Item]) -> list[Resource]:
+    """The document that brings the rejected records once more: a record reached through others comes with those."""
+    needing: dict[int, list[Item]] = {}
+    for item in ordered:
+        for one in item.needs:
+            needing.setdefault(id(one), []).append(item)
+    found: dict[int, Resource] = {}
+    waiting = [item for item in ordered if item.error is not None]
+    while waiting:
+        item = _outer(waiting.pop())
+        if id(item) not in found:
+            found[id(item)] = item.resource
+            waiting += needing.get(id(item), ()) if item.table is not job.table else ()
+    return list(found.values())
+
+
+def _outer(item: Item) -> Item:
+    while item.parent is not None:
+        item = item.parent
+    return item
 
 
 def _outermost(item: Item) -> bool:

@@ -111,7 +111,8 @@ class Options:
 class Imported:
     """The outcome: the reply for the sender, and what the watermark rules need (the times of the table's records).
 
-    ``held`` are the deletions that the guard held back, by table.
+    ``held`` are the deletions that the guard held back, by table. ``again`` are the records of the table with which
+    what was rejected can be tried again, and the rejected ones that they refer to.
     """
 
     reply: PushReply
@@ -119,6 +120,7 @@ class Imported:
     rejected_times: list[datetime | None] = field(default_factory=list)
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
+    again: list[Resource] = field(default_factory=list)
 
 
 class Job:

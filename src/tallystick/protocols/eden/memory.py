@@ -89,7 +89,7 @@ class MemoryStore:
         return sum(1 for _ in self.select(table, selection))
 
     def _selected(self, table: Table, record: Stored, selection: Selection) -> bool:
-        if record.uuid in selection.also:
+        if selection.also and not selection.also.isdisjoint(self._told_with(table, record, selection)):
             return record.deleted or not selection.deleted_only
         if record.deleted and not selection.include_deleted:
             return False
@@ -102,6 +102,13 @@ class MemoryStore:
         if not selection.components or record.deleted:
             return False
         return any(one.modified_on is not None and _changed(one, selection) for one in self._family(table, record))
+
+    def _told_with(self, table: Table, record: Stored, selection: Selection) -> Iterator[str]:
+        """The identifiers of a record, of its components, and of what it refers to."""
+        yield record.uuid
+        if selection.components and not record.deleted:
+            yield from (one.uuid for one in self._family(table, record))
+            yield from (to.uuid for to in record.values.values() if isinstance(to, Target))
 
     def _family(self, table: Table, record: Stored) -> Iterator[Stored]:
         for component in table.components:

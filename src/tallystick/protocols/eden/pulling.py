@@ -117,10 +117,9 @@ def import_answer(
 
 def _park(partner: Partner, table: Table, done: Imported) -> Sequence[datetime | None]:
     """Keeps rejected records for retry; gives the times of those that could not be kept."""
-    rejected = [one for one in done.reply.rejected if one.name == table.name]
-    if rejected or partner.store.parked(partner.name, table.name):
-        partner.store.park(partner.name, table.name, rejected[:PARKED])
-    return done.rejected_times if len(rejected) > PARKED else ()
+    if done.again or partner.store.parked(partner.name, table.name):
+        partner.store.park(partner.name, table.name, done.again[:PARKED])
+    return done.rejected_times if len(done.again) > PARKED else ()
 
 
 # Components ----------------------------------------------------------------------------------------------------

@@ -72,9 +72,9 @@ class Selection:
     ``since``: changed at or after that time. ``after``: changed after that sequence number. Both look at the record
     and at its components: a change of a component is a change of the whole (section 8). ``conditions`` are on the
     table itself; a deleted record is judged by what it last held, and given where that is no longer known. ``also``
-    are identifiers taken in any case. ``without_source`` leaves out what came from that repository and was not changed
-    since. ``deleted_only`` takes deletion stubs and nothing else. ``start`` and ``limit`` cut a page out of the ordered
-    result.
+    are identifiers taken in any case, those of components and of what records refer to with these records.
+    ``without_source`` leaves out what came from that repository and was not changed since. ``deleted_only`` takes
+    deletion stubs and nothing else. ``start`` and ``limit`` cut a page out of the ordered result.
     """
 
     since: datetime | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -111,6 +112,8 @@ class Records:
         return int(self._ledger.engine.query(sql, (bound.tracked.number, b""))[0][0])
 
     def _selected(self, bound: Bound, selection: Selection) -> Iterator[Stored]:
+        if selection.also and selection.components:
+            selection = replace(selection, also=selection.also | self._told_with(bound, selection.also))
         chooser = _Chooser(self, bound, selection)
         stubs = selection.deleted_only and "deleted" not in bound.meta
         for rows in self._candidates(bound, selection):
@@ -130,6 +133,24 @@ class Records:
         else:
             yield from self._after(bound, selection.after or 0)
         yield from self._by_keys(bound, keys, selection.after if selection.since is None else None)
+
+    def _told_with(self, bound: Bound, uuids: Collection[str]) -> set[str]:
+        """The identifiers of the records of which these are components, or that refer to them."""
+        keys: set[str] = set()
+        for component in bound.table.components:
+            below = self._catalog.bound(component.table)
+            link = below.links.get(component.key) if below is not None else None
+            if below is not None and link is not None and link.position >= 0:
+                found = self._rows(below, list(self.entries(below, uuids).values()))
+                values = [row[link.position] for _, row in found if row is not None]
+                keys.update(link.key_of(value) for value in values if value is not None)
+        for link in bound.pointing:
+            above = self._catalog.bound(link.target)
+            if above is not None and link.position >= 0:
+                places = [_local(above, one) for one in self.entries(above, uuids).values() if one.hash]
+                keys.update(entry.key for entry, _ in self.pointing(bound, link, places))
+        targets = self.targets(bound, keys)
+        return {targets[key].uuid for key in keys}
 
     def entries_keys(self, bound: Bound, uuids: Collection[str]) -> list[str]:
         """Keys of the records with these identifiers."""

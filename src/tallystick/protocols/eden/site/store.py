@@ -267,8 +267,11 @@ class SiteStore:
             self._remark(batch, group)
 
     def _parents_first(self, names: Collection[str]) -> list[str]:
-        ranks = [Rank(name, tuple(one.target for one in self.catalog.known(name).pointing)) for name in names]
-        return parents_first(ranks)
+        links = {name: self.catalog.known(name).pointing for name in names}
+        required = {name: tuple(one.target for one in found if not one.site.nullable) for name, found in links.items()}
+        return parents_first(
+            [Rank(name, tuple(one.target for one in found), required[name]) for name, found in links.items()]
+        )
 
     def _prepare_deletions(self, batch: Batch, group: Joining) -> None:
         """Move references of merged records, and let components go with their record, before it goes."""

@@ -146,8 +146,10 @@ class Writing:
         groups = {group[0].bound.tracked.wire: group for group in self._by_table(steps)}
         ranks = []
         for wire, group in groups.items():
-            above = (self._catalog.bound(link.target) for link in group[0].bound.pointing)
-            ranks.append(Rank(wire, tuple(one.tracked.wire for one in above if one is not None)))
+            above = [(link, self._catalog.bound(link.target)) for link in group[0].bound.pointing]
+            known = [(one.tracked.wire, link.site.nullable) for link, one in above if one is not None]
+            required = tuple(name for name, nullable in known if not nullable)
+            ranks.append(Rank(wire, tuple(name for name, _ in known), required))
         return [groups[wire] for wire in parents_first(ranks)]
 
     @staticmethod
