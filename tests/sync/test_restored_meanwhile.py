@@ -108,3 +108,28 @@ def test_what_was_stamped_after_the_meeting_comes_with_the_next_pass(pair, monke
     assert [row[1] for row in rows(b)] == ["old"] * 5
     assert sync(a, b).records == 2
     assert rows(a) == rows(b)
+
+
+@pytest.mark.parametrize("restored", (0, 1))
+def test_of_edits_that_are_stamped_while_the_ends_hear_of_each_other(pair, restored, monkeypatch):
+    a, b = pair
+    end = pair[restored]
+    a.execute("UPDATE item SET note='from a' WHERE id='i0'")
+    b.execute("UPDATE item SET note='from b' WHERE id='i1'")
+    kept = []
+    given = end.replica.meet
+
+    def late(theirs):
+        if theirs.histories is not None and not kept:
+            kept.append(backup(end))
+            with sqlite3.connect(end.path) as application:
+                application.execute("UPDATE item SET note='late' WHERE id='i4'")
+            application.close()
+        return given(theirs)
+
+    monkeypatch.setattr(end.replica, "meet", late)
+    sync(a, b, direction=("push", "pull")[restored])
+    restore(end, kept[0])
+    settle(a, b)
+    assert rows(a) == rows(b)
+    assert [row[1] for row in rows(a)][2:4] == ["after", "after"]

@@ -248,7 +248,7 @@ class LocalReplica:
                 stamp(self.ledger)
                 return let_go(self.ledger, self.ledger.resource(resource), keys, digest, forgotten)
         except Rejected:  # something that is not tracked refers to one of the rows: that one stays
-            if len(keys) == 1:
+            if len(keys) <= 1:
                 return 0
         half = len(keys) // 2
         return sum(self.reconcile(resource, some, digest, forgotten) for some in (keys[:half], keys[half:]))

@@ -42,14 +42,13 @@ def meet(
         if mine.state and theirs.state and not at_once:
             return Met(mine, theirs, _told(mine, scope))
         theirs = b.meet(_told(mine, scope))
-        return Met(mine if theirs.token == mine.token else a.meet(_told(theirs, scope)), theirs)
+        return Met(mine if theirs.token == mine.token else _as_told(a.meet(_told(theirs, scope)), mine), theirs)
     if not _tells(mine.histories, theirs.histories):
         mine = a.meet(_told(theirs, scope))
-        return Met(mine, theirs if mine.token == theirs.token else b.meet(_told(mine, scope)))
+        return Met(mine, theirs if mine.token == theirs.token else _as_told(b.meet(_told(mine, scope)), theirs))
     told = _told(mine, scope)
     with Beside(lambda: b.meet(told)) as other:
-        mine = a.meet(replace(_told(theirs, scope), token=""))
-        return Met(mine, other.result())
+        return Met(_as_told(a.meet(replace(_told(theirs, scope), token="")), mine), _as_told(other.result(), theirs))
 
 
 def _greeted(a: Replica, b: Replica, mine: Meeting, scope: Scope) -> Met:
@@ -58,7 +57,14 @@ def _greeted(a: Replica, b: Replica, mine: Meeting, scope: Scope) -> Met:
     if theirs.token == mine.token and theirs.proof is None:
         return Met(mine, theirs)
     mine = a.meet(_told(theirs, scope))
-    return Met(mine, theirs if mine.token == theirs.token else b.meet(replace(_told(mine, scope), proof=None)))
+    if mine.token == theirs.token:
+        return Met(mine, theirs)
+    return Met(mine, _as_told(b.meet(replace(_told(mine, scope), proof=None)), theirs))
+
+
+def _as_told(stated: Meeting, told: Meeting) -> Meeting:
+    """What one end states, no further than the other one has heard of: what was stamped since has names of its own."""
+    return replace(stated, seq=min(stated.seq, told.seq))
 
 
 class Unheard(Exception):
