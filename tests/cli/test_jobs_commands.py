@@ -177,6 +177,14 @@ def test_tasks_run_on_request_and_everything_is_in_the_log(run, hub):
     assert run("log", "a.db", "--peer", "nobody", "--json").json == []
 
 
+def test_no_task_is_run_where_one_of_those_named_is_not_there(run, hub):
+    run("tasks", "add", "a.db", "p", "--peer", "hub", "--every", "1h")
+    refused = run("tasks", "run", "a.db", "p", "q")
+    assert (refused.code, "no task 'q'" in refused.err) == (2, True)
+    assert run("log", "a.db", "--task", "p", "--json").json == []
+    assert run("tasks", "list", "a.db").out.splitlines()[1].count("Z") == 1
+
+
 def test_run_once_runs_what_is_due_and_tells_failures_by_its_exit_code(run, hub):
     run("tasks", "add", "a.db", "p", "--peer", "hub", "--every", "1h")
     assert "p  success" in run("run", "a.db", "--once").out

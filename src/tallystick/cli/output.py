@@ -61,6 +61,8 @@ def brief(content: Mapping[str, Any] | None) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%SZ}"
     return str(value).replace("\n", " ")
 
 

@@ -267,8 +267,14 @@ def run(site: str, names: tuple[str, ...], as_json: bool) -> int:
       tallystick tasks run clinic.db orders
     """
     from tallystick.api import ends
+    from tallystick.api import open as open_site
+    from tallystick.jobs.registry import Registry
     from tallystick.jobs.worker import Worker
 
+    with open_site(site, tracked=True) as opened:
+        registry = Registry(opened.ledger)
+        for name in names:
+            registry.task(name)  # all are there before the first one runs
     worker = Worker(ends(site))
     found = [made for name in names if (made := worker.run_task(name)) is not None]
     if as_json:

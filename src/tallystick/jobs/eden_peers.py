@@ -160,7 +160,7 @@ class EdenLink:
             raise PeerUnreachable(f"{self.base} cannot be reached: {reason}")
         raise PeerRefused(
             f"{self.base} did not register this site: {reason}",
-            hint="check user and password; the account needs the rights of an administrator there",
+            hint="check address, user and password; the account needs the rights of an administrator there",
         )
 
     def prepare(self, names: Sequence[str], wish: Wish) -> list[str]:
