@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tallystick.site import history
@@ -99,3 +102,41 @@ def test_what_an_end_learned_meanwhile_is_heard_before_it_is_given_anything(ends
     settle(a, b, c)
     assert a.rows("SELECT * FROM item ORDER BY id") == b.rows("SELECT * FROM item ORDER BY id")
     assert c.rows("SELECT note FROM item WHERE id IN ('i10', 'i39') ORDER BY id") == [("from a",), ("from c",)]
+
+
+def test_ends_that_meet_once_more_in_a_first_push_ask_the_target_what_it_knows(sqlite_workshop, monkeypatch):
+    tables = tuple(f"CREATE TABLE {name} (id TEXT PRIMARY KEY, note TEXT)" for name in ("early", "late"))
+    rows = ("INSERT INTO early VALUES ('{0}', '')", "INSERT INTO late VALUES ('{0}', '')")
+    a, b = (sqlite_workshop.end(name, *tables, *(row.format(name) for row in rows)) for name in "ab")
+    conclude = a.replica.conclude
+
+    def cut(*arguments):
+        raise ConnectionError("the line is cut before the last page")
+
+    monkeypatch.setattr(a.replica, "conclude", cut)
+    with pytest.raises(ConnectionError):
+        sync(a, b)
+    b.execute("UPDATE late SET note='moved past the end of the pass'")
+
+    def edited(*arguments):
+        a.execute("UPDATE early SET note='meanwhile' WHERE id='a'")
+        return conclude(*arguments)
+
+    monkeypatch.setattr(a.replica, "conclude", edited)
+    heard = []
+    meet = b.replica.meet
+
+    def hearing(theirs):
+        if theirs.histories is not None:
+            heard.append(theirs)
+            with closing(sqlite3.connect(b.path, isolation_level=None)) as other:  # it may be another thread
+                other.execute(f"UPDATE late SET note='{len(heard)}' WHERE id='b'")
+        return meet(theirs)
+
+    monkeypatch.setattr(b.replica, "meet", hearing)
+    sync(a, b)
+    monkeypatch.undo()
+    settle(a, b)
+    for table in ("early", "late"):
+        assert sorted(b.rows(f"SELECT id FROM {table}")) == [("a",), ("b",)]
+        assert sorted(a.rows(f"SELECT * FROM {table}")) == sorted(b.rows(f"SELECT * FROM {table}"))

@@ -289,6 +289,7 @@ class _Passes:
                     progress=plan.progress,
                 )
         except Unheard:
+            self._heard = None  # that was this direction's source, which is not the target
             self.mine, self.theirs, self._untold = meet(self.a, self.b, self._sites, self.scope, at_once=True)
             return self.run(direction)
         tallies = report.pushed if direction == PUSH else report.pulled
