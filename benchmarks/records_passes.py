@@ -154,18 +154,27 @@ def _rates(setting: Setting, found: dict[str, list[tuple[float, float, float]]])
 
 
 def first_sync_equal(setting: Setting) -> Figures:
-    """Two copies that were tracked apart: agreement is proved, nothing is sent."""
+    """Two copies that were tracked apart: agreement is proved, nothing is sent.
+
+    ``bytes`` are those of sites that have met nobody before, whatever was measured earlier. The same site meets one
+    copy after the other: ``bytes_per_site_met`` is what every site that it has met adds.
+    """
     walls, sizes = [], []
-    for _ in range(setting.runs):
-        with setting.place() as place:
-            there = setting.tracked_copy(place / "b.db")
-            with pair(setting.tracked(), str(there)) as (site, remote, _):
+    with setting.place() as place:
+        here = setting.tracked_copy(place / "a.db")
+        for number in range(setting.runs):
+            there = setting.tracked_copy(place / f"b{number}.db")
+            with pair(here, str(there)) as (site, remote, _):
                 wall, report = _timed(lambda: site.sync(remote))
                 walls.append(wall)
                 sizes.append(_bytes(remote))
                 if report.records or not site.verify(remote).agree:
                     raise RuntimeError(f"equal copies moved {report.records} records")
-    return {"seconds": round(statistics.median(walls), 4), "bytes": sizes[0]}
+            there.unlink()
+    figures: Figures = {"seconds": round(statistics.median(walls), 4), "bytes": sizes[0]}
+    if len(sizes) > 1:
+        figures["bytes_per_site_met"] = round((sizes[-1] - sizes[0]) / (len(sizes) - 1))
+    return figures
 
 
 # Later passes ---------------------------------------------------------------------------------------------------

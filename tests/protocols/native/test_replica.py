@@ -139,11 +139,11 @@ def test_equal_copies_agree_with_less_than_a_kilobyte_per_resource(place):
 WIDE = "name, city, street, phone, email, note, born, age, score, active, total"
 
 
-def tracked_copies(place, columns="name, age"):
-    """Two places with the same 3,000 people, each tracked by itself."""
+def tracked_copies(place, columns="name, age", names=("a", "b")):
+    """Places with the same 3,000 people, each tracked by itself."""
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
     values = ", ".join(f"'{name}' || i" for name in columns.split(", "))
-    made = place("a"), place("b")
+    made = tuple(place(name) for name in names)
     for one in made:
         one.execute(f"CREATE TABLE person (id TEXT PRIMARY KEY, {columns})")
         one.execute(f"INSERT INTO person {numbers} SELECT 'p' || i, {values} FROM n")
@@ -163,6 +163,19 @@ def test_equal_copies_of_one_table_agree_in_two_requests_and_a_kilobyte(place):
     assert agree(a.local, remote, Plan()).records == 1
     assert a.contents() == b.contents()
     remote.close()
+
+
+def test_every_site_met_before_adds_a_few_bytes_and_no_request_to_a_first_contact(place):
+    a, *others = tracked_copies(place, names=("a", "b", "c", "d", "e", "f"))
+    sizes = []
+    for other in others:
+        remote = other.serve()
+        asked = verbs(remote)
+        assert agree(a.local, remote, Plan()).records == 0
+        assert asked == ["describe", "meet"]
+        sizes.append(remote.traffic.sent + remote.traffic.received)
+        remote.close()
+    assert sizes[-1] - sizes[0] <= 64 * (len(sizes) - 1), sizes
 
 
 def test_a_meeting_whose_answer_was_lost_is_repeated(place):
