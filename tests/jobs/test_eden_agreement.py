@@ -309,3 +309,35 @@ def test_a_component_that_a_database_refuses_is_named_and_tried_until_it_fits(od
     _execute(sides[1 - side], "DROP TRIGGER refusing")
     assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
     assert _whole(sides[0]) == _whole(sides[1]) == [("head", "main", "hill"), ("head", "other", "hill")]
+
+
+NO_PLACES = "CREATE TRIGGER refusing BEFORE INSERT ON gis_location BEGIN SELECT RAISE(ABORT, 'no'); END"
+
+
+@pytest.mark.parametrize("side", (0, 1))
+@pytest.mark.parametrize("older", (True, False))
+def test_a_reference_to_a_record_that_a_database_refuses_stays_at_its_origin_and_comes_later(odd, side, older):
+    sides, address = odd(*(HEAD if older else ()), holder=side)
+    _execute(sides[1 - side], NO_PLACES)
+    if not older:
+        _execute(sides[side], *HEAD)
+    for _ in range(3):
+        assert any(issue.endswith("gis_location: no") for issue in _synchronize(sides[1], address))
+        assert _whole(sides[side]) == [("head", "main", "hill"), ("head", "other", "hill")]
+    _execute(sides[1 - side], "DROP TRIGGER refusing")
+    assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
+    assert _whole(sides[0]) == _whole(sides[1]) == [("head", "main", "hill"), ("head", "other", "hill")]
+
+
+def test_a_change_of_a_record_whose_reference_waits_does_not_empty_the_reference_at_its_origin(odd):
+    sides, address = odd(*HEAD, holder=1)
+    _execute(sides[0], NO_PLACES)
+    _synchronize(sides[1], address)
+    _execute(sides[0], f"UPDATE {ORG} SET name='new'")
+    for _ in range(3):
+        (issue,) = _synchronize(sides[1], address)
+        assert issue.endswith("gis_location: no")
+        assert _whole(sides[1]) == [("new", "main", "hill"), ("new", "other", "hill")]
+    _execute(sides[0], "DROP TRIGGER refusing")
+    assert [_synchronize(sides[1], address) for _ in range(2)] == [[], []]
+    assert _whole(sides[0]) == _whole(sides[1]) == [("new", "main", "hill"), ("new", "other", "hill")]

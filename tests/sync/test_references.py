@@ -5,6 +5,8 @@ from __future__ import annotations
 from items import agree_deeply
 
 from tallystick.site import parking
+from tallystick.site.retrying import retry
+from tallystick.site.stamping import stamp
 from tallystick.sync.replica import Wanted
 from tallystick.testing.contract import settle, sync
 
@@ -143,16 +145,60 @@ def test_rows_follow_the_row_they_refer_to_when_its_uuid_changes(sqlite_workshop
     agree_deeply(a, b)
 
 
+MUTUAL = (
+    "CREATE TABLE org (id INTEGER PRIMARY KEY, name TEXT, main_id INTEGER REFERENCES office (id))",
+    "CREATE TABLE office (id INTEGER PRIMARY KEY, name TEXT, org_id INTEGER NOT NULL REFERENCES org (id))",
+)
+MAIN = "SELECT org.name, office.name FROM org LEFT JOIN office ON office.id=main_id"
+
+
 def test_rows_that_need_each_other_come_in_one_pass(sqlite_workshop):
-    schema = (
-        "CREATE TABLE org (id INTEGER PRIMARY KEY, name TEXT, main_id INTEGER REFERENCES office (id))",
-        "CREATE TABLE office (id INTEGER PRIMARY KEY, name TEXT, org_id INTEGER NOT NULL REFERENCES org (id))",
-    )
-    a, b = (sqlite_workshop.end(name, *schema) for name in ("a", "b"))
+    a, b = (sqlite_workshop.end(name, *MUTUAL) for name in ("a", "b"))
     sync(a, b)
     a.execute("INSERT INTO org VALUES (1, 'head', NULL)", "INSERT INTO office VALUES (1, 'main', 1), (2, 'other', 1)")
     a.execute("UPDATE org SET main_id=1")
     assert sync(a, b).parked == 0
     joined = "SELECT org.name, office.name, main_id=office.id FROM org JOIN office ON org_id=org.id ORDER BY 2"
     assert a.rows(joined) == b.rows(joined) == [("head", "main", 1), ("head", "other", 0)]
+    agree_deeply(a, b)
+
+
+def _head_with_refused_main(workshop):
+    a, b = (workshop.end(name, *MUTUAL) for name in ("a", "b"))
+    sync(a, b)
+    b.execute("CREATE TRIGGER no BEFORE INSERT ON office WHEN NEW.name='main' BEGIN SELECT RAISE(ABORT, 'no'); END")
+    a.execute("INSERT INTO org VALUES (1, 'head', NULL)", "INSERT INTO office VALUES (1, 'main', 1), (2, 'other', 1)")
+    a.execute("UPDATE org SET main_id=1")
+    sync(a, b)
+    return a, b
+
+
+def _retry(end):
+    ledger = end.replica.ledger
+    with ledger.write():
+        stamp(ledger)
+        retry(ledger)
+
+
+def test_a_row_shown_without_one_that_the_database_refuses_gets_its_reference_when_that_is_accepted(sqlite_workshop):
+    a, b = _head_with_refused_main(sqlite_workshop)
+    assert b.rows(MAIN) == [("head", None)]
+    b.execute("UPDATE org SET name='renamed'")
+    sync(a, b)
+    assert (a.rows(MAIN), b.rows(MAIN)) == ([("renamed", "main")], [("renamed", None)])
+    b.execute("DROP TRIGGER no")
+    _retry(b)
+    sync(a, b)
+    assert a.rows(MAIN) == b.rows(MAIN) == [("renamed", "main")]
+    agree_deeply(a, b)
+
+
+def test_what_was_chosen_in_place_of_a_refused_row_stays_when_that_is_accepted(sqlite_workshop):
+    a, b = _head_with_refused_main(sqlite_workshop)
+    b.execute("UPDATE org SET main_id=(SELECT id FROM office WHERE name='other')")
+    sync(a, b)
+    b.execute("DROP TRIGGER no")
+    _retry(b)
+    sync(a, b)
+    assert a.rows(MAIN) == b.rows(MAIN) == [("head", "other")]
     agree_deeply(a, b)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tallystick.core.changes import Rank, parents_first
 from tallystick.core.fingerprints import EMPTY
+from tallystick.core.forms import decode_extra, encode_extra
 from tallystick.core.merge import Projection, project
 from tallystick.core.pages import Tally
 from tallystick.core.policies import DEFAULT_POLICY, FieldPolicy
 from tallystick.core.values import mapping_hash
 from tallystick.site import parking
 from tallystick.site.engines.engine import Entry
-from tallystick.site.holding import Kept, Whole, load_wholes, make_entry, save_whole, terms
-from tallystick.site.ledger import Ledger, Tracked
-from tallystick.site.projection import Projector, Writing, compare_row, local_after
+from tallystick.site.holding import Kept, Whole, aside_of, content_of_row, load_wholes, make_entry, save_whole, terms
+from tallystick.site.identity import address_of
+from tallystick.site.ledger import WHOLE, Ledger, Tracked
+from tallystick.site.projection import MISSING_REFERENCE, Projector, Writing, compare_row, local_after
 
 
 class _Parked(NamedTuple):
@@ -29,6 +33,7 @@ def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> 
     """Try every parked change again: parents first, then once more with mutual references patched afterwards, then what
     cannot be without those.
 
+    What the database refuses for another reason may not come at all, so nothing is shown without a reference to it.
     ``policies`` are conflict policies by wire name. Call inside ``ledger.write()``.
     """
     tallies: dict[str, Tally] = {}
@@ -37,7 +42,9 @@ def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> 
     order = parents_first([Rank(item.wire, item.definition.parents) for item in ledger.resources()])
     later: list[tuple[Tracked, _Parked]] = []
     for patched in (False, True, False):
-        keys = {(item.resource, item.key) for item in parking.waiting(ledger)}
+        waiting = parking.waiting(ledger)
+        keys = {(item.resource, item.key) for item in waiting}
+        mutual = {(item.resource, item.key) for item in waiting if item.reason.startswith(MISSING_REFERENCE)}
         if not keys:
             break
         for wire in order:
@@ -45,10 +52,11 @@ def retry(ledger: Ledger, policies: Mapping[str, FieldPolicy] | None = None) -> 
             if names:
                 tracked = ledger.resource(wire)
                 parked = _load(ledger, tracked, names, (policies or {}).get(wire))
-                _attempt(ledger, tracked, parked, keys if patched else set(), tallies.setdefault(wire, Tally()))
+                _attempt(ledger, tracked, parked, mutual if patched else set(), tallies.setdefault(wire, Tally()))
                 later.extend((tracked, item) for item in parked if patched and not item.writing.failure)
         if patched and not later:
             break
+    _complete_parked(ledger)
     _patch(ledger, later)
     return tallies
 
@@ -71,7 +79,8 @@ def _load(ledger: Ledger, tracked: Tracked, keys: Sequence[str], policy: FieldPo
     for key in sorted(keys):
         entry, whole = entries.get(key), wholes.get(key)
         if entry is None or whole is None:
-            parking.release(ledger, tracked, key)
+            if not _lacking(tracked, entry):
+                parking.release(ledger, tracked, key)
             continue
         projection = project(whole.record, whole.shown, policy or DEFAULT_POLICY.conflict)
         found.append(_Parked(entry, whole, projection, Writing(key, projection.content, entry)))
@@ -135,7 +144,40 @@ def _patch(ledger: Ledger, written: Sequence[tuple[Tracked, _Parked]]) -> None:
     """Rows that were written without references to each other get them now."""
     for tracked, item in written:
         if item.projection.content is not None and item.writing.patched:
-            entries = tracked.rows.by_keys([item.entry.key])
-            Projector(ledger, tracked).write(
-                [Writing(item.entry.key, item.projection.content, entries[item.entry.key])]
-            )
+            entry = tracked.rows.by_keys([item.entry.key])[item.entry.key]
+            _complete(ledger, tracked, entry, item.projection.content)
+
+
+def _complete(ledger: Ledger, tracked: Tracked, entry: Entry, content: Mapping[str, Any]) -> None:
+    """Give a row the references that it was shown without. Where the database refused what they lead to, the row waits
+    for that: what it lacks stays aside in the ledger."""
+    writing = Writing(entry.key, content, entry)
+    Projector(ledger, tracked).write([writing])
+    if writing.failure:
+        parking.park(ledger, tracked, entry.key, writing.failure)
+        return
+    rendered, aside = read_back(tracked, writing)
+    extra = msgspec.structs.replace(decode_extra(entry.extra), aside=aside)
+    tracked.rows.put([entry._replace(rendered=rendered, extra=encode_extra(extra))], [entry.seq])
+    parking.release(ledger, tracked, entry.key)
+
+
+def _complete_parked(ledger: Ledger) -> None:
+    """The same for the rows that have waited for such references since an earlier attempt."""
+    for item in parking.waiting(ledger):
+        tracked = ledger.resource(item.resource)
+        entry = tracked.rows.by_keys([item.key]).get(item.key)
+        if entry is None or not _lacking(tracked, entry):
+            continue
+        address = address_of(tracked.definition, entry.key, entry.local)
+        content = content_of_row(tracked.definition, tracked.rows.values([address]).get(address), aside_of(entry))
+        if content is not None:
+            _complete(ledger, tracked, entry, content)
+
+
+def _lacking(tracked: Tracked, entry: Entry | None) -> bool:
+    """True for a record that is shown, with one version, and without a reference that this version has."""
+    if entry is None or not entry.hash or entry.rendered is None or entry.flags & WHOLE:
+        return False
+    aside = aside_of(entry)
+    return any(item.refers_to and aside.get(item.wire) is not None for item in tracked.definition.fields)

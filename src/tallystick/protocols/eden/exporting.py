@@ -284,7 +284,8 @@ class _Exporter:
         for name, one in self._shown_fields(table, component.key if component is not None else None):
             value = values.get(name)
             if value is None:
-                nothing.append(name)
+                if name not in record.waiting:
+                    nothing.append(name)
             elif one.is_reference:
                 reference = self._reference(one, value)
                 if reference is not None:

@@ -42,7 +42,8 @@ class Stored:
     ``values`` maps field names to values (see ``encoding``), a Target for references, a tuple of Targets for
     multi-references; fields that hold nothing may be left out. ``copies`` is the master copy index as stored. ``seq``
     is the store's own commit order. ``source`` is the repository from which this content came, None when it was made
-    here. ``extension`` is the opaque causal history that two Tallystick sites exchange.
+    here. ``extension`` is the opaque causal history that two Tallystick sites exchange. ``waiting`` names fields that
+    hold nothing here only because what they refer to is not here: nobody may take that for emptied.
     """
 
     table: str
@@ -61,6 +62,7 @@ class Stored:
     seq: int = 0
     source: str | None = None
     extension: str | None = None
+    waiting: frozenset[str] = frozenset()
     held: object = field(default=None, repr=False, compare=False)
     """Whatever the store wants to keep with the record."""
 

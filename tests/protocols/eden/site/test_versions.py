@@ -224,3 +224,23 @@ def test_a_component_that_waited_for_its_record_is_shown_when_that_comes_back(ne
     there.edit(A, name="Two")
     here.pull(there)
     assert (here.names(), here.names(OFFICE)) == ({"Two"}, {"HQ"})
+
+
+def test_a_reference_that_waits_is_not_emptied_elsewhere_and_is_written_when_its_record_comes(network, here, there):
+    place = Target(PLACE, "urn:uuid:11111111-0000-4000-8000-00000000000a")
+    here.put(place.uuid, "Place", PLACE)
+    for site in (here, there):
+        site.put(A, "One")
+        site.put(B, "HQ", OFFICE, organisation_id=Target(ORG, A), location_id=place)
+    here.connect(there)
+    network.pass_time(here, there)
+    there.edit(B, OFFICE, name="Main")
+    waits = there.get(B, OFFICE)
+    assert (waits.waiting, there.store.extension(waits)) == ({"location_id"}, None)
+    here.pull(there)
+    assert (here.names(OFFICE), here.get(B, OFFICE).values["location_id"]) == ({"Main"}, place)
+    network.pass_time(here, there)
+    here.edit(B, OFFICE, name="HQ")
+    here.push(there)
+    assert there.get(B, OFFICE).values == here.get(B, OFFICE).values
+    assert not there.get(B, OFFICE).waiting

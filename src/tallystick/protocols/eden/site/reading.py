@@ -18,9 +18,11 @@ from tallystick.protocols.eden.errors import TimeFormatError
 from tallystick.protocols.eden.site.catalog import Bound, Catalog, Link
 from tallystick.protocols.eden.site.conditions import Conditions
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, moment_of, seconds, stamp_seconds
+from tallystick.protocols.eden.site.waiting import waiting_fields
 from tallystick.protocols.eden.store import Selection, Stored, Target
 from tallystick.site import dangling
 from tallystick.site.engines.engine import Address, Entry
+from tallystick.site.holding import aside_of
 from tallystick.site.identity import address_of, key_parts, local_of
 from tallystick.site.ledger import DELETED, UNSHOWN, WHOLE, Ledger
 from tallystick.site.schema import Identity
@@ -37,6 +39,8 @@ class Held(NamedTuple):
     entry: Entry
     values: tuple[Value, ...] | None
     remark: Remark | None
+    waits: bool = False
+    """True when a reference of it waits: its version is not that of the sender, and lacks what it refers to."""
 
 
 class Records:
@@ -314,6 +318,7 @@ class Records:
         rows = [row for row in rows if row[1] is not None or _is_gone(row[0])]
         remarks = self._remarks.of(bound.tracked, [entry.key for entry, _ in rows])
         pointing = [(link, self._pointed(bound, link, rows)) for link in bound.pointing]
+        waiting = waiting_fields(self._ledger, bound.tracked, [entry.key for entry, _ in rows]) if pointing else {}
         names, table = bound.names, bound.table.name
         plain = [(one.name, one.position, one.read) for one in bound.plain if one.position >= 0]
         parts = [one for one in bound.plain if one.part >= 0]
@@ -334,7 +339,9 @@ class Records:
                 if parts:
                     _add_parts(found, parts, bound, entry)
             self._describe(bound, made, entry, values, remark)
-            made.held = Held(entry, values, remark)
+            lacking = waiting.get(entry.key, frozenset()).difference(made.values)
+            made.waiting = lacking.union(_set_aside(bound, entry)) if entry.rendered is not None else lacking
+            made.held = Held(entry, values, remark, bool(lacking))
             yield made
 
     def _pointed(self, bound: Bound, link: Link, rows: Sequence[Row]) -> Mapping[object, Target]:
@@ -459,6 +466,12 @@ def _add_parts(found: dict[str, object], parts: Sequence[Link], bound: Bound, en
         value = held[one.part]
         if value is not None:
             found[one.name] = value if one.read is None else one.read(value)
+
+
+def _set_aside(bound: Bound, entry: Entry) -> list[str]:
+    """The fields whose references the row could not take from another Tallystick site."""
+    aside = aside_of(entry)
+    return [link.name for link in bound.pointing if aside.get(link.wire) is not None]
 
 
 def _number(bound: Bound, entry: Entry) -> int:

@@ -16,7 +16,7 @@ from tallystick.protocols.eden.codec.filters import Condition
 from tallystick.protocols.eden.codec.identifiers import urn_of
 from tallystick.protocols.eden.codec.schema import Component, Table
 from tallystick.protocols.eden.deciding import Outcome
-from tallystick.protocols.eden.site.catalog import Catalog
+from tallystick.protocols.eden.site.catalog import Bound, Catalog
 from tallystick.protocols.eden.site.joining import Joining
 from tallystick.protocols.eden.site.layout import STEPS
 from tallystick.protocols.eden.site.peers import Log, NoSecrets, Peers, Secrets
@@ -24,6 +24,7 @@ from tallystick.protocols.eden.site.reading import Held, Records
 from tallystick.protocols.eden.site.remarks import Remark, Remarks, seconds
 from tallystick.protocols.eden.site.removing import Removing
 from tallystick.protocols.eden.site.versions import Foreign, read_version, version_text
+from tallystick.protocols.eden.site.waiting import Waiting
 from tallystick.protocols.eden.site.writing import Writing
 from tallystick.protocols.eden.store import (
     Applied,
@@ -170,9 +171,9 @@ class SiteStore:
     def extension(self, record: Stored) -> str | None:
         """The version of a record, for another Tallystick site."""
         bound = self.catalog.bound(record.table)
-        if bound is None or not isinstance(record.held, Held):
+        if bound is None or not isinstance(record.held, Held) or record.held.waits:
             return None
-        entry, values, _ = record.held
+        entry, values = record.held.entry, record.held.values
         whole = None
         if entry.flags & WHOLE:
             found = load_wholes(self.ledger, bound.tracked, [entry.key]).get(entry.key)
@@ -219,7 +220,7 @@ class SiteStore:
             group.take(self.replica, batch, deletions=True)
         found.update(self._write(replace(batch, lost=[]), last))
         if batch.writes:
-            self._retry()
+            self._end_waiting([one for _, one in joining], self._retry())
         self._report(batch, groups, found)
         return [found[index] for index in range(len(batch.writes))]
 
@@ -250,12 +251,39 @@ class SiteStore:
             groups.append(Joining(self.ledger, self.catalog.known(name), chosen))
         return groups
 
-    def _retry(self) -> None:
-        """Show what waited for a record that came by now, in this batch or after the one that it was in."""
+    def _retry(self) -> list[parking.Waiting]:
+        """Show what waited for a record that came by now, in this batch or after the one that it was in.
+
+        Gives what was tried.
+        """
+        tried: list[parking.Waiting] = []
         if parking.count(self.ledger):
             with self.ledger.write():
                 stamp(self.ledger)
+                tried = parking.waiting(self.ledger)
                 retry(self.ledger)
+        return tried
+
+    def _end_waiting(self, joined: Sequence[Write], tried: Sequence[parking.Waiting]) -> None:
+        """Write the references that waited for records which came as versions, or could be shown only now."""
+        waiting = Waiting(self.ledger, self.catalog, self.remarks)
+        if not waiting:
+            return
+        with self.ledger.write():
+            self._stamp()
+            tables = {bound.tracked.wire: bound for name in self.catalog if (bound := self.catalog.bound(name))}
+            wanted = {Target(one.table, one.uuid) for one in joined}
+            for one in tried:
+                if one.resource in tables:
+                    wanted.update(self.reader.targets(tables[one.resource], [one.key]).values())
+            waiting.end({to: key for bound in tables.values() for to, key in self._here(bound, wanted)})
+            self.reader.fresh()
+
+    def _here(self, bound: Bound, targets: Collection[Target]) -> Iterator[tuple[Target, str]]:
+        """Those of the targets in a table whose records have a row, with their keys."""
+        name = bound.table.name
+        entries = self.reader.entries(bound, [to.uuid for to in targets if to.table == name])
+        return ((Target(name, uuid), entry.key) for uuid, entry in entries.items() if entry.hash)
 
     def _report(self, batch: Batch, groups: Sequence[Joining], found: dict[int, Applied]) -> None:
         """What became of the versions."""

@@ -18,6 +18,7 @@ from tallystick.protocols.eden.site.reading import Records
 from tallystick.protocols.eden.site.remarks import NewRemarks, Remark, Remarks, first_remark, seconds
 from tallystick.protocols.eden.site.removing import Removing
 from tallystick.protocols.eden.site.values import AS_IT_IS, written
+from tallystick.protocols.eden.site.waiting import Waiting
 from tallystick.protocols.eden.store import Applied, Batch, Lost, Target, Write
 from tallystick.site import conflicts, editing
 from tallystick.site.editing import Done, Edit, Edited
@@ -70,6 +71,7 @@ class Writing:
         self._records = records
         self._batch = batch
         self._unchanged = unchanged
+        self._waiting = Waiting(ledger, catalog, remarks)
         self._made: dict[Target, str] = {}
         self._live: dict[Target, str] = {}
         self._settled: dict[Target, str] = {}
@@ -200,7 +202,7 @@ class Writing:
             self._settled.update((Target(one.write.table, one.write.uuid), one.key) for one in chosen)
             self._remarks.put_new(bound.tracked, self._new_remarks(chosen, ticks))
             self._records.fresh()
-            self._wait(chosen)
+            self._wait(bound, chosen)
         return {one.key for one in chosen}
 
     def _new_remarks(self, steps: Sequence[Step], ticks: Sequence[int]) -> NewRemarks:
@@ -301,7 +303,7 @@ class Writing:
             made.append(kept._replace(alias=self._alias(one)))
         self._remarks.put(bound.tracked, made, list(before))
         self._records.fresh()
-        self._wait(steps)
+        self._wait(bound, steps)
 
     def _remark_of(self, step: Step, origin: int, tick: int, old: Remark | None) -> Remark:
         write, user = step.write, self._batch.user
@@ -339,58 +341,14 @@ class Writing:
             return None  # as it nearly always is
         return None if step.bound.names.identifier(key) == uuid else uuid
 
-    # References that wait
-
-    def _wait(self, steps: Sequence[Step]) -> None:
+    def _wait(self, bound: Bound, steps: Sequence[Step]) -> None:
         """Keep references whose targets are not here until those arrive."""
-        waiting = [
-            (step.bound.tracked.number, step.key, name, to.table, to.uuid)
-            for step in steps
-            if step.waiting
-            for name, to in step.waiting.items()
-        ]
-        if not waiting:
-            return
-        self._ledger.engine.executemany(
-            "INSERT INTO tally_eden_waiting(resource, key, field, target, uuid) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (resource, key, field) DO UPDATE SET target=excluded.target, uuid=excluded.uuid",
-            waiting,
-        )
+        self._waiting.put(bound, [(step.key, step.waiting) for step in steps if step.waiting])
 
     def _patch(self, steps: Sequence[Step]) -> None:
         """Write the references that waited for what this batch brought: the second write of a cycle, or much later."""
-        if not self._ledger.engine.query("SELECT 1 FROM tally_eden_waiting LIMIT 1"):
-            return
         new = [one for one in steps if (one.entry is None or not one.entry.hash) and not one.error]
-        arrived = {(one.write.table, _final(one.write)): one.key for one in new}
-        if not arrived:
-            return
-        sql = "SELECT resource, key, field, target, uuid FROM tally_eden_waiting WHERE uuid IN (*)"
-        rows = self._ledger.engine.query_in(sql, (), sorted({uuid for _, uuid in arrived}))
-        by_number: dict[int, dict[str, dict[str, tuple[str, str]]]] = {}
-        for number, key, name, target, uuid in rows:
-            if (target, uuid) in arrived:
-                by_number.setdefault(number, {}).setdefault(key, {})[name] = (target, arrived[target, uuid])
-        for name in self._catalog:
-            bound = self._catalog.bound(name)
-            if bound is not None and bound.tracked.number in by_number:
-                self._write_references(bound, by_number[bound.tracked.number])
-
-    def _write_references(self, bound: Bound, wanted: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
-        entries = bound.tracked.rows.by_keys(list(wanted))
-        shown = editing.contents_of(self._ledger, bound.tracked, [one for one in entries.values() if one.hash])
-        edits = []
-        for key, references in wanted.items():
-            links = [(bound.links[name], to) for name, (_, to) in references.items() if name in bound.links]
-            free = {one.wire: one.value_of(to) for one, to in links if shown.get(key, {}).get(one.wire) is None}
-            if key in shown and free:
-                edits.append(editing.update(key, free))
-        editing.write(self._ledger, bound.tracked, edits)
-        self._remarks.renew(bound.tracked, entries)  # they came with the record, only later
-        self._ledger.engine.executemany(
-            f"DELETE FROM tally_eden_waiting WHERE resource={bound.tracked.number} AND key=? AND field=?",
-            [(key, name) for key, references in wanted.items() for name in references],
-        )
+        self._waiting.end({Target(one.write.table, _final(one.write)): one.key for one in new})
 
     # After
 
