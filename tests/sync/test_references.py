@@ -128,6 +128,21 @@ def test_a_commit_that_is_refused_leaves_nothing_remembered(sqlite_workshop):
     assert b.rows("SELECT id FROM child") == [("orphan",)]
 
 
+def test_what_is_parked_is_tried_again_when_nothing_else_is_new(sqlite_workshop):
+    schema = "CREATE TABLE item (id TEXT PRIMARY KEY, note TEXT)"
+    a, b = (sqlite_workshop.end(name, schema) for name in "ab")
+    b.execute("CREATE TRIGGER refusing BEFORE INSERT ON item BEGIN SELECT RAISE(ABORT, 'not yet'); END")
+    a.execute("INSERT INTO item VALUES ('x', 'late')")
+    assert sync(a, b).parked == 1
+    still = sync(a, b)
+    assert (still.parked, still.moved) == (1, False)
+    b.execute("DROP TRIGGER refusing")
+    tried = sync(a, b)
+    assert (tried.parked, tried.moved, tried.pushed["item"].created) == (0, True, 1)
+    assert b.rows("SELECT * FROM item") == [("x", "late")]
+    agree_deeply(a, b)
+
+
 def test_rows_follow_the_row_they_refer_to_when_its_uuid_changes(sqlite_workshop):
     a = sqlite_workshop.end(
         "a",

@@ -70,7 +70,7 @@ class _Log:
 
     def note(self, report: Report, end: Replica | BundleExchange) -> None:
         """Log a run that did not fail, if it is worth it, at an end that has a log."""
-        if isinstance(end, LocalReplica) and (report.records or report.held or report.tracked or report.refused):
+        if isinstance(end, LocalReplica) and (report.moved or report.held or report.tracked or report.refused):
             outcome = runs.WARNING if report.waiting or report.held or report.refused else runs.SUCCESS
             self.write(end, outcome, _noted(report))
 

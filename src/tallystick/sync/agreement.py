@@ -68,6 +68,11 @@ class Report:
     """What was not taken, and why: bundles that are damaged, foreign, incomplete."""
 
     @property
+    def moved(self) -> bool:
+        """True when records were sent, or what had been parked could be written."""
+        return bool(self.records or self.total().written)
+
+    @property
     def waiting(self) -> int:
         """Changes that are parked and conflicts that nobody has decided."""
         return self.parked + self.undecided
@@ -118,7 +123,7 @@ def _agreed(a: Replica, b: Replica, plan: Plan, note: Note | None) -> Report:
         if plan.direction in (BOTH, direction):
             passes.run(direction)
     report.notes.extend(_from_future(report))
-    if report.records:
+    if report.moved:
         passes.part(note)
     report.count_waiting(passes.mine, passes.theirs)
     report.seconds = report.seconds or time.monotonic() - started
@@ -248,8 +253,8 @@ class _Passes:
         self.mine, self.theirs, self._untold = met
         self._started = started
         self._sites = (met.mine.site, met.theirs.site)
-        self._heard: Known | None = None
-        """What the source of the first direction said it knows, if it was asked."""
+        self._heard: dict[str, Known] = {}
+        """What sources of a first contact said they know, by site: it serves once they are the target."""
         self._concluded: tuple[str, Meeting | None] | None = None
         """The direction that was last, and what its target stated at its end."""
 
@@ -261,14 +266,17 @@ class _Passes:
         if not plan.compare and self._holds_all(stated, holder):
             return
         settings = self._settings(direction, stated)
-        fresh = self._heard is not None and not holder.state and not report.records
-        known = self._heard if self._heard is not None and fresh else target.digest(stated.site, scope)
+        known = self._heard.pop(holder.site, None)
+        if known is None or holder.state or report.records:
+            known = target.digest(stated.site, scope)
         if stated.purged:
             reconcile(source, target, scope, known)
         if plan.compare:
             known = Known("", {}, known.prints, recent=known.recent)
-        self._heard = None if known.state else source.digest("", scope)
-        keys = {} if self._heard is None else _first_contact(source, target, scope, known, self._heard, plan)
+        keys: dict[str, list[str]] = {}
+        if not known.state:
+            self._heard[stated.site] = source.digest("", scope)
+            keys = _first_contact(source, target, scope, known, self._heard[stated.site], plan)
         held: list[str] = []
         if _may_hold(stated, known, settings, keys):
             held = _guarded(source, target, Selection(scope, known, keys), settings, report)
@@ -289,7 +297,6 @@ class _Passes:
                     progress=plan.progress,
                 )
         except Unheard:
-            self._heard = None  # that was this direction's source, which is not the target
             self.mine, self.theirs, self._untold = meet(self.a, self.b, self._sites, self.scope, at_once=True)
             return self.run(direction)
         tallies = report.pushed if direction == PUSH else report.pulled
@@ -312,14 +319,15 @@ class _Passes:
         if self.report.pulled:
             concluded = self._concluded[1] if self._concluded else None
             return concluded is not None and bool(concluded.settled) and not holder.parked
-        return _nothing_new(stated, holder)
+        return _nothing_new(stated, holder) and not holder.parked
 
     def _end(self, direction: str, state: str, meeting: Meeting | None) -> None:
         """Note what the target holds now, and what it stated."""
         holder = self.mine if direction == PULL else self.theirs
         holder = replace(holder, state=state)
         if meeting is not None:
-            holder = replace(holder, token=meeting.token, seq=meeting.seq)
+            waiting = {"parked": meeting.parked, "undecided": meeting.undecided}
+            holder = replace(holder, token=meeting.token, seq=meeting.seq, **waiting)
         if direction == PULL:
             self.mine = holder
             if meeting is not None:  # what it made of the pass has names, too, and is told before it goes anywhere
