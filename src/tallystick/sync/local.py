@@ -37,13 +37,11 @@ from tallystick.sync.replica import (
     Described,
     Known,
     Meeting,
-    Packed,
     Proof,
     RangeForm,
     Scope,
     Selection,
     Settings,
-    Waiting,
     Wanted,
 )
 from tallystick.version import VERSION
@@ -344,10 +342,6 @@ class LocalReplica:
             said = self.stated(settings.source, settings.scope, True)
         said.settled = reached.settled(self.ledger, settings.source, settings.scope, theirs.state)
         return Concluded(tallies, said)
-
-    def packed(self, page: Page | None, settings: Settings) -> Packed:
-        """See ``sync.replica.Concluding``."""
-        return Waiting(self, page, settings)
 
     def _taking(self, settings: Settings) -> Taking:
         from tallystick.sync.taking import Taking  # here: a command with nothing to do takes nothing

@@ -303,14 +303,16 @@ class Packed(Protocol):
 class Concluding(Protocol):
     """A replica that ends a pass together with its last page, and states what it holds then."""
 
-    def packed(self, page: Page | None, settings: Settings) -> Packed:
-        """What can be done of ``apply`` in advance, in another thread, while an earlier page is applied."""
-
-    def apply(self, page: Page, settings: Settings) -> Tally:
-        """See ``Replica``."""
-
     def conclude(self, page: Page | None, closing: Closing, settings: Settings, theirs: Meeting) -> Concluded:
         """``apply`` and ``acknowledge`` in one durable step. ``theirs`` is what the source states."""
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """A replica elsewhere, to which pages go in another form."""
+
+    def packed(self, page: Page | None, settings: Settings) -> Packed:
+        """What can be done of ``apply`` in advance, in another thread, while an earlier page is applied."""
 
 
 @runtime_checkable
@@ -328,21 +330,3 @@ class Stepping(Protocol):
 
     def one_step(self) -> AbstractContextManager[object]:
         """All that is done meanwhile is committed together, or not at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A page that waits for its turn as it is."""
-
-    target: Concluding
-    page: Page | None
-    settings: Settings
-
-    def apply(self) -> Tally:
-        """See ``Packed``."""
-        assert self.page is not None
-        return self.target.apply(self.page, self.settings)
-
-    def conclude(self, closing: Closing, theirs: Meeting) -> Concluded:
-        """See ``Packed``."""
-        return self.target.conclude(self.page, closing, self.settings, theirs)

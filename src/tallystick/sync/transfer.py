@@ -9,7 +9,17 @@ from typing import NamedTuple, Protocol
 
 from tallystick.core.pages import Page, Tally
 from tallystick.errors import StateError
-from tallystick.sync.replica import Closing, Concluded, Concluding, Known, Meeting, Packed, Selection, Settings
+from tallystick.sync.replica import (
+    Closing,
+    Concluded,
+    Concluding,
+    Known,
+    Meeting,
+    Packed,
+    Packing,
+    Selection,
+    Settings,
+)
 from tallystick.sync.uncollected import uncollected
 
 SHORT_ROWS = 2000
@@ -135,7 +145,7 @@ class _Carrying:
                 yield _Ready(item.resource, len(item.rows), self._packed(item))
 
     def _packed(self, page: Page | None) -> Packed:
-        if isinstance(self.target, Concluding):
+        if isinstance(self.target, Packing):
             return self.target.packed(page, self.settings)
         return _Plain(self.target, page, self.settings)
 
@@ -161,7 +171,7 @@ class _Carrying:
 
 
 class _Plain(NamedTuple):
-    """A page for a target that ends a pass by itself."""
+    """A page that goes to its target as it is, where the target does not pack it."""
 
     target: Target
     page: Page | None
@@ -173,7 +183,9 @@ class _Plain(NamedTuple):
         return self.target.apply(self.page, self.settings)
 
     def conclude(self, closing: Closing, theirs: Meeting) -> Concluded:
-        """See ``Packed``."""
+        """See ``Packed``. A target that knows the two steps only by themselves states nothing then."""
+        if isinstance(self.target, Concluding):
+            return self.target.conclude(self.page, closing, self.settings, theirs)
         tallies = {} if self.page is None else {self.page.resource: self.apply()}
         for wire, tally in self.target.acknowledge(closing, self.settings).items():
             tallies.setdefault(wire, Tally()).add(tally)

@@ -238,7 +238,7 @@ class RemoteReplica:
         return self.packed(page, settings).conclude(closing, theirs)
 
     def packed(self, page: Page | None, settings: Settings) -> Parcel:
-        """See ``sync.replica.Concluding``: the blocks are made, and sent when the time has come."""
+        """See ``sync.replica.Packing``: the blocks are made, and sent when the time has come."""
         form = blocks.block(blocks.SETTINGS, encode(settings_form(settings)), self.limits)
         raws = [] if page is None else encode_page(page, self.limits)
         pages = [blocks.block(blocks.PAGE, raw, self.limits) for raw in raws]
