@@ -34,6 +34,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture
+def port() -> int:
+    """A port for a server of the test's own."""
+    return free_port()
+
+
 class Served:
     """A site, served: ``sql`` is the application's own access, ``remote`` the engine's."""
 

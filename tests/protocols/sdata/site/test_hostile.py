@@ -290,8 +290,7 @@ def test_names_that_are_sql_are_columns_like_any_other(serving, engine):
 class Process:
     """A site served by a process of its own, which can be killed."""
 
-    def __init__(self, database, port: int = 0) -> None:
-        self.port = port = port or self._free_port()
+    def __init__(self, database, port: int) -> None:
         command = "from tallystick.cli.main import main; main()"
         arguments = [sys.executable, "-c", command, "serve", str(database), "--sdata", "--port", str(port)]
         self.process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
@@ -305,29 +304,23 @@ class Process:
         self.kill()
         raise AssertionError("the site was not served")
 
-    @staticmethod
-    def _free_port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(30)
 
 
-def test_a_job_whose_server_is_killed_is_done_once_after_the_restart(tmp_path):
+def test_a_job_whose_server_is_killed_is_done_once_after_the_restart(port, tmp_path):
     database = tmp_path / "killed.db"
     with tallystick.open(database, create=True) as site:
         site.ledger.engine.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, name VARCHAR(80) NOT NULL)")
         site.track()
-    server = Process(database)
+    server = Process(database, port)
     endpoint = f"{server.root}/sdata/tallystick/site/-/accounts"
     carrier = HttpTransport(server.root)
     answer = carrier.request("POST", f"{endpoint}/$syncTarget?trackingID=G", {}, page(3000))
     server.kill()
     assert answer.status == 202
-    server = Process(database, server.port)
+    server = Process(database, port)
     try:
         remote = Remote(endpoint, HttpTransport(server.root), Patience(job=60))
         found = read_feed(remote.send("GET", f"{endpoint}/$syncTarget('G')?count=3000").body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 
@@ -24,12 +23,6 @@ ACCOUNTS = (
     "SELECT a.name, a.credit_limit, a.active, a.founded, a.visited, p.name FROM account a "
     "LEFT JOIN sales_person p ON p.id=a.sales_person_id ORDER BY 1"
 )
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def digest_of_nothing():
@@ -175,13 +168,13 @@ def test_jobs_with_their_results_survive_a_restart_and_expire(serving, engine):
     assert served.get("accounts/$syncSource('G')").status == 410
 
 
-def test_the_names_of_endpoints_outlive_the_address(serving, engine, agreement):
+def test_the_names_of_endpoints_outlive_the_address(serving, engine, agreement, port):
     served = serving("site", *ROWS, engine=engine)
     before = digest_of(served).origin
     one = serving("one")
     agreement(one, served)
     served.stop()
-    served.port = free_port()
+    served.port = port
     served.start()
     assert digest_of(served).origin == before != f"{served.dataset}/accounts"
     served.sql("UPDATE account SET name='moved' WHERE id=2")
