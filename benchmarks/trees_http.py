@@ -90,8 +90,10 @@ def wait_for(port: int) -> None:
 
 
 @contextmanager
-def process(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def process(
+    command: list[str], port: int, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         wait_for(port)
         yield started
@@ -124,11 +126,20 @@ class Ours:
         self.place = place
         self.port = free_port()
         self.environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment["PYTHONPYCACHEPREFIX"] = str(place / "compiled")  # compiled once, as an installation is
 
     def command(self) -> list[str]:
         database = self.place / "site.db"
         subprocess.run([sys.executable, "-c", f"import tallystick; tallystick.open({str(database)!r}, create=True)"])
         return [*TALLYSTICK, "serve", str(database), "--port", str(self.port)]
+
+    def warm_up(self) -> None:
+        """Compile what a run loads."""
+        source = self.place / "warm-up"
+        source.mkdir()
+        (source / "file").write_bytes(b"content")
+        self.sync(source, "warm-up")
 
     def sync(self, source: Path, target: str) -> float:
         url = f"http://127.0.0.1:{self.port}/contexts/{target}"
@@ -279,7 +290,8 @@ def main() -> None:
         place = Path(name)
         ours, rsync = Ours(place), Rsync(place)
         with ExitStack() as stack:
-            server = stack.enter_context(process(ours.command(), ours.port))
+            server = stack.enter_context(process(ours.command(), ours.port, ours.environment))
+            ours.warm_up()
             if INSTALLED:
                 stack.enter_context(process(rsync.command(), rsync.port))
             for measure in given.only.split(","):
