@@ -58,6 +58,19 @@ def test_renaming_keeps_the_identifier_and_refuses_a_taken_name(host, context):
         host.rename(context.id, taken.name)
 
 
+def test_no_context_is_called_by_what_may_identify_another_one(host, context):
+    other = host.create(f"other {context.name}")
+
+    for wrong in (context.id, "ctx-" + "0" * 24):
+        with pytest.raises(REFUSED):
+            host.rename(other.id, wrong)
+    with pytest.raises(REFUSED):
+        host.create("ctx-" + "0" * 24)
+
+    assert host.create(context.id).id == context.id
+    assert host.find(context.id).name == context.name
+
+
 def test_a_deleted_context_is_gone_with_its_files(host, context):
     host.publish(context.id, context.version, [("/a", file_of(host, context, b"a"))])
 
@@ -250,7 +263,12 @@ def test_what_was_replaced_or_removed_is_told_and_can_be_published_again(host, c
 
 
 @pytest.mark.parametrize(
-    "key", ("a", "", "/", "/a/", "/a//b", "/../etc", "/a/../b", "/./a", "/a\0b", "/.tally-1", "/" + "x" * 300)
+    "key",
+    (
+        *("a", "", "/", "/a/", "/a//b", "/../etc", "/a/../b", "/./a", "/a\0b", "/.tally-1", "/" + "x" * 300),
+        *("/\uf8fe2e\uf8fe2e", "/a\uf8fe2fb", "/\uf8fe61", "/\uf8fe", "/\uf8fezz"),
+        "/\uf8fec3\uf8fea9",  # the bytes of a name that has a spelling of its own
+    ),
 )
 def test_a_key_that_cannot_be_a_path_is_refused(host, context, key):
     with pytest.raises(EntryRejected):
@@ -270,6 +288,8 @@ def test_a_key_that_cannot_be_a_path_is_refused(host, context, key):
         FileEntry(LINK, 0o777, 0, 0, link_digest("/etc/passwd"), target="/etc/passwd"),
         FileEntry(LINK, 0o777, 0, 0, link_digest("../x"), target="../x"),
         FileEntry(LINK, 0o777, 0, 0, link_digest("other"), target="x"),
+        FileEntry(LINK, 0o777, 1 << 40, 0, link_digest("x"), target="x"),
+        FileEntry(LINK, 0o777, 0, 0, b"d" * 32, target="\uf8fe2fetc"),
         FileEntry(DIRECTORY, 0o755, 5),
         FileEntry(9, 0o644),
     ),

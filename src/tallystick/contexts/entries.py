@@ -35,6 +35,7 @@ NOTHING = digest_of(b"")
 """The digest of an empty file."""
 
 _ESCAPE = "\uf8fe"
+_BYTES = ("utf-8", "surrogateescape")
 _UNPACK = re.compile(f"{_ESCAPE}(?:{_ESCAPE}|([0-9a-f]{{2}}))")
 
 
@@ -144,12 +145,22 @@ def check_key(key: str) -> str:
     try:
         if not key.startswith("/"):
             raise ValueRejected(f"{key!r} does not begin with '/'")
-        path = unpacked(key)[1:]
-        path.encode("utf-8", "surrogateescape")
-        check_path(path)
-    except (ValueRejected, UnicodeEncodeError) as problem:
+        check_path(_read_back(key)[1:])
+    except ValueRejected as problem:
         raise EntryRejected(f"[EntryRejected] the key {key[:200]!r} cannot be: {problem}") from None
     return key
+
+
+def _read_back(text: str) -> str:
+    """What was packed. Raises ValueRejected for text that packing does not give: two names would be one on disks."""
+    name = unpacked(text)
+    try:
+        same = name.encode(*_BYTES).decode(*_BYTES) == name and packed(name) == text
+    except UnicodeEncodeError:
+        same = False
+    if not same:
+        raise ValueRejected(f"{text[:200]!r} is not how a name is written")
+    return name
 
 
 def ancestors(key: str) -> list[str]:
@@ -247,9 +258,14 @@ def _chunks_problem(entry: FileEntry) -> str:
 
 
 def _link_problem(key: str, entry: FileEntry) -> str:
-    target = unpacked(entry.target)
+    try:
+        target = _read_back(entry.target)
+    except ValueRejected as problem:
+        return problem.message
     if not target or len(target) > MAX_TARGET or "\0" in target or entry.chunks:
         return "a link has a target and no chunks"
+    if entry.size > MAX_TARGET:
+        return f"a link of {entry.size} bytes is not allowed"
     if link_leaves(unpacked(key)[1:], target):
         return "the link leaves the tree"
     return "" if entry.digest == link_digest(target) else "the digest is not that of the link"

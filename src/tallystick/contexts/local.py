@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from tallystick.streams.hints import SLOW_POLL_S, watch
 from tallystick.sync.uncollected import uncollected
 
 MAX_NAME = 200
+_IDENTIFIER = re.compile("ctx-[0-9a-f]{24}")
 _NOBODY = nullcontext()
 MAX_QUOTA = 1 << 60
 PAGE = 5000
@@ -112,6 +114,7 @@ class LocalHost:
             return shelf_of(self.ledger, found.id).info()
 
     def _insert(self, name: str) -> None:
+        _check_no_identifier(name)
         identifier = f"ctx-{secrets.token_hex(12)}"
         now = self.ledger.now()
         managed.create_resource(self.ledger, resource_name(identifier), stays=True)
@@ -121,6 +124,7 @@ class LocalHost:
 
     def rename(self, identifier: str, name: str) -> ContextInfo:
         check_name(name)
+        _check_no_identifier(name)
         with self.ledger.write():
             shelf = shelf_of(self.ledger, identifier)
             taken = self.ledger.engine.query("SELECT 1 FROM tally_context WHERE name=? AND id<>?", (name, shelf.id))
@@ -267,6 +271,12 @@ def check_name(name: str) -> str:
     if not name or len(name) > MAX_NAME or not name.isprintable() or "/" in name or name in (".", ".."):
         raise UsageError(f"{name[:80]!r} cannot name a context", hint="use printable characters without '/'")
     return name
+
+
+def _check_no_identifier(name: str) -> None:
+    """Raise UsageError for a name that may be, or become, the identifier of another context: names are found first."""
+    if _IDENTIFIER.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a context", hint="identifiers of contexts look like that")
 
 
 def _pages(rows: Sequence[Row], expired: Mapping[str, FileEntry]) -> Iterator[Sequence[Change]]:
