@@ -32,6 +32,19 @@ def test_files_go_in_are_listed_and_come_out(run, site, tmp_path):
     assert (shown["name"], shown["files"], shown["quota_bytes"]) == ("ws", 0, 1 << 20)
 
 
+def test_odd_names_are_escaped_for_terminals_and_in_json(run, site, tmp_path):
+    odd, escaped = "/\x1b[31m\udcff\nä", "/\\x1b[31m\\xff\\nä"
+    (tmp_path / "f.txt").write_bytes(b"hello")
+
+    assert run("contexts", "put", site, "ws", "f.txt", odd).out == f"stored: {escaped}\n"
+    assert escaped in run("contexts", "files", site, "ws").out
+    assert run("contexts", "files", site, "ws", "--json").json[0]["path"] == "/\x1b[31m\\xff\nä"
+    assert run("contexts", "rm", site, "ws", odd).out == f"removed: {escaped}\n"
+    assert escaped in run("contexts", "history", site, "ws").out
+    assert run("contexts", "history", site, "ws", "--json").json[0]["path"] == "/\x1b[31m\\xff\nä"
+    assert run("contexts", "restore", site, "ws", odd).out.startswith(f"restored: {escaped}\n")
+
+
 def test_creating_the_first_context_makes_the_site(run, tmp_path):
     assert run("contexts", "list", "hub.db").code == 2
     assert run("contexts", "create", "hub.db", "ws").code == 0

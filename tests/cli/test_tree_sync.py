@@ -224,12 +224,18 @@ def test_what_makes_no_sense_is_refused_by_name_and_changes_nothing(sync, tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["a", "file"]
 
 
-def test_odd_names_are_escaped_for_terminals_and_in_json(sync, tmp_path):
+def test_odd_names_are_escaped_for_terminals_and_in_json(sync, run, tmp_path):
     with open(os.fsencode(tmp_path / "a") + b"/\x1b[31m\xff", "wb"):
         pass
     assert "\x1b" not in sync("a", "b", "--dry-run").out
     (action,) = sync("a", "b", "--json").json["actions"]
     assert action["path"] == "\x1b[31m\\xff"
+    os.symlink("/\x1b[32m", tmp_path / "a" / "link")
+    assert "/\\x1b[32m" in sync("a", "b").err
+    os.remove(os.fsencode(tmp_path / "b") + b"/\x1b[31m\xff")
+    assert run("verify", "a", "b").out == "only at A: \\x1b[31m\\xff\n"
+    assert run("verify", "a", "b", "--json").json["only_a"] == ["\x1b[31m\\xff"]
+    assert run("sync", "a", "b", "--explain", "\x1b\udcff").out == "\\x1b\\xff: synchronized; no pattern matches\n"
 
 
 def test_verify_reads_everything_and_says_what_differs(sync, run, tmp_path):

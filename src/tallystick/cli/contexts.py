@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tallystick.cli.options import as_json
-from tallystick.cli.output import moment, print_json, table
+from tallystick.cli.output import moment, print_json, shown, table
 from tallystick.cli.terminal import on_terminal
 from tallystick.errors import ConfigurationError, GuardStopped, StorageError
 
@@ -147,8 +147,8 @@ def _show(info: Any, as_json: bool) -> None:
         print_json(_plain(info))
         return
     for name, value in _plain(info).items():
-        shown = moment(value) if name.endswith("_at") else "-" if value is None else value
-        click.echo(f"{name.replace('_', ' '):<13} {shown}")
+        text = moment(value) if name.endswith("_at") else "-" if value is None else str(value)
+        click.echo(f"{name.replace('_', ' '):<13} {shown(text)}")
 
 
 def _plain(info: Any) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _say(done: dict[str, Any], as_json: bool) -> None:
         print_json(done)
         return
     for name, value in done.items():
-        click.echo(f"{name.replace('_', ' ')}: {value}")
+        click.echo(f"{name.replace('_', ' ')}: {shown(str(value))}")
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def files(site: str, context: str, folder: str, password_file: str | None, as_js
     if as_json:
         print_json([{"path": path, "size": size, "modified_at": at} for path, size, at in rows])
         return
-    table(("path", "bytes", "changed"), [(path, size, moment(at)) for path, size, at in rows])
+    table(("path", "bytes", "changed"), [(shown(path), size, moment(at)) for path, size, at in rows])
 
 
 @command.command("get")
@@ -348,7 +348,9 @@ def history(site: str, context: str, path: str, most: int, password_file: str | 
     if as_json:
         print_json([{"version": name, "path": path, "size": size, "until": at} for name, path, size, at in rows])
         return
-    table(("version", "path", "bytes", "until"), [(name, path, size, moment(at)) for name, path, size, at in rows])
+    table(
+        ("version", "path", "bytes", "until"), [(name, shown(path), size, moment(at)) for name, path, size, at in rows]
+    )
 
 
 @command.command("restore")

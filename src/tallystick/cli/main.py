@@ -132,7 +132,9 @@ def _fail(message: str, code: int, debug: bool = False) -> None:
         import traceback
 
         traceback.print_exc()
-    click.echo(f"tallystick: {message}", err=True)
+    from tallystick.cli.output import shown  # a message may come from a peer
+
+    click.echo("tallystick: " + "\n".join(map(shown, message.split("\n"))), err=True)
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,13 +18,28 @@ if TYPE_CHECKING:  # printing should not load the engine
 
 
 _BRIEF = 48
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
 
 
 def print_json(value: Any) -> None:
-    """One JSON document."""
+    """One JSON document. Undecodable bytes in paths are escaped with a backslash."""
     import json
 
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    click.echo(_UNDECODABLE.sub(lambda found: f"\\\\x{ord(found[0]) - 0xDC00:02x}", text))
+
+
+def shown(text: str) -> str:
+    """Text from outside that cannot confuse a terminal: control characters and undecodable bytes are escaped."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    if _UNDECODABLE.match(character):
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _plain(value: Any) -> Any:
@@ -63,7 +79,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%SZ}"
-    return str(value).replace("\n", " ")
+    return shown(str(value).replace("\n", " "))
 
 
 def _is_number(text: str) -> bool:

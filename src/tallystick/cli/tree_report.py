@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tallystick.cli.output import shown
 from tallystick.cli.terminal import on_terminal
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import leaves
@@ -78,7 +79,7 @@ def show_report(report: Report, turned: bool, seconds: float) -> None:
     for path in report.rescued:
         click.echo(f"rescued after an interrupted run: {shown(path)}")
     for path, place in sorted(report.kept.items()):
-        click.echo(f"kept in history: {shown(path)} as {place}")
+        click.echo(f"kept in history: {shown(path)} as {shown(str(place))}")
     removed = sum(1 for action in report.actions if action.verb is Verb.REMOVE)
     if not report.actions and not report.held and not report.failed:
         click.echo(f"in agreement; {report.entries:,} entries looked at in {seconds:.2f} s")
@@ -101,16 +102,9 @@ def _show_rest(report: Report, turned: bool) -> None:
     for path in report.plan.unknown:
         click.echo(f"unreadable: {shown(path) or '.'}: nothing was done there", err=True)
     for code, path, why in report.warnings[:MAX_WARNINGS]:
-        click.echo(f"warning: {shown(path)}: {why} ({code})", err=True)
+        click.echo(f"warning: {shown(path)}: {shown(why)} ({code})", err=True)
     if len(report.warnings) > MAX_WARNINGS:
         click.echo(f"warning: {len(report.warnings) - MAX_WARNINGS:,} more; --json has them all", err=True)
-
-
-def shown(path: str) -> str:
-    """A path that cannot confuse a terminal: control characters and undecodable bytes are escaped."""
-    if path.isprintable():
-        return path
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
 
 
 def amount(size: float) -> str:
@@ -143,14 +137,14 @@ def plain(report: Report, turned: bool, seconds: float) -> dict[str, Any]:
         "entries": report.entries,
         "seconds": round(seconds, 3),
         "actions": [_plain_action(action, turned) for action in report.actions],
-        "conflicts": [{"path": text(item.path), "copy": item.copy and text(item.copy)} for item in report.conflicts],
+        "conflicts": [{"path": item.path, "copy": item.copy} for item in report.conflicts],
         "held": [{**_plain_action(action, turned), "why": reason(why, turned)} for action, why in report.held],
-        "blocked": [text(path) for path in report.blocked],
-        "unreadable": [text(path) for path in report.plan.unknown],
-        "failed": {text(path): {"code": why.code, "message": why.message} for path, why in report.failed.items()},
-        "warnings": [{"code": code, "path": text(path), "why": why} for code, path, why in report.warnings],
-        "rescued": [text(path) for path in report.rescued],
-        "history": {text(path): str(place) for path, place in report.kept.items()},
+        "blocked": list(report.blocked),
+        "unreadable": list(report.plan.unknown),
+        "failed": {path: {"code": why.code, "message": why.message} for path, why in report.failed.items()},
+        "warnings": [{"code": code, "path": path, "why": why} for code, path, why in report.warnings],
+        "rescued": list(report.rescued),
+        "history": {path: str(place) for path, place in report.kept.items()},
     }
 
 
@@ -158,15 +152,10 @@ def _plain_action(action: Action, turned: bool) -> dict[str, Any]:
     return {
         "verb": WORDS[action.verb],
         "at": "b" if arrow(action.side, turned) == "->" else "a",
-        "path": text(action.path),
+        "path": action.path,
         "files": _count(action),
         "reason": reason(action.reason, turned),
     }
-
-
-def text(path: str) -> str:
-    """A path as it can stand in JSON: undecodable bytes are escaped with a backslash."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 # While it goes on ----------------------------------------------------------------------------------

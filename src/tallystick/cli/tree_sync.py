@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tallystick.cli.output import print_json
+from tallystick.cli.output import print_json, shown
 from tallystick.cli.tree_options import is_remote, wishes_of
 from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
 from tallystick.errors import StorageError
@@ -139,11 +139,11 @@ def explain(a: str, b: str, given: Mapping[str, Any]) -> int:
         print_json({"path": path, "ignored": bool(ignored), **{name: verdict._asdict() for name, verdict in answers}})
         return 0
     for name, verdict in ignored:
-        click.echo(f"{path}: left out by the pattern {verdict.pattern!r} of {verdict.file} at {name}")
+        click.echo(f"{shown(path)}: left out by the pattern {verdict.pattern!r} of {shown(verdict.file)} at {name}")
     if not ignored:
         taken = next((verdict for _, verdict in answers if verdict.pattern), None)
-        why = f"taken in by the pattern {taken.pattern!r} of {taken.file}" if taken else "no pattern matches"
-        click.echo(f"{path}: synchronized; {why}")
+        why = f"taken in by the pattern {taken.pattern!r} of {shown(taken.file)}" if taken else "no pattern matches"
+        click.echo(f"{shown(path)}: synchronized; {why}")
     return 0
 
 
@@ -186,7 +186,7 @@ def verify(a: str, b: str, given: Mapping[str, Any]) -> int:
         ("cannot be read", verdict.unreadable),
     ):
         for path in paths[:SAMPLE]:
-            click.echo(f"{label}: {path}")
+            click.echo(f"{label}: {shown(path)}")
         if len(paths) > SAMPLE:
             click.echo(f"{label}: {len(paths) - SAMPLE:,} more")
     if verdict.agree:
