@@ -125,19 +125,42 @@ class Ours:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.port = free_port()
+        self.peak_mib = 0.0
+        """The most that a server took."""
+        self._serving = ExitStack()
+        self._server: subprocess.Popen[bytes] | None = None
         self.environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.environment["PYTHONPYCACHEPREFIX"] = str(place / "compiled")  # compiled once, as an installation is
 
-    def command(self) -> list[str]:
-        database = self.place / "site.db"
-        subprocess.run([sys.executable, "-c", f"import tallystick; tallystick.open({str(database)!r}, create=True)"])
-        return [*TALLYSTICK, "serve", str(database), "--port", str(self.port)]
+    def __enter__(self) -> Ours:
+        self.renew()
+        return self
 
-    def warm_up(self) -> None:
-        """Compile what a run loads."""
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def renew(self) -> None:
+        """Begin with a site that holds nothing, and that has been asked once."""
+        self._stop()
+        for path in self.place.glob("site.db*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(self.place / "state", ignore_errors=True)
+        database = str(self.place / "site.db")
+        subprocess.run([sys.executable, "-c", f"import tallystick; tallystick.open({database!r}, create=True)"])
+        command = [*TALLYSTICK, "serve", database, "--port", str(self.port)]
+        self._server = self._serving.enter_context(process(command, self.port, self.environment))
+        self._warm_up()
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self.peak_mib = max(self.peak_mib, peak_mib(self._server.pid))
+        self._serving.close()
+
+    def _warm_up(self) -> None:
+        """Let both ends compile and load what a run needs."""
         source = self.place / "warm-up"
-        source.mkdir()
+        source.mkdir(exist_ok=True)
         (source / "file").write_bytes(b"content")
         self.sync(source, "warm-up")
 
@@ -215,15 +238,13 @@ def passes(
 
 
 def first(ours: Ours, rsync: Rsync, source: Path, name: str, repeat: int) -> dict[str, Any]:
-    """First synchronizations: every one into a place of its own."""
+    """First synchronizations, every one to where nothing is: a site that holds the content would not write it."""
     mine, theirs = [], []
-    for number in range(repeat):
-        target = name if number == repeat - 1 else f"{name}-{number}"
-        shutil.rmtree(ours.place / "state", ignore_errors=True)
-        mine.append(ours.sync(source, target))
-        theirs.append(rsync.sync(source, target))
-        if target != name:
-            shutil.rmtree(rsync.place / "rsynced" / target, ignore_errors=True)
+    for _ in range(repeat):
+        ours.renew()
+        shutil.rmtree(rsync.place / "rsynced" / name, ignore_errors=True)
+        mine.append(ours.sync(source, name))
+        theirs.append(rsync.sync(source, name))
     return figure(mine, theirs)
 
 
@@ -236,7 +257,8 @@ def measure_many(ours: Ours, rsync: Rsync, place: Path, repeat: int, smoke: bool
     found["no_change"] |= {"bytes_on_the_wire": sent + received}
     found["changed_1_percent"] = passes(ours, rsync, source, "many", repeat, lambda: change(source, 0.01))
     found["deleted_5_percent"] = passes(ours, rsync, source, "many", repeat, lambda: delete(source, 0.05))
-    sent, received, peak = ours.traffic(source, "many-again")
+    ours.renew()
+    sent, received, peak = ours.traffic(source, "many")
     found["first"] |= {"client_peak_mib": round(peak), "bytes_sent": sent}
     return found
 
@@ -290,14 +312,13 @@ def main() -> None:
         place = Path(name)
         ours, rsync = Ours(place), Rsync(place)
         with ExitStack() as stack:
-            server = stack.enter_context(process(ours.command(), ours.port, ours.environment))
-            ours.warm_up()
+            stack.enter_context(ours)
             if INSTALLED:
                 stack.enter_context(process(rsync.command(), rsync.port))
             for measure in given.only.split(","):
                 repeat = 1 if given.smoke else given.repeat
                 found[measure] = MEASURES[measure](ours, rsync, place, repeat, given.smoke)
-            found["server_peak_mib"] = round(peak_mib(server.pid))
+        found["server_peak_mib"] = round(ours.peak_mib)
     print(json.dumps(found, indent=2))
 
 
