@@ -97,6 +97,42 @@ def test_deletions_that_a_guard_holds_end_with_4_and_are_not_done(run, mount):
     assert len(run("contexts", "files", "a.db", "work", "/data", "--json").json) == 12
 
 
+def test_held_deletions_are_named_with_the_option_that_lets_them_through_either_way(run, mount, tmp_path):
+    fill = "\n".join(f"open('d/f{n}', 'w')" for n in range(12))
+    empty = "import os\nfor name in os.listdir('d'): os.remove(f'd/{name}')"
+    mount("d", fill)
+    mount("e", "1")
+
+    assert "--allow-deletes" in mount("d", empty).err
+    assert mount("d", "1", "--allow-deletes", "11").code == 4
+    assert mount("d", "1", "--allow-deletes", "12").code == 0
+    assert run("contexts", "files", "a.db", "work", "/data", "--json").json == []
+
+    stopped = mount("e", "open('ran', 'w')")
+    assert (stopped.code, "--allow-deletes" in stopped.err, (tmp_path / "ran").exists()) == (4, True, False)
+    assert mount("e", "1", "--allow-deletes", "all").code == 0
+    assert os.listdir(tmp_path / "e") == []
+
+
+def test_a_directory_made_anew_is_united_with_the_context_when_it_is_accepted(run, mount, tmp_path):
+    mount("d", WRITE.format("f", "hi") + ";" + WRITE.format("g", "ho"))
+    (tmp_path / "d").rename(tmp_path / "elsewhere")
+
+    assert "--accept-root" in mount("d", "1").err
+    assert mount("d", "1", "--accept-root").code == 0
+    assert sorted(os.listdir(tmp_path / "d")) == ["f", "g"]
+
+    (tmp_path / "d").rename(tmp_path / "again")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "new").write_text("new")
+    assert mount("d", "1").code == 4
+    assert mount("d", "1", "--accept-root").code == 0
+    assert sorted(os.listdir(tmp_path / "d")) == ["f", "g", "new"]
+    assert mount("d", "import os; os.remove('d/f')").code == 0
+    listed = run("contexts", "files", "a.db", "work", "/data", "--json").json
+    assert [item["path"] for item in listed] == ["/data/g", "/data/new"]
+
+
 def test_a_vanished_directory_stops_before_the_command(mount, tmp_path):
     mount("d", WRITE.format("f", "hi"))
     (tmp_path / "d").rename(tmp_path / "elsewhere")

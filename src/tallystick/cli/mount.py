@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tallystick.cli.output import shown
 from tallystick.cli.terminal import on_terminal
 from tallystick.errors import ConfigurationError, GuardStopped, StorageError, UsageError
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 RELEASE_SECONDS = 300.0
+NOT_STARTED = "the command was not started; nothing was removed anywhere"
+WAYS = {
+    "[Root": "--accept-root unites what is there now with the context",
+    "[DeletionsHeld": "look at them, then run again with --allow-deletes all or a number",
+}
+"""What lets through what a guard stopped."""
 
 
 @click.command("mount")
@@ -31,6 +38,10 @@ RELEASE_SECONDS = 300.0
 @click.option("--at", "at", metavar="PATH", help="Path of the mount in the context; by default that of DIR.")
 @click.option("--password-file", type=click.Path(), help="File with the password for a served site ('-': stdin).")
 @click.option("--timeout", type=float, default=RELEASE_SECONDS, show_default=True, help="Seconds for the last upload.")
+@click.option(
+    "--allow-deletes", metavar="N|all", help="Let so many deletions pass the guard, in the context and in DIR."
+)
+@click.option("--accept-root", is_flag=True, help="DIR was made anew or has gone: unite it with the context.")
 @click.argument("site")
 @click.argument("context")
 @click.argument("directory", metavar="DIR")
@@ -40,6 +51,8 @@ def command(
     at: str | None,
     password_file: str | None,
     timeout: float,
+    allow_deletes: str | None,
+    accept_root: bool,
     site: str,
     context: str,
     directory: str,
@@ -59,16 +72,19 @@ def command(
       tallystick mount https://hub.example.org/ work ./work --policy policy.toml -- bash
     """
     from tallystick.cli.credentials import password
+    from tallystick.cli.tree_options import allowed_deletions
 
     secret = password(password_file)
-    session = mounted(site, context, directory, at, read_policy(policy), secret)
+    allowed = allowed_deletions(allow_deletes)
+    session = mounted(site, context, directory, at, read_policy(policy), secret, allowed, accept_root)
     try:
         code = run(program, directory)
     finally:
         released = session.delete(timeout=timeout)
         session.context.close()
     if released.error_message:
-        click.echo(f"tallystick: {released.error_message}", err=True)
+        way = next((f"; {way}" for held, way in WAYS.items() if released.error_message.startswith(held)), "")
+        click.echo(f"tallystick: {shown(released.error_message)}{way}", err=True)
     return code or (3 if not released.success else 4 if released.error_message else 0)
 
 
@@ -89,14 +105,25 @@ def read_policy(path: str | None) -> SyncPolicy | None:
 
 
 def mounted(
-    site: str, context: str, directory: str, at: str | None, policy: SyncPolicy | None, password: str | None
+    site: str,
+    context: str,
+    directory: str,
+    at: str | None,
+    policy: SyncPolicy | None,
+    password: str | None,
+    allowed: int | None = 0,
+    accept_root: bool = False,
 ) -> Session:
-    """A session with the context in the directory, downloaded. Raises what stands in the way."""
+    """A session with the context in the directory, downloaded. Raises what stands in the way.
+
+    ``allowed`` deletions pass the guards, None: any number; ``accept_root`` makes and takes a directory made anew.
+    """
     from tallystick.api import context_host, sessions
     from tallystick.contexts.context_sync import ContextSync
     from tallystick.contexts.keys import InvalidBinding, binding_of, normal
-    from tallystick.contexts.opening import shown
+    from tallystick.contexts.opening import shown as address
     from tallystick.contexts.sessions.session import CreateSessionParams
+    from tallystick.trees.guards import Limits
     from tallystick.trees.opening import memory_of
 
     place = os.path.realpath(directory)
@@ -110,13 +137,17 @@ def mounted(
         info = host.create(context)
     finally:
         host.close()
-    where = shown(site) if "://" in site else os.path.realpath(site)
+    if accept_root:
+        make(place)
+    where = address(site) if "://" in site else os.path.realpath(site)
     params = CreateSessionParams(
         [ContextSync(info.id, path, policy)],
         root="/",
         directories={normal(path): Path(place)},
         idle_seconds=None,
         maximum_seconds=None,  # it lives as long as the command
+        limits=Limits(allowed=sys.maxsize if allowed is None else allowed),
+        accept_root=accept_root,
         session_id=f"mount-{memory_of([where, info.id, place]).stem}",
     )
     result = sessions(site, password=password).create(params)
@@ -124,8 +155,18 @@ def mounted(
         return result.session
     if result.session is not None:
         result.session.context.close()
-    kind = GuardStopped if result.error_message.startswith(("[Root", "[DeletionsHeld")) else StorageError
-    raise kind(result.error_message, hint="the command was not started; nothing was removed anywhere")
+    for code, option in WAYS.items():
+        if result.error_message.startswith(code):
+            raise GuardStopped(result.error_message, hint=f"{NOT_STARTED}; {option}")
+    raise StorageError(result.error_message, hint=NOT_STARTED)
+
+
+def make(place: str) -> None:
+    """A directory that has gone is there again. Raises ConfigurationError."""
+    try:
+        os.makedirs(place, exist_ok=True)
+    except OSError as problem:
+        raise ConfigurationError(f"cannot make {place}: {problem.strerror}", hint="check the path") from problem
 
 
 def run(program: Sequence[str], directory: str) -> int:

@@ -120,7 +120,7 @@ def wishes_of(given: Mapping[str, Any]) -> Any:
         conflict=policies[0],
         patterns=patterns_of(given),
         ignore_files=given["ignore_files"],
-        allowed=_allowed(given["allow_deletes"]),
+        allowed=allowed_deletions(given["allow_deletes"]),
         accept_root=given["accept_root"],
         durable=given["fsync"],
         dry_run=given["dry_run"],
@@ -144,7 +144,8 @@ def _deletes(strategy: str | None) -> bool:
     )
 
 
-def _allowed(text: str | None) -> int | None:
+def allowed_deletions(text: str | None) -> int | None:
+    """How many deletions ``--allow-deletes`` lets pass, None for any number. Raises UsageError."""
     if text is None:
         return 0
     if text == "all":

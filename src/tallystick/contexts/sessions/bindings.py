@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +62,8 @@ class Place:
 class ContextManager:
     """What a session does with its contexts. Calls may come from any thread; failures are returned.
 
-    ``limits`` are those of the guards on deletions (B.11), ``durable`` as in ``trees.pair.Options``.
+    ``limits`` are those of the guards on deletions (B.11), ``durable`` and ``accept_root`` as in
+    ``trees.pair.Options``.
     """
 
     def __init__(
@@ -73,13 +74,14 @@ class ContextManager:
         limits: Limits = DEFAULT_LIMITS,
         durable: bool = True,
         life: Lifetime | None = None,
+        accept_root: bool = False,
     ) -> None:
         self.place = place
         self.clock = clock
         self.released = ""
         """Why the session has ended; "" while it has not."""
         self.life = life or Lifetime(None, None, clock())
-        self._wishes = Wishes(time.sleep, limits=limits, durable=durable)
+        self._wishes = Wishes(time.sleep, accept_root=accept_root, limits=limits, durable=durable)
         self._worker = Worker(opening, clock)
         self._mounted: list[Mounted] = []
         self._binding = threading.Lock()
@@ -171,9 +173,7 @@ class ContextManager:
                     code="InvalidMode",
                     hint=f"modes are {', '.join(MODES)}; reconcile is {', '.join(RECONCILE)}",
                 )
-            wishes = Wishes(
-                time.sleep, RECONCILE[reconcile], confirm_deletions, self._wishes.limits, durable=self._wishes.durable
-            )
+            wishes = replace(self._wishes, reconcile=RECONCILE[reconcile], confirm_deletions=confirm_deletions)
             chosen = self._chosen(context_id, path)
             tasks = [self._begin(item, kind, wishes) for item in chosen for kind in MODES[mode or "upload"]]
             result = ContextSyncResult(success=True, task_ids=[task.row.task_id for task in tasks])
@@ -190,7 +190,7 @@ class ContextManager:
         def work() -> PlanResult:
             if mode not in ("upload", "download"):
                 raise UsageError(f"there is no mode {mode!r} to plan", code="InvalidMode", hint="upload or download")
-            wishes = Wishes(time.sleep, limits=self._wishes.limits, dry_run=True)
+            wishes = replace(self._wishes, dry_run=True)
             found = {}
             for mounted in self._chosen(context_id, path):
                 report, _, _ = self._worker.call(

@@ -210,6 +210,7 @@ class Mounted:
             ignore_files=False,
             limits=wishes.limits,
             confirm_deletions=wishes.confirm_deletions,
+            accept_root=wishes.accept_root,
             first_download_done=bool(downloaded) or not self.auto_download,
             dry_run=wishes.dry_run,
             progress=wishes.progress,
@@ -251,6 +252,7 @@ class Wishes:
     wait: Callable[[float], None]
     reconcile: Reconcile = Reconcile.SAFE
     confirm_deletions: bool = False
+    accept_root: bool = False
     limits: Limits = field(default_factory=Limits)
     dry_run: bool = False
     progress: Progress | None = None

@@ -35,7 +35,8 @@ class CreateSessionParams:
     ``root`` is the directory beneath which session paths resolve; without one the session makes its own and removes it
     when it has been released. ``directories`` puts single session paths elsewhere. ``session_id`` names a session that
     goes on after a crash: given again, with the same paths, it remembers what was agreed on. ``memory`` is where
-    sessions remember; ``limits`` are those of the guards on deletions. A session of which nothing is asked and in
+    sessions remember; ``limits`` are those of the guards on deletions. ``accept_root`` unites a mount with a directory
+    that was made anew in the place of the one that it was before (G3). A session of which nothing is asked and in
     whose mounts nothing changes for ``idle_seconds``, and one that ran for ``maximum_seconds``, is released like by
     ``delete``; None for never.
     """
@@ -49,6 +50,7 @@ class CreateSessionParams:
     durable: bool = True
     idle_seconds: float | None = IDLE_SECONDS
     maximum_seconds: float | None = MAXIMUM_SECONDS
+    accept_root: bool = False
 
 
 class Session:
@@ -64,7 +66,7 @@ class Session:
         root = self._home / "root" if params.root is None else Path(params.root)
         place = Place(root, self._home, dict(params.directories))
         life = Lifetime(params.idle_seconds, params.maximum_seconds, clock())
-        self.context = ContextManager(opening, place, clock, params.limits, params.durable, life)
+        self.context = ContextManager(opening, place, clock, params.limits, params.durable, life, params.accept_root)
         self._clock = clock
         self._ending = threading.RLock()
         self._forgets = params.session_id is None or self._owns_root
