@@ -112,6 +112,18 @@ def test_a_directory_goes_to_a_served_site_and_to_another_directory(run, site, t
         assert run("contexts", "create", url, "other", "--store", "/x").code == 2
 
 
+def test_a_directory_that_vanished_deletes_nothing_in_a_context_and_is_not_made_anew(run, site, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "only").write_text("one")
+    with running(str(tmp_path / site)) as address:
+        assert run("sync", "work", f"{address}contexts/ws").code == 0
+        os.rename(tmp_path / "work", tmp_path / "away")
+        vanished = run("sync", "work", f"{address}contexts/ws")
+        assert (vanished.code, "[RootMissing]" in vanished.err, (tmp_path / "work").exists()) == (4, True, False)
+        assert run("sync", "fresh", f"{address}contexts/ws").code == 0
+    assert (tmp_path / "fresh" / "only").read_text() == "one"
+
+
 def test_contexts_stay_where_their_content_is(run, site, tmp_path):
     (tmp_path / "f").write_text("x")
     run("contexts", "put", site, "ws", "f", "/f")

@@ -13,6 +13,7 @@ from woods import carried_out, leaf, perturbed, roots, tree, triples
 from woods import shown as values
 
 from tallystick.errors import StorageLocked
+from tallystick.trees.files import Files
 from tallystick.trees.listing import Listing
 from tallystick.trees.merging import Reconcile, Side
 from tallystick.trees.names import Volume
@@ -329,6 +330,23 @@ def test_another_directory_in_the_place_of_the_root_stops_the_run(ground):
         ground.run()
     assert shown(ground.remote) == START
     ground.run(accept_root=True)
+    assert agreed(ground) == START
+
+
+def test_a_directory_made_anew_under_the_same_inode_stops_the_run(ground):
+    class Aged(Files):
+        def __init__(self, generation):
+            self.of = generation
+
+        def generation(self, handle):
+            return self.of
+
+    grow(ground.local, START)
+    for generation in (0, 7):  # what was remembered before there were generations is taken as it is
+        ground.run(files=Aged(generation))
+    with pytest.raises(RootChanged):
+        ground.run(files=Aged(8))
+    ground.run(files=Aged(8), accept_root=True)
     assert agreed(ground) == START
 
 

@@ -11,6 +11,7 @@ from tallystick.contexts.keys import normal
 from tallystick.errors import ConfigurationError
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, memory_of, open_directories, open_pair
+from tallystick.trees.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,13 +101,14 @@ def open_trees(
     names = [first, second]
     if not any(map(is_remote_tree, names)):
         return open_directories(first, second, state, create=create, clock=clock)
-    for name in names:
-        if not is_remote_tree(name) and create:
-            os.makedirs(name, exist_ok=True)
     plain = [shown(name) if is_remote_tree(name) else os.path.realpath(name) for name in names]
+    memory = memory_of(plain, state)
+    for name in names:
+        if create and not is_remote_tree(name) and not os.path.isdir(name) and not State(memory).has_roots():
+            os.makedirs(name, exist_ok=True)  # one that was synchronized before and has vanished stays so (G3)
     ends = [open_end(name, clock, password=password, create=create) for name in names]
     turned = is_remote_tree(first) and (not is_remote_tree(second) or plain[0] > plain[1])
-    return open_pair(ends[0], ends[1], memory_of(plain, state), turned=turned, clock=clock)
+    return open_pair(ends[0], ends[1], memory, turned=turned, clock=clock)
 
 
 def watches(names: Iterable[str], password: str | None) -> list[ContextWatch]:

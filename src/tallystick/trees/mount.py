@@ -16,7 +16,7 @@ from typing import Self
 from tallystick.trees.files import REAL, Files, Handle, is_directory, umask
 from tallystick.trees.listing import same_file, stats_of
 from tallystick.trees.names import TEMPORARY
-from tallystick.trees.problems import RootChanged, RootMissing, TargetChanged
+from tallystick.trees.problems import RootMissing, TargetChanged
 
 MAX_HANDLES = 48
 """Directory handles that a mount keeps open."""
@@ -57,15 +57,12 @@ class Mount:
         return self._root
 
     def identity(self) -> str:
-        """What tells this root from another one mounted in its place: volume and inode."""
-        found = self.files.status_of(self.handle)
-        return f"{found.st_dev}:{found.st_ino}"
+        """What tells this root from another one in its place: volume, inode, and its generation where it has one.
 
-    def check_identity(self, expected: str | None) -> None:
-        """Raise RootChanged unless the root is the expected one (None: any)."""
-        found = self.identity()
-        if expected is not None and found != expected:
-            raise RootChanged(f"[RootChanged] {self.root} is not the directory that was synchronized before")
+        Numbers of inodes alone do not: ext4 gives a new directory that of the one that was removed a moment ago.
+        """
+        found, generation = self.files.status_of(self.handle), self.files.generation(self.handle)
+        return f"{found.st_dev}:{found.st_ino}" + (f":{generation}" if generation else "")
 
     def close(self) -> None:
         """Give all handles back."""
