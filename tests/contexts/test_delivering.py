@@ -8,6 +8,7 @@ from tallystick.content.chunking import Chunk, hash_of
 from tallystick.contexts import delivering
 from tallystick.contexts.delivering import Delivery, publish_pages
 from tallystick.contexts.entries import DIRECTORY, FILE, FileEntry
+from tallystick.contexts.problems import VersionMoved
 from tallystick.errors import PeerUnreachable
 
 from .conftest import tree
@@ -33,11 +34,21 @@ def test_what_little_is_sent_is_published_with_no_page_laid_aside(delivery, host
     chunk = chunk_of(100)
     delivery.offer(chunk)
     delivery.change([("/a", file_in(chunk))])
+    delivery.finish()
 
-    rest = delivery.finish()
+    version = delivery.publish(context.version)
 
-    assert (delivery.pages, [key for key, _ in rest]) == (0, ["/a"])
+    assert delivery.pages == 0
+    assert list(tree(host, context)) == ["/a"]
+    assert version == host.find(context.id).version != context.version
     assert host.missing(context.id, [chunk.hash]) == []
+
+
+def test_nothing_to_change_is_no_publication(delivery, host, context):
+    delivery.finish()
+
+    assert delivery.publish(context.version) == context.version
+    assert host.find(context.id).version == context.version
 
 
 def test_loads_lay_their_changes_aside_while_the_rest_is_read(delivery, host, context):
@@ -46,12 +57,12 @@ def test_loads_lay_their_changes_aside_while_the_rest_is_read(delivery, host, co
         delivery.change([(f"/f{number}", file_in(chunk))])
         delivery.offer(chunk)
 
-    rest = delivery.finish()
+    delivery.finish()
 
     assert delivery.pages == 3
     assert tree(host, context) == {}
-    host.publish(context.id, "*", rest, delivery.run, delivery.pages)
-    assert list(tree(host, context)) == [f"/f{number}" for number in range(7)]
+    delivery.publish(context.version, [("/more", FileEntry(DIRECTORY, 0o755))])
+    assert list(tree(host, context)) == [*(f"/f{number}" for number in range(7)), "/more"]
 
 
 def test_what_is_under_way_or_held_is_not_sent_again(delivery, host, context, monkeypatch):
@@ -81,22 +92,48 @@ def test_many_changes_go_in_pages_and_become_visible_at_once(host, context):
     assert list(tree(host, context)) == [key for key, _ in changes]
 
 
-def test_a_load_that_is_cut_goes_on_and_one_that_always_is_ends_the_upload(delivery, host, context, monkeypatch):
+@pytest.mark.parametrize(("verb", "size"), (("send", 4 << 20), ("stage", 4 << 20), ("publish", 100)))
+def test_what_is_cut_goes_on_and_what_always_is_ends_the_upload(delivery, host, context, monkeypatch, verb, size):
     monkeypatch.setattr(delivering.time, "sleep", lambda _: None)
-    send, cuts = host.send, iter([True, True, False])
+    work, cuts = getattr(host, verb), iter([True, True, False])
 
-    def cut(name, bundles):
+    def cut(*arguments):
         if next(cuts, True):
             raise PeerUnreachable("the connection was cut")
-        send(name, bundles)
+        return work(*arguments)
 
-    monkeypatch.setattr(host, "send", cut)
-    chunk, never = chunk_of(100), chunk_of(100)
-    delivery.offer(chunk)
-    delivery.finish()
+    def deliver(chunk):
+        if verb != "send":
+            delivery.change([(f"/{chunk.hash.hex()}", file_in(chunk))])
+        delivery.offer(chunk)
+        delivery.finish()
+        if verb == "publish":
+            delivery.publish(context.version)
+
+    monkeypatch.setattr(host, verb, cut)
+    chunk, never = chunk_of(size), chunk_of(size)
+    deliver(chunk)
     assert host.missing(context.id, [chunk.hash]) == []
 
-    delivery.offer(never)
     with pytest.raises(PeerUnreachable):
-        delivery.finish()
+        deliver(never)
     assert host.missing(context.id, [never.hash]) == [never.hash]
+
+
+def test_a_publication_whose_answer_was_lost_is_not_made_twice(delivery, host, context, monkeypatch):
+    monkeypatch.setattr(delivering.time, "sleep", lambda _: None)
+    publish = host.publish
+
+    def lose(*arguments):
+        publish(*arguments)
+        raise PeerUnreachable("the answer was lost")
+
+    monkeypatch.setattr(host, "publish", lose)
+    chunk = chunk_of(100)
+    delivery.offer(chunk)
+    delivery.change([("/a", file_in(chunk))])
+
+    with pytest.raises(VersionMoved):
+        delivery.publish(context.version)
+
+    assert list(tree(host, context)) == ["/a"]

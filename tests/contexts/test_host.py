@@ -17,7 +17,7 @@ from tallystick.contexts.problems import (
     QuotaExceeded,
     VersionMoved,
 )
-from tallystick.errors import PeerError, StorageFull, UsageError, ValueRejected
+from tallystick.errors import PeerError, StorageFull, TallystickError, UsageError, ValueRejected
 from tallystick.trees.reading import digest_of, link_digest
 
 from .conftest import file_of, send, tree
@@ -175,6 +175,47 @@ def test_a_page_may_be_laid_aside_before_its_content_has_come(host, context):
     host.publish(context.id, "*", [], "run", 1)
 
     assert tree(host, context)["/a"].digest == entry.digest
+
+
+def test_content_comes_with_the_page_or_the_publication_that_needs_it(host, context):
+    staged, published = chunk_and_entry(b"staged"), chunk_and_entry(b"published")
+
+    host.stage(context.id, "run", 0, [("/a", staged[1])], bundles_of([staged[0]]))
+    host.publish(context.id, context.version, [("/b", published[1])], "run", 1, bundles_of([published[0]]))
+
+    assert {key: entry.digest for key, entry in tree(host, context).items()} == {
+        "/a": staged[0].hash,
+        "/b": published[0].hash,
+    }
+    assert host.missing(context.id, [staged[0].hash, published[0].hash]) == []
+
+
+def test_content_that_came_with_what_was_refused_needs_not_come_again(host, context):
+    host.publish(context.id, "*", [("/first", FileEntry(DIRECTORY, 0o755))])
+    (chunk, entry), (other, _) = chunk_and_entry(b"late"), chunk_and_entry(b"other")
+
+    with pytest.raises(VersionMoved):
+        host.publish(context.id, context.version, [("/a", entry)], bundles=bundles_of([chunk]))
+    with pytest.raises(EntryRejected):
+        host.stage(context.id, "run", 0, [("/..", entry)], bundles_of([other]))
+
+    assert host.missing(context.id, [chunk.hash, other.hash]) == []
+    assert list(tree(host, context)) == ["/first"]
+
+
+def test_a_page_whose_content_is_not_what_it_says_is_not_laid_aside(host, context):
+    chunk, entry = chunk_and_entry(b"content")
+
+    with pytest.raises(TallystickError, match="another hash"):
+        host.stage(context.id, "run", 0, [("/a", entry)], bundles_of([Chunk(chunk.hash, b"forgery")]))
+
+    with pytest.raises(PagesLost):
+        host.publish(context.id, "*", [], "run", 1)
+
+
+def chunk_and_entry(data):
+    """A small file that was not sent."""
+    return Chunk(digest_of(data), data), FileEntry(FILE, 0o644, len(data), 0, digest_of(data))
 
 
 def test_a_staged_page_replaces_removes_and_revives_like_any_other(host, context):

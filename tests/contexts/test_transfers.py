@@ -57,6 +57,12 @@ class Cut:
     def send(self, identifier, bundles):
         self.host.send(identifier, self._cut(bundles, self.sent))
 
+    def stage(self, identifier, run, page, changes, bundles=()):
+        self.host.stage(identifier, run, page, changes, self._cut(bundles, self.sent))
+
+    def publish(self, identifier, expected, changes, run="", pages=0, bundles=()):
+        return self.host.publish(identifier, expected, changes, run, pages, self._cut(bundles, self.sent))
+
     def fetch(self, identifier, hashes):
         return self._cut(self.host.fetch(identifier, hashes), self.fetched)
 

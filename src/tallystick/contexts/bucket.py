@@ -192,10 +192,22 @@ class BucketHost:
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
-    def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
+    def stage(
+        self, identifier: str, run: str, page: int, changes: Sequence[Change], bundles: Iterable[bytes] = ()
+    ) -> None:
+        self.send(identifier, bundles)
         self._staged.setdefault(run, {})[page] = list(changes)
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
+    def publish(
+        self,
+        identifier: str,
+        expected: str,
+        changes: Sequence[Change],
+        run: str = "",
+        pages: int = 0,
+        bundles: Iterable[bytes] = (),
+    ) -> str:
+        self.send(identifier, bundles)
         staged = self._staged.pop(run, {})
         if len(staged) != pages:
             raise PagesLost.of(len(staged), pages)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tallystick.content.bundles import bundles_of
 from tallystick.content.chunking import MIN_CHUNK, Chunk
@@ -31,6 +30,7 @@ UNDER_WAY = 2
 STAGED = 20_000
 """Changes in one page that is laid aside before a publication."""
 ATTEMPTS = 5
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -77,14 +77,25 @@ class Delivery:
             self._ship()
             self._load.changes = rest
 
-    def finish(self) -> list[Change]:
-        """Wait until all content is held; gives the changes that were not laid aside."""
-        rest, self._load.changes = self._load.changes, []
+    def finish(self) -> None:
+        """Wait until all that is under way has arrived. What is left goes with the publication."""
         while self._under_way:
             self._await_one()
-        self._deliver(self._load, self.pages)
-        self._load = _Load()
-        return rest
+
+    def publish(self, expected: str, changes: Sequence[Change] = ()) -> str:
+        """Send what is left and make everything visible, these changes included; gives the version that is current
+        then. Raises VersionMoved also when the answer to a publication was lost."""
+        load = self._load
+        load.changes += changes
+        run = self.run if self.pages else ""
+        if not load.changes and not run:
+            return expected
+
+        def work() -> str:
+            bundles = self._bundles(load)
+            return self.host.publish(self.identifier, expected, load.changes, run, self.pages, bundles)
+
+        return again(work, self._is_closed)
 
     def close(self) -> None:
         """End the threads. What is under way is given up as soon as it fails."""
@@ -118,21 +129,24 @@ class Delivery:
             future.result()
 
     def _deliver(self, load: _Load, page: int) -> None:
-        again(partial(self._send, load), self._is_closed)
-        if load.changes:
-            again(partial(self.host.stage, self.identifier, self.run, page, load.changes), self._is_closed)
+        again(partial(self._send, load, page), self._is_closed)
 
     def _is_closed(self) -> bool:
         return self._closed
 
-    def _send(self, load: _Load) -> None:
-        if not load.chunks:
-            return
-        missing = set(self.host.missing(self.identifier, list(load.chunks)))
-        bundles = bundles_of(Chunk(name, data) for name, data in load.chunks.items() if name in missing)
-        first = next(bundles, None)
-        if first is not None:
-            self.host.send(self.identifier, chain((first,), bundles))
+    def _send(self, load: _Load, page: int) -> None:
+        bundles = self._bundles(load)
+        if load.changes:
+            self.host.stage(self.identifier, self.run, page, load.changes, bundles)
+        elif bundles:
+            self.host.send(self.identifier, bundles)
+
+    def _bundles(self, load: _Load) -> Iterable[bytes]:
+        """What the host lacks of a load; made bundle by bundle, if anything."""
+        missing = set(self.host.missing(self.identifier, list(load.chunks))) if load.chunks else ()
+        if not missing:
+            return ()
+        return bundles_of(Chunk(name, data) for name, data in load.chunks.items() if name in missing)
 
 
 def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Sequence[Change]) -> str:
@@ -140,18 +154,19 @@ def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Se
     delivery = Delivery(host, identifier)
     try:
         delivery.change(changes)
-        rest = delivery.finish()
+        delivery.finish()
+        return delivery.publish(expected)
     finally:
         delivery.close()
-    return host.publish(identifier, expected, rest, delivery.run if delivery.pages else "", delivery.pages)
 
 
-def again(work: Callable[[], None], given_up: Callable[[], bool]) -> None:
-    """What may be repeated is, when the connection was cut."""
-    for attempt in range(ATTEMPTS):
+def again(work: Callable[[], T], given_up: Callable[[], bool]) -> T:
+    """What work gives; it may be repeated and is, when the connection was cut."""
+    for attempt in range(ATTEMPTS - 1):
         try:
             return work()
         except PeerUnreachable:
-            if attempt == ATTEMPTS - 1 or given_up():
+            if given_up():
                 raise
             time.sleep(0.1 * 2**attempt)
+    return work()

@@ -133,15 +133,25 @@ class ContextHost(Protocol):
     def fetch(self, identifier: str, hashes: Sequence[bytes]) -> Iterator[bytes]:
         """Bundles with these chunks and perhaps others. Raises ChunkMissing for those the context does not hold."""
 
-    def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
-        """Lay a page of an upload aside until its run is published."""
+    def stage(
+        self, identifier: str, run: str, page: int, changes: Sequence[Change], bundles: Iterable[bytes] = ()
+    ) -> None:
+        """Keep chunks as ``send`` does, and lay a page of an upload aside until its run is published."""
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
-        """Make the staged pages of a run and these changes visible, all or none of them; returns the new version.
+    def publish(
+        self,
+        identifier: str,
+        expected: str,
+        changes: Sequence[Change],
+        run: str = "",
+        pages: int = 0,
+        bundles: Iterable[bytes] = (),
+    ) -> str:
+        """Keep chunks as ``send`` does, then make the staged pages of a run and these changes visible, all or none.
 
-        Raises VersionMoved unless ``expected`` is current (``*``: whatever is), PagesLost unless ``pages`` is how many
-        the run has laid aside, EntryRejected, QuotaExceeded, ChunkMissing. Durable on return. An answer that was lost:
-        read the version before trying again.
+        Returns the new version. Raises VersionMoved unless ``expected`` is current (``*``: whatever is), PagesLost
+        unless ``pages`` is how many the run has laid aside, EntryRejected, QuotaExceeded, ChunkMissing. Durable on
+        return. After an answer that was lost, VersionMoved may mean that it was done.
         """
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -178,13 +178,41 @@ class LocalHost:
 
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
         shelf = self._shelf(identifier)
+        chunks, problem = self._stored(shelf, bundles)
+        self._hold(shelf, chunks)
+        if problem is not None:
+            raise problem
+
+    def _stored(self, shelf: Shelf, bundles: Iterable[bytes]) -> tuple[dict[bytes, int], TallystickError | None]:
+        """The chunks of bundles (hash -> bytes) that are stored by now, and why no more came."""
         arriving = _Arriving(bundles, shelf)
         chunks = self.store.store_bundles(arriving)
+        return chunks, arriving.problem
+
+    def _hold(self, shelf: Shelf, chunks: Mapping[bytes, int]) -> None:
         if chunks:
             with self._writing, self.ledger.write():
                 shelf.hold(chunks)
-        if arriving.problem is not None:
-            raise arriving.problem
+
+    @contextmanager
+    def _with_content(self, identifier: str, bundles: Iterable[bytes]) -> Iterator[tuple[Shelf, Mapping[bytes, int]]]:
+        """A write transaction on a context that holds the chunks of these bundles; whatever becomes of it, they stay.
+
+        Gives the context and the chunks that came.
+        """
+        shelf = self._shelf(identifier)
+        chunks, problem = self._stored(shelf, bundles)
+        try:
+            if problem is not None:
+                raise problem
+            with self._writing, self.ledger.write():
+                shelf = shelf_of(self.ledger, identifier)
+                if chunks:
+                    shelf.hold(chunks)
+                yield shelf, chunks
+        except TallystickError:
+            self._hold(shelf, chunks)
+            raise
 
     def fetch(self, identifier: str, hashes: Sequence[bytes]) -> Iterator[bytes]:
         shelf = self._shelf(identifier)
@@ -196,13 +224,23 @@ class LocalHost:
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
-    def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
-        with self.ledger.write():
-            staging.stage(shelf_of(self.ledger, identifier), run, page, changes)
+    def stage(
+        self, identifier: str, run: str, page: int, changes: Sequence[Change], bundles: Iterable[bytes] = ()
+    ) -> None:
+        with self._with_content(identifier, bundles) as (shelf, chunks):
+            staging.stage(shelf, run, page, changes, chunks)
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
-        with uncollected(), self.ledger.write():
-            return publishing.publish(shelf_of(self.ledger, identifier), expected, changes, run, pages)
+    def publish(
+        self,
+        identifier: str,
+        expected: str,
+        changes: Sequence[Change],
+        run: str = "",
+        pages: int = 0,
+        bundles: Iterable[bytes] = (),
+    ) -> str:
+        with self._with_content(identifier, bundles) as (shelf, chunks), uncollected():
+            return publishing.publish(shelf, expected, changes, run, pages, chunks)
 
     # Rules and URLs ---------------------------------------------------------------------------------------------------
 

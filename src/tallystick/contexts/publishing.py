@@ -5,8 +5,9 @@ Everything that came from outside is checked against what the site knows: nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -26,16 +27,24 @@ SLICE = 10_000
 T = TypeVar("T")
 
 
-def publish(shelf: Shelf, expected: str, changes: Sequence[Change], run: str = "", count: int = 0) -> str:
+def publish(
+    shelf: Shelf,
+    expected: str,
+    changes: Sequence[Change],
+    run: str = "",
+    count: int = 0,
+    chunks: Mapping[bytes, int] = MappingProxyType({}),
+) -> str:
     """Publish, with so many pages of a run, within the caller's write transaction; gives the version after it.
 
+    Of the ``chunks`` (hash -> bytes) it is known that the context holds them.
     Raises VersionMoved, PagesLost, EntryRejected, ChunkMissing, QuotaExceeded: the caller rolls back.
     """
     if expected not in (ANY, shelf.version):
         raise VersionMoved(f"[VersionMoved] {shelf.name} was published by somebody else meanwhile")
     pages: list[Iterable[Page]] = [staging.staged(shelf, run, count)] if run else []
     if changes:
-        pages.append([staging.page_of(shelf, changes)])
+        pages.append([staging.page_of(shelf, changes, chunks)])
     _Publication(shelf, pages).write()
     if run:
         staging.forget(shelf, run)

@@ -7,6 +7,7 @@ rest of the upload is still under way: the publication only puts pages together.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,6 +19,7 @@ from tallystick.core.values import encoded_hash
 
 GONE = b""
 """Stands for the content of a key that is removed."""
+_NONE: Mapping[bytes, int] = MappingProxyType({})
 
 
 class Page(msgspec.Struct, array_like=True, frozen=True):
@@ -58,15 +60,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _page = msgspec.msgpack.Decoder(Page)
 
 
-def page_of(shelf: Shelf, changes: Sequence[Change], held: bool = True) -> Page:
+def page_of(shelf: Shelf, changes: Sequence[Change], chunks: Mapping[bytes, int] = _NONE, held: bool = True) -> Page:
     """Changes from outside as a page. Raises EntryRejected for what cannot be.
 
-    Where it is ``held``, every chunk must be here: raises ChunkMissing. Else they may still be on their way.
+    ``chunks`` (hash -> bytes) came with them. Where it is ``held``, every chunk must be here: raises ChunkMissing. Else
+    they may still be on their way.
     """
     check_changes(changes)
     files = [(key, entry) for key, entry in changes if entry is not None and entry.kind == FILE]
     try:
-        check_chunks(shelf, files)
+        check_chunks(shelf, files, chunks)
     except ChunkMissing:
         if held:
             raise
@@ -101,12 +104,14 @@ def _written(changes: Sequence[Change], now: int) -> tuple[list[bytes], list[byt
     return contents, hashes
 
 
-def check_chunks(shelf: Shelf, files: Iterable[tuple[str, FileEntry]]) -> None:
-    """Every chunk was sent to this context, and is as long as the entry says: else ChunkMissing, EntryRejected."""
+def check_chunks(shelf: Shelf, files: Iterable[tuple[str, FileEntry]], chunks: Mapping[bytes, int] = _NONE) -> None:
+    """Every chunk was sent to this context, and is as long as the entry says: else ChunkMissing, EntryRejected.
+
+    Of the ``chunks`` (hash -> bytes) it is known that they are here.
+    """
     wanted = list(files)
-    lengths = shelf.lengths(
-        list({name for _, entry in wanted for name in (entry.hashes if entry.chunks else (entry.digest,))})
-    )
+    named = {name for _, entry in wanted for name in (entry.hashes if entry.chunks else (entry.digest,))}
+    lengths = {**chunks, **shelf.lengths(list(named.difference(chunks)))}
     for key, entry in wanted:
         if entry.chunks or lengths.get(entry.digest) != entry.size:  # most files are one chunk that is there
             _check_parts(key, entry, lengths)
@@ -128,9 +133,9 @@ def leaves_of(entries: Iterable[FileEntry]) -> int:
 # Laid aside -----------------------------------------------------------------------------------------------------------
 
 
-def stage(shelf: Shelf, run: str, number: int, changes: Sequence[Change]) -> None:
-    """Lay one page of a run aside, in the place of one of the same number."""
-    page = page_of(shelf, changes, held=False)
+def stage(shelf: Shelf, run: str, number: int, changes: Sequence[Change], chunks: Mapping[bytes, int] = _NONE) -> None:
+    """Lay one page of a run aside, in the place of one of the same number; ``chunks`` came with it."""
+    page = page_of(shelf, changes, chunks, held=False)
     engine, context = shelf.ledger.engine, shelf.resource.number
     engine.execute("DELETE FROM tally_staged WHERE context=? AND run=? AND page=?", (context, run, number))
     engine.execute(

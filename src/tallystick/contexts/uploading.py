@@ -56,7 +56,6 @@ class Upload:
         self.orders = orders
         self.changeset = Changeset(host, identifier, key, listing, other, orders)
         self.delivery = Delivery(host, identifier)
-        self._rest: list[Change] = []
         self._archived = False
 
     @property
@@ -76,9 +75,10 @@ class Upload:
             self._expect_listed(wholes)
             for steps in together(wholes):
                 self._carry(steps)
-            self._rest = self.delivery.finish()
-        finally:
+            self.delivery.finish()
+        except BaseException:
             self.delivery.close()
+            raise
 
     def _expect(self, items: Sequence[Item]) -> None:
         if self.orders.progress is not None:
@@ -161,15 +161,15 @@ class Upload:
 
     def publish(self, expected: str) -> str:
         """Make everything visible. Gives the version that is current then."""
-        changes = self._rest
+        changes: Sequence[Change] = ()
         if self.layout is not None and self._archived:
             from tallystick.contexts.archives import root_changes
 
-            changes += root_changes(self.host, self.identifier, self.layout)
-        run, pages = self.delivery.run, self.delivery.pages
-        if not changes and not pages:
-            return expected
-        return self.host.publish(self.identifier, expected, changes, run if pages else "", pages)
+            changes = root_changes(self.host, self.identifier, self.layout)
+        try:
+            return self.delivery.publish(expected, changes)
+        finally:
+            self.delivery.close()
 
     def _laid_out(self, path: str, entry: FileEntry | None) -> FileEntry | None:
         """The entry with the mark that the layout of this upload gives it."""

@@ -130,8 +130,7 @@ class RemoteHost:
             raise PeerProtocolError(problem.message) from None
 
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
-        with _closing(self._request("POST", _place(identifier, "chunks"), body=bundles)) as reply:
-            _rest(reply)
+        self._once(_place(identifier, "chunks"), {}, bundles)
 
     def fetch(self, identifier: str, hashes: Sequence[bytes]) -> Iterator[bytes]:
         for start in range(0, len(hashes), wire.MAX_HASHES):
@@ -141,14 +140,24 @@ class RemoteHost:
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
-    def stage(self, identifier: str, run: str, page: int, changes: Sequence[Change]) -> None:
+    def stage(
+        self, identifier: str, run: str, page: int, changes: Sequence[Change], bundles: Iterable[bytes] = ()
+    ) -> None:
         query = {"run": run, "page": str(page)}
-        self._whole("POST", _place(identifier, "stage"), query, wire.frame(changes))
+        self._once(_place(identifier, "stage"), query, chain((wire.frame(changes),), bundles))
 
-    def publish(self, identifier: str, expected: str, changes: Sequence[Change], run: str = "", pages: int = 0) -> str:
+    def publish(
+        self,
+        identifier: str,
+        expected: str,
+        changes: Sequence[Change],
+        run: str = "",
+        pages: int = 0,
+        bundles: Iterable[bytes] = (),
+    ) -> str:
         query = {"expected": expected, "run": run, "pages": str(pages) if run else ""}
-        with _closing(self._request("POST", _place(identifier, "publish"), query, wire.frame(changes))) as reply:
-            return _decoded(wire.published, _rest(reply)).version
+        body = self._once(_place(identifier, "publish"), query, chain((wire.frame(changes),), bundles))
+        return _decoded(wire.published, body).version
 
     # Rules and URLs ---------------------------------------------------------------------------------------------------
 
@@ -174,6 +183,11 @@ class RemoteHost:
         body: bytes = b"",
     ) -> T:
         return _decoded(decoder, self._whole(method, place, query, body))
+
+    def _once(self, place: str, query: Mapping[str, str], body: Iterable[bytes]) -> bytes:
+        """A whole answer to a stream, which is sent once: who made it knows what of it has to be sent again."""
+        with _closing(self._request("POST", place, query, body)) as reply:
+            return _rest(reply)
 
     def _whole(self, method: str, place: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
         """A whole answer to a request that may be repeated."""

@@ -96,8 +96,8 @@ class ContextsProvider:
     async def _answer(self, incoming: Incoming) -> tuple[str, int]:
         context, verb = _place(incoming.scope)
         query = query_of(incoming.scope)
-        if (incoming.method, verb) == ("POST", "chunks"):
-            return verb, await self._receive(incoming, context)
+        if verb in _RECEIVED and incoming.method == "POST":
+            return verb, await self._receive(incoming, Asked(context, verb, query, b""))
         if verb in _STREAMS and incoming.method == _STREAMS[verb].method:
             return verb, await self._send(incoming, Asked(context, verb, query, await incoming.body()))
         call = _CALLS.get((incoming.method, verb if context else "*"))
@@ -137,18 +137,18 @@ class ContextsProvider:
 
     # Streams ----------------------------------------------------------------------------------------------------------
 
-    async def _receive(self, incoming: Incoming, context: str) -> int:
-        """Bundles come in."""
-        _check_role(incoming, Role.WRITE, "chunks")
+    async def _receive(self, incoming: Incoming, asked: Asked) -> int:
+        """Bundles come in, alone or after a page of changes."""
+        _check_role(incoming, Role.WRITE, asked.verb)
         arriving = Arriving(incoming)
 
-        def keep() -> None:
+        def take() -> Reply:
             with self.hosts.borrowed() as host:
-                host.send(context, bundles_in(arriving.pieces()))
+                return _RECEIVED[asked.verb](host, asked, arriving.pieces())
 
-        await arriving.consumed_by(self._in_thread(keep))
-        await incoming.answer(Reply(204, wire.BUNDLES_TYPE, b""))
-        return 204
+        reply: Reply = await arriving.consumed_by(self._in_thread(take))
+        await incoming.answer(reply)
+        return reply.status
 
     async def _send(self, incoming: Incoming, asked: Asked) -> int:
         """Pages or bundles go out."""
@@ -277,27 +277,6 @@ def _missing(host: LocalHost, asked: Asked) -> Reply:
     return Reply(200, wire.HASHES_TYPE, b"".join(host.missing(asked.context, wire.hashes_in(asked.body))))
 
 
-def _stage(host: LocalHost, asked: Asked) -> Reply:
-    run = asked.query.get("run", "")
-    if not run or len(run) > 100:
-        raise RequestError("stage takes run=NAME and page=NUMBER")
-    pages = list(wire.changes_in([asked.body]))
-    if len(pages) != 1:
-        raise RequestError(f"stage takes one page of changes, and got {len(pages)}")
-    (changes,) = pages
-    host.stage(asked.context, run, _number(asked, "page", 0), changes)
-    return _done()
-
-
-def _publish(host: LocalHost, asked: Asked) -> Reply:
-    if "expected" not in asked.query:
-        raise RequestError("publish takes expected=VERSION")
-    changes = [change for page in wire.changes_in([asked.body]) for change in page]
-    run, pages = asked.query.get("run", ""), _number(asked, "pages", 0)
-    version = host.publish(asked.context, asked.query["expected"], changes, run, pages)
-    return _json(wire.Published(version))
-
-
 def _folder(host: LocalHost, asked: Asked) -> Reply:
     most = min(_number(asked, "most", 50), MAX_PART)
     return _json(host.folder(asked.context, asked.query.get("folder", ""), _number(asked, "start", 0), most))
@@ -335,8 +314,6 @@ _CALLS: Final[dict[tuple[str, str], Call]] = {
     ("POST", "clear"): Call(Role.SYNC, _clear),
     ("POST", "entries"): Call(Role.READ, _entries),
     ("POST", "missing"): Call(Role.READ, _missing),
-    ("POST", "stage"): Call(Role.WRITE, _stage),
-    ("POST", "publish"): Call(Role.WRITE, _publish),
     ("GET", "files"): Call(Role.READ, _folder),
     ("GET", "history"): Call(Role.READ, _history),
     ("GET", "url"): Call(Role.READ, _url),
@@ -344,6 +321,38 @@ _CALLS: Final[dict[tuple[str, str], Call]] = {
     ("GET", "rules"): Call(Role.READ, _rules),
     ("PUT", "rules"): Call(Role.SYNC, _set_rules),
 }
+
+
+def _chunks(host: LocalHost, asked: Asked, pieces: Iterator[bytes]) -> Reply:
+    host.send(asked.context, bundles_in(pieces))
+    return _done()
+
+
+def _stage(host: LocalHost, asked: Asked, pieces: Iterator[bytes]) -> Reply:
+    run = asked.query.get("run", "")
+    if not run or len(run) > 100:
+        raise RequestError("stage takes run=NAME and page=NUMBER")
+    page = _number(asked, "page", 0)
+    changes, rest = wire.page_in(pieces)
+    host.stage(asked.context, run, page, changes, bundles_in(rest))
+    return _done()
+
+
+def _publish(host: LocalHost, asked: Asked, pieces: Iterator[bytes]) -> Reply:
+    if "expected" not in asked.query:
+        raise RequestError("publish takes expected=VERSION")
+    run, pages = asked.query.get("run", ""), _number(asked, "pages", 0)
+    changes, rest = wire.page_in(pieces)
+    version = host.publish(asked.context, asked.query["expected"], changes, run, pages, bundles_in(rest))
+    return _json(wire.Published(version))
+
+
+_RECEIVED: Final[dict[str, Callable[[LocalHost, Asked, Iterator[bytes]], Reply]]] = {
+    "chunks": _chunks,
+    "stage": _stage,
+    "publish": _publish,
+}
+"""What takes a stream: for each verb of POST what is done with its pieces."""
 
 
 class Stream(NamedTuple):

@@ -42,8 +42,9 @@ class Arriving:
             self._loop.call_soon_threadsafe(self._free.release)
             yield piece
 
-    async def consumed_by(self, work: Awaitable[Any]) -> None:
-        """Feed the thread until the body ends or the thread does; raises what the thread does, or Disconnected."""
+    async def consumed_by(self, work: Awaitable[Any]) -> Any:
+        """Feed the thread until the body ends or the thread does; gives what it gives, raises what it does, or
+        Disconnected."""
         task = asyncio.ensure_future(work)
         feeding = asyncio.ensure_future(self._feed())
         try:
@@ -54,7 +55,7 @@ class Arriving:
                     self._pieces.put(gone)
                     await asyncio.wait({task})
                     raise gone
-            await task
+            return await task
         finally:
             self.incoming.unread = not self._whole
             feeding.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -62,6 +63,23 @@ def frame(changes: Sequence[Change]) -> bytes:
     made = compressed(raw) if len(raw) > 512 else None
     body = raw if made is None else made
     return FRAME.pack(len(body), made is not None) + body
+
+
+def page_in(pieces: Iterable[bytes]) -> tuple[list[Change], Iterator[bytes]]:
+    """The page at the front of a stream of pieces, and what comes after it. Raises as ``changes_in`` does."""
+    left = iter(pieces)
+    waiting = bytearray()
+    for piece in left:
+        waiting += piece
+        if len(waiting) < FRAME.size:
+            continue
+        length, coding = FRAME.unpack_from(waiting)
+        check_most("a page of changes", length, MAX_FRAME)
+        end = FRAME.size + length
+        if len(waiting) >= end:
+            rest = bytes(waiting[end:])
+            return _changes(bytes(waiting[FRAME.size : end]), coding), chain((rest,), left) if rest else left
+    raise RequestError("a page of changes ends too early")
 
 
 def changes_in(pieces: Iterable[bytes]) -> Iterator[list[Change]]:
