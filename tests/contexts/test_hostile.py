@@ -1,12 +1,14 @@
 """Nothing from outside is believed: sites that lie to a directory, and clients that lie to a site (DESIGN.md 8)."""
 
+import asyncio
 import http.client
 import os
 import random
+import socket
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,9 +22,12 @@ from tallystick.contexts.entries import DIRECTORY, FILE, LINK, FileEntry
 from tallystick.contexts.host import Manifest, Rule
 from tallystick.contexts.http import wire
 from tallystick.contexts.http.client import RemoteHost
+from tallystick.contexts.http.streams import PIECE, Arriving
 from tallystick.contexts.local import LocalHost
 from tallystick.contexts.problems import QuotaExceeded
 from tallystick.errors import PeerProtocolError, StorageFull, TallystickError, UsageError, ValueRejected
+from tallystick.protocols.native.codec.errors import TimedOut
+from tallystick.protocols.native.requests import Incoming
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.options import Options
 from tallystick.trees.pair import Pair
@@ -360,3 +365,37 @@ def test_two_clients_that_race_for_the_last_bytes_of_a_quota_do_not_pass_it(host
     assert (found.files, found.bytes) == (6, 900)
     assert len(refused) == 24 - 6
     assert len(tree(host, context)) == 6
+
+
+def test_clients_that_send_next_to_nothing_keep_nobody_from_being_answered(served):
+    data, place = os.urandom(3 << 20), urlsplit(served)
+    (bundle,) = bundles_of([Chunk(hash_of(data), data)])
+    with closing(RemoteHost(served)) as host:
+        url = host.signed_url(host.create("slow").id, "/put", "PUT").url
+    put = url[url.index("/files/") :]
+    with ExitStack() as slow:
+        for method, path in [("POST", "/contexts/slow/chunks"), ("PUT", put)] * 20:
+            for part in (bundle[:10], bundle[: 2 << 20]):
+                connection = slow.enter_context(closing(socket.create_connection((place.hostname, place.port))))
+                head = f"{method} {path} HTTP/1.1", f"Host: {place.netloc}", f"Content-Length: {len(bundle)}"
+                connection.sendall("\r\n".join((*head, "", "")).encode() + part)
+        (small,) = bundles_of([Chunk(hash_of(b"small"), b"small")])
+
+        assert asked(served, "POST", "/contexts/slow/chunks", small)[0] == 204
+        assert asked(served, "PUT", put, b"whole")[0] == 204
+        assert asked(served, "GET", "/contexts/slow/manifest")[0] == 200
+
+
+def test_a_body_that_goes_on_too_slowly_holds_its_thread_no_longer():
+    pieces = iter([b"x" * PIECE])
+
+    async def receive():
+        return {"type": "http.request", "body": next(pieces, b"x"), "more_body": True}
+
+    async def work():
+        incoming = Incoming({"type": "http", "method": "POST", "headers": []}, receive, receive)
+        arriving = Arriving(incoming, pace=0)
+        await arriving.consumed_by(lambda: list(arriving.pieces()), asyncio.to_thread, asyncio.to_thread)
+
+    with pytest.raises(TimedOut):
+        asyncio.run(work())

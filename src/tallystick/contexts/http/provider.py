@@ -33,6 +33,8 @@ from tallystick.site.users import Role
 
 _log = logging.getLogger("tallystick.contexts")
 THREADS: Final = 16
+STREAMS: Final = 32
+"""Threads for bodies that are still on their way: those who send slowly keep nobody else from being answered."""
 MAX_PART = 10_000
 _STATUS: Final[tuple[tuple[type[TallystickError], int], ...]] = (
     (ContextNotFound, 404),
@@ -76,6 +78,7 @@ class ContextsProvider:
         self._writing = pool.writing
         self._observer = observer
         self._threads = ThreadPoolExecutor(THREADS, "tally-contexts")
+        self._streams = ThreadPoolExecutor(STREAMS, "tally-bodies")
         self._waiting = Waiting(pool)
 
     def stop(self) -> None:
@@ -86,6 +89,7 @@ class ContextsProvider:
         """Wait for what runs. Idempotent."""
         self._waiting.close()
         self._threads.shutdown()
+        self._streams.shutdown()
         self.hosts.close()
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -135,6 +139,9 @@ class ContextsProvider:
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def _in_stream(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._streams, work)
+
     # Streams ----------------------------------------------------------------------------------------------------------
 
     async def _receive(self, incoming: Incoming, asked: Asked) -> int:
@@ -146,7 +153,7 @@ class ContextsProvider:
             with self.hosts.borrowed() as host:
                 return _RECEIVED[asked.verb](host, asked, arriving.pieces())
 
-        reply: Reply = await arriving.consumed_by(self._in_thread(take))
+        reply: Reply = await arriving.consumed_by(take, self._in_thread, self._in_stream)
         await incoming.answer(reply)
         return reply.status
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tallystick.contexts.files import StoredFile, put_file, span_of, stored_file
 from tallystick.contexts.http.hosts import Hosts
-from tallystick.contexts.http.provider import Observer, answered, raw_path
+from tallystick.contexts.http.provider import STREAMS, Observer, answered, raw_path
 from tallystick.contexts.http.signing import METHODS, check_signed
 from tallystick.contexts.http.streams import Arriving, Leaving
 from tallystick.contexts.http.wire import SIGNED
@@ -35,10 +35,12 @@ class SignedProvider:
         self.limits = limits
         self._observer = observer
         self._threads = ThreadPoolExecutor(THREADS, "tally-files")
+        self._streams = ThreadPoolExecutor(STREAMS, "tally-puts")
 
     def close(self) -> None:
         """Wait for what runs. Idempotent."""
         self._threads.shutdown()
+        self._streams.shutdown()
         self.hosts.close()
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -65,6 +67,9 @@ class SignedProvider:
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def _in_stream(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._streams, work)
+
     # Up ---------------------------------------------------------------------------------------------------------------
 
     async def _take(self, incoming: Incoming, identifier: str, key: str) -> int:
@@ -74,7 +79,7 @@ class SignedProvider:
             with self.hosts.borrowed() as host:
                 put_file(host, identifier, key, arriving.pieces(), host.ledger.now() * 1_000_000)
 
-        await arriving.consumed_by(self._in_thread(keep))
+        await arriving.consumed_by(keep, self._in_thread, self._in_stream)
         await incoming.answer(Reply(204, OCTETS, b""))
         return 204
 

@@ -19,13 +19,21 @@ _log = logging.getLogger("tallystick.contexts")
 PIECE = 1 << 20
 HELD = 4
 """Pieces that wait for the thread."""
+PACE_S = 600.0
+"""How long one piece may take, once a thread waits for it."""
 
 
 class Arriving:
-    """The body of a request on its way to a thread that iterates over ``pieces``."""
+    """The body of a request on its way to a thread that iterates over ``pieces``.
 
-    def __init__(self, incoming: Incoming) -> None:
+    No thread waits for a body of which little has come: else a few clients that send next to nothing would keep every
+    other from being answered.
+    """
+
+    def __init__(self, incoming: Incoming, pace: float = PACE_S) -> None:
         self.incoming = incoming
+        self._pace = pace
+        self._begun = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._free = asyncio.Semaphore(HELD)
         self._whole = False
@@ -42,18 +50,22 @@ class Arriving:
             self._loop.call_soon_threadsafe(self._free.release)
             yield piece
 
-    async def consumed_by(self, work: Awaitable[Any]) -> Any:
-        """Feed the thread until the body ends or the thread does; gives what it gives, raises what it does, or
-        Disconnected."""
-        task = asyncio.ensure_future(work)
+    async def consumed_by(self, work: Callable[[], Any], whole: InThread, streamed: InThread) -> Any:
+        """Feed a thread until the body ends or the thread does; gives what it gives, raises what it does, or
+        Disconnected.
+
+        ``whole`` finds the thread for a body that has come already, ``streamed`` one that may have to wait for it.
+        """
         feeding = asyncio.ensure_future(self._feed())
         try:
+            await self._begun.wait()
+            task = asyncio.ensure_future((whole if feeding.done() else streamed)(work))
             await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 gone = feeding.exception()
                 if gone is not None:
                     self._pieces.put(gone)
-                    await asyncio.wait({task})
+                    await asyncio.gather(task, return_exceptions=True)
                     raise gone
             return await task
         finally:
@@ -61,11 +73,19 @@ class Arriving:
             feeding.cancel()
 
     async def _feed(self) -> None:
+        try:
+            await self._fed()
+        finally:
+            self._begun.set()
+
+    async def _fed(self) -> None:
         waiting: list[bytes] = []
-        size, more = 0, True
+        size, more, since = 0, True, self._loop.time()
         try:
             while more:
                 message = await self._message()
+                if self._begun.is_set() and self._loop.time() - since > self._pace:
+                    raise TimedOut(f"less than {PIECE:,} bytes came in {self._pace:.0f} seconds")
                 piece = message.get("body", b"")
                 more = message.get("more_body", False)
                 self._whole = not more
@@ -73,7 +93,8 @@ class Arriving:
                 size += len(piece)
                 if size >= PIECE:
                     await self._hand_over(waiting)
-                    waiting, size = [], 0
+                    self._begun.set()
+                    waiting, size, since = [], 0, self._loop.time()
         except Disconnected:
             await self._hand_over(waiting)  # what came before is of use to the next attempt
             raise
