@@ -78,6 +78,57 @@ def test_what_is_under_way_or_held_is_not_sent_again(delivery, host, context, mo
     assert sum(sent) < 9 << 20
 
 
+def test_a_context_that_held_nothing_is_not_asked_what_is_missing(host, context, monkeypatch):
+    asked, sent = [], []
+    missing, send = host.missing, host.send
+    monkeypatch.setattr(host, "missing", lambda name, hashes: asked.extend(hashes) or missing(name, hashes))
+    monkeypatch.setattr(host, "send", lambda name, bundles: send(name, _noted(bundles, sent)))
+    chunks = [chunk_of(4 << 20) for _ in range(6)]
+    delivery = Delivery(host, context.id, holds=context.holds)
+    for chunk in (*chunks[:3], *chunks[:3]):
+        delivery.offer(chunk)
+    delivery.finish()
+    assert (context.holds, host.find(context.id).holds) == (False, True)
+    assert asked == []
+    assert sum(sent) < 13 << 20
+
+    monkeypatch.setattr(delivering, "REMEMBERED", 0)
+    delivery.offer(chunks[3])
+    delivery.finish()
+    for chunk in chunks:
+        delivery.offer(chunk)
+    delivery.finish()
+    delivery.close()
+
+    assert set(asked) == {chunk.hash for chunk in chunks}
+    assert missing(context.id, [chunk.hash for chunk in chunks]) == []
+    assert sum(sent) < 25 << 20
+
+
+def test_what_the_host_said_to_lack_is_not_asked_for_again_unless_it_was_cut(host, context, monkeypatch):
+    monkeypatch.setattr(delivering.time, "sleep", lambda _: None)
+    known, other = chunk_of(100), chunk_of(100)
+    asked, missing, publish = [], host.missing, host.publish
+    monkeypatch.setattr(host, "missing", lambda name, hashes: asked.append(list(hashes)) or missing(name, hashes))
+    cuts = iter([True])
+
+    def cut(*arguments):
+        if next(cuts, False):
+            raise PeerUnreachable("the connection was cut")
+        return publish(*arguments)
+
+    monkeypatch.setattr(host, "publish", cut)
+    delivery = Delivery(host, context.id, {known.hash})
+    for name, chunk in (("/known", known), ("/other", other)):
+        delivery.offer(chunk)
+        delivery.change([(name, file_in(chunk))])
+    delivery.publish(context.version)
+    delivery.close()
+
+    assert asked == [[other.hash], [known.hash, other.hash]]
+    assert list(tree(host, context)) == ["/known", "/other"]
+
+
 def _noted(bundles, sent):
     for bundle in bundles:
         sent.append(len(bundle))

@@ -77,6 +77,8 @@ class Changeset:
         self.changes: dict[str, FileEntry | None] = {}
         self.wholes: list[Step] = []
         """Directories that are carried over as they are listed: their leaves are none of ``items``."""
+        self.lacking: set[bytes] = set()
+        """Chunks that the host said to lack."""
         self._works: list[_Work] = []
         self._own: Mapping[str, FileEntry] = {}
 
@@ -140,6 +142,7 @@ class Changeset:
 
     def _give_held(self, small: Mapping[bytes, Sequence[Item]]) -> None:
         missing = set(self.host.missing(self.identifier, list(small)))
+        self.lacking |= missing
         for digest, items in small.items():
             for item in items if digest not in missing else ():
                 leaf = item.wanted.leaf

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +27,8 @@ LOAD_CHUNKS = 4096
 """What is read before the host is asked which of it is missing."""
 UNDER_WAY = 2
 """Loads that travel at once."""
+REMEMBERED = 100_000
+"""Chunks that were sent to a context that held none. Beyond so many the host is asked, as it is of others."""
 STAGED = 20_000
 """Changes in one page that is laid aside before a publication."""
 ATTEMPTS = 5
@@ -40,27 +42,37 @@ class _Load:
     chunks: dict[bytes, bytes] = field(default_factory=dict)
     size: int = 0
     changes: list[Change] = field(default_factory=list)
+    asked: Collection[bytes] = ()
+    """Which of them the host may hold."""
 
 
 class Delivery:
-    """What one upload sends to a context. Whatever fails under way is raised by the next call."""
+    """What one upload sends to a context. Whatever fails under way is raised by the next call.
 
-    def __init__(self, host: ContextHost, identifier: str) -> None:
+    ``lacking`` are chunks that the host said to lack. One that ``holds`` none is not asked.
+    """
+
+    def __init__(
+        self, host: ContextHost, identifier: str, lacking: Collection[bytes] = (), *, holds: bool = True
+    ) -> None:
         self.host = host
         self.identifier = identifier
+        self.lacking = lacking
+        self.holds = holds
         self.run = os.urandom(8).hex()
         self.pages = 0
         """How many pages of changes were laid aside under ``run``."""
         self._load = _Load()
         self._under_way: dict[Future[None], _Load] = {}
-        self._flying: set[bytes] = set()
+        self._sent: set[bytes] = set()
+        """Chunks that are under way; all that were ever sent to a host that held none."""
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
 
     def offer(self, chunk: Chunk) -> None:
         """Send a chunk, if the host lacks it."""
         load = self._load
-        if chunk.hash in load.chunks or chunk.hash in self._flying:
+        if chunk.hash in load.chunks or chunk.hash in self._sent:
             return
         load.chunks[chunk.hash] = chunk.data
         load.size += len(chunk.data)
@@ -91,6 +103,8 @@ class Delivery:
         if not load.changes and not run:
             return expected
 
+        load.asked = self._doubtful(load)
+
         def work() -> str:
             bundles = self._bundles(load)
             return self.host.publish(self.identifier, expected, load.changes, run, self.pages, bundles)
@@ -107,17 +121,20 @@ class Delivery:
         load, self._load = self._load, _Load()
         if not load.chunks and not load.changes:
             return
+        load.asked = self._doubtful(load)
         page = self.pages
         self.pages += bool(load.changes)
+        self._sent |= load.chunks.keys()
         if not self.host.concurrent:
-            return self._deliver(load, page)
+            self._deliver(load, page)
+            self._arrived(load)
+            return
         if self._threads is None:
             from concurrent.futures import ThreadPoolExecutor  # here, because most uploads are one load
 
             self._threads = ThreadPoolExecutor(UNDER_WAY, "tally-deliver")
         while len(self._under_way) >= UNDER_WAY:
             self._await_one()
-        self._flying |= load.chunks.keys()
         self._under_way[self._threads.submit(self._deliver, load, page)] = load
 
     def _await_one(self) -> None:
@@ -125,8 +142,21 @@ class Delivery:
 
         done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
         for future in done:
-            self._flying -= self._under_way.pop(future).chunks.keys()
+            load = self._under_way.pop(future)
             future.result()
+            self._arrived(load)
+
+    def _arrived(self, load: _Load) -> None:
+        """What is held may be forgotten: the host tells. One that held nothing is not asked while that can be."""
+        if self.holds:
+            self._sent -= load.chunks.keys()
+        elif len(self._sent) > REMEMBERED:
+            self.holds = True
+            self._sent = {name for other in self._under_way.values() for name in other.chunks}
+
+    def _doubtful(self, load: _Load) -> Collection[bytes]:
+        """Those chunks of a load that the host may hold."""
+        return [name for name in load.chunks if name not in self.lacking] if self.holds else ()
 
     def _deliver(self, load: _Load, page: int) -> None:
         again(partial(self._send, load, page), self._is_closed)
@@ -143,10 +173,11 @@ class Delivery:
 
     def _bundles(self, load: _Load) -> Iterable[bytes]:
         """What the host lacks of a load; made bundle by bundle, if anything."""
-        missing = set(self.host.missing(self.identifier, list(load.chunks))) if load.chunks else ()
-        if not missing:
+        asked, load.asked = load.asked, load.chunks.keys()  # a second attempt goes on after what has come
+        held = set(asked).difference(self.host.missing(self.identifier, list(asked))) if asked else ()
+        if len(held) == len(load.chunks):
             return ()
-        return bundles_of(Chunk(name, data) for name, data in load.chunks.items() if name in missing)
+        return bundles_of(Chunk(name, data) for name, data in load.chunks.items() if name not in held)
 
 
 def publish_pages(host: ContextHost, identifier: str, expected: str, changes: Sequence[Change]) -> str:

@@ -191,7 +191,7 @@ class ContextEnd:
         """
         from tallystick.contexts.uploading import Upload  # here, because most runs change nothing
 
-        upload = Upload(self.host, self.info.id, self.key, self.listing, other, orders, self.layout)
+        upload = Upload(self.host, self.info, self.key, self.listing, other, orders, self.layout)
         with uncollected():
             upload.collect(actions)
             self._token = upload.publish(self._token or self.info.version)

@@ -18,7 +18,8 @@ from tallystick.contexts.entries import Change, FileEntry
 class ContextInfo(msgspec.Struct, frozen=True):
     """One context. Times are milliseconds since the epoch; quotas are None where there is none.
 
-    ``version`` is the token of its manifest: equal tokens, equal trees.
+    ``version`` is the token of its manifest: equal tokens, equal trees. ``holds`` is False while no chunk has come: who
+    sends the first ones need not ask which are missing.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ContextInfo(msgspec.Struct, frozen=True):
     status: str = "available"
     quota_files: int | None = None
     quota_bytes: int | None = None
+    holds: bool = True
 
 
 class Manifest(NamedTuple):

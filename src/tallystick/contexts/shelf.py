@@ -73,7 +73,14 @@ class Shelf:
             self.size,
             quota_files=self.quota_files,
             quota_bytes=self.quota_bytes,
+            holds=self._holds(),
         )
+
+    def _holds(self) -> bool:
+        rows = self.ledger.engine.query(
+            "SELECT 1 FROM tally_context_chunk WHERE context=? LIMIT 1", (self.resource.number,)
+        )
+        return bool(rows)
 
     # Entries ----------------------------------------------------------------------------------------------------------
 

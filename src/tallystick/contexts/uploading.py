@@ -16,7 +16,7 @@ from tallystick.contexts.carrying import Carried, carried, together
 from tallystick.contexts.changeset import Changeset, Item
 from tallystick.contexts.delivering import Delivery
 from tallystick.contexts.entries import FILE, Change, FileEntry, packed_parts
-from tallystick.contexts.host import ContextHost
+from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.reading import ListedFiles, Taken, read_file
 from tallystick.errors import StorageError
 from tallystick.trees.contents import Contents
@@ -41,7 +41,7 @@ class Upload:
     def __init__(
         self,
         host: ContextHost,
-        identifier: str,
+        info: ContextInfo,
         key: Callable[[str], str],
         listing: Callable[[str], Listing | None],
         other: TreeEnd,
@@ -50,12 +50,12 @@ class Upload:
     ) -> None:
         self.layout = layout
         self.host = host
-        self.identifier = identifier
+        self.identifier = identifier = info.id
         self.key = key
         self.other = other
         self.orders = orders
         self.changeset = Changeset(host, identifier, key, listing, other, orders)
-        self.delivery = Delivery(host, identifier)
+        self.delivery = Delivery(host, identifier, self.changeset.lacking, holds=info.holds)
         self._archived = False
 
     @property

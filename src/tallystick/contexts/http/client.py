@@ -121,13 +121,15 @@ class RemoteHost:
     # Chunks -----------------------------------------------------------------------------------------------------------
 
     def missing(self, identifier: str, hashes: Sequence[bytes]) -> list[bytes]:
-        if not hashes:
-            return []
-        body = self._whole("POST", _place(identifier, "missing"), body=b"".join(hashes))
-        try:
-            return wire.hashes_in(body)
-        except RequestError as problem:
-            raise PeerProtocolError(problem.message) from None
+        found: list[bytes] = []
+        for start in range(0, len(hashes), wire.MAX_HASHES):
+            body = b"".join(hashes[start : start + wire.MAX_HASHES])
+            answer = self._whole("POST", _place(identifier, "missing"), body=body)
+            try:
+                found += wire.hashes_in(answer)
+            except RequestError as problem:
+                raise PeerProtocolError(problem.message) from None
+        return found
 
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
         self._once(_place(identifier, "chunks"), {}, bundles)
