@@ -10,6 +10,7 @@ from disk import Ground, contents, grow, regrow, remembered, shown, temporaries
 
 from tallystick.errors import TallystickError
 from tallystick.testing.faulty_disk import Crash, Faults, FaultyFiles, PoweredFiles
+from tallystick.trees.files import REAL
 from tallystick.trees.merging import Reconcile
 
 THOROUGH = os.environ.get("TALLYSTICK_TEST_PROFILE") == "thorough"
@@ -93,10 +94,19 @@ def recovers(ground):
     assert ground.run().actions == []
 
 
-def attempt(ground, files):
+def on(side, files):
+    """The disks of a run of which one or both fail."""
+    return {
+        "local": {"files": files, "remote_files": REAL},
+        "remote": {"remote_files": files},
+        "both": {"files": files},
+    }[side]
+
+
+def attempt(ground, files, side="both"):
     """The report of a run on a failing disk; None when it stopped with an error that says what to do."""
     try:
-        return ground.run(files=files, confirm_deletions=True)
+        return ground.run(**on(side, files), confirm_deletions=True)
     except TallystickError as problem:
         assert problem.hint  # noqa: PT017
         return None
@@ -160,15 +170,32 @@ def test_a_disk_that_takes_no_more_writes_is_left_without_truncated_files(error)
         recovers(ground)
 
 
-@pytest.mark.parametrize("call", ("open_directory", "entries", "status", "open_read", "read", "read_link"))
+@pytest.mark.parametrize("call", ("open_directory", "entries", "look", "status", "open_read", "read", "read_link"))
 @pytest.mark.parametrize("error", (errno.EIO, errno.EACCES), ids=errno.errorcode.get)
-def test_what_cannot_be_read_is_unknown_and_never_deleted(call, error):
+@pytest.mark.parametrize("side", ("local", "remote", "both"))
+def test_what_cannot_be_read_is_unknown_and_never_deleted(call, error, side):
     with prepared() as ground:
         before = (shown(ground.local), shown(ground.remote))
-        report = attempt(ground, FaultyFiles(Faults(error_at=2, error=error, error_on=frozenset({call}), forever=True)))
-        assert report is None or not report.succeeded
+        failing = FaultyFiles(Faults(error_at=2, error=error, error_on=frozenset({call}), forever=True))
+        report = attempt(ground, failing, side)
+        assert report is None or not report.succeeded or failing.matching < 2
         assert contents(EXPECTED) <= visible(ground)
         assert contents(before[0]) | contents(before[1]) >= visible(ground)
+        recovers(ground)
+
+
+@pytest.mark.parametrize("side", ("local", "remote"))
+@pytest.mark.parametrize("path", ("stays", "tree", "dir", "leaf", "edited", "both"))
+def test_what_is_listed_and_cannot_be_looked_at_is_unknown_and_never_deleted(side, path):
+    def refuse(name, arguments):
+        if name == "look" and arguments[0] == path:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    with prepared() as ground:
+        before = [tree.get(path) for tree in (shown(ground.local), shown(ground.remote))]
+        failing = FaultyFiles(Faults(meanwhile=refuse))
+        assert not ground.run(**on(side, failing), confirm_deletions=True).succeeded
+        assert [tree.get(path) for tree in (shown(ground.local), shown(ground.remote))] == before
         recovers(ground)
 
 

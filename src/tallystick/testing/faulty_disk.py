@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -63,6 +63,8 @@ CHANGING = (
     "sync_volume",
     "sync_file",
 )
+LOOKED_AT = "look"
+"""The call by which an entry of a directory that is listed says what it is."""
 LOOKING = ("open_root", "open_directory", "entries", "status", "status_of", "open_read", "read", "read_link")
 
 
@@ -106,6 +108,11 @@ class FaultyFiles(Files):
         self.dead = True
         raise Crash(name)
 
+    def entries(self, directory: Handle) -> Any:
+        """As in ``Files``; each entry may fail when it is looked at."""
+        self._before("entries", (directory,))
+        return _Entries(self, Files.entries(self, directory))
+
     def close(self, handle: Handle) -> None:
         """Always possible: the system closes what a dead process had open."""
         os.close(handle)
@@ -116,6 +123,34 @@ class FaultyFiles(Files):
             os.write(handle, bytes(data)[: len(data) // 2])
             self._die("write")
         Files.write(self, handle, data)
+
+
+class _Entries:
+    """The entries of a directory, as os.scandir gives them."""
+
+    def __init__(self, files: FaultyFiles, found: Any) -> None:
+        self._files, self._found = files, found
+
+    def __iter__(self) -> Iterator[_Entry]:
+        return (_Entry(self._files, entry) for entry in self._found)
+
+    def __enter__(self) -> _Entries:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._found.close()
+
+
+class _Entry:
+    """One entry."""
+
+    def __init__(self, files: FaultyFiles, found: os.DirEntry[str]) -> None:
+        self._files, self._found, self.name = files, found, found.name
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """What it is, if it can be looked at."""
+        self._files._before(LOOKED_AT, (self.name,))
+        return self._found.stat(follow_symlinks=follow_symlinks)
 
 
 def _interrupted(name: str) -> Callable[..., Any]:
@@ -134,7 +169,7 @@ def _interrupted(name: str) -> Callable[..., Any]:
 
 
 for _name in (*CHANGING, *LOOKING):
-    if _name != "write":
+    if _name not in ("write", "entries"):
         setattr(FaultyFiles, _name, _interrupted(_name))
 
 

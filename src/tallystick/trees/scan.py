@@ -43,7 +43,20 @@ UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
 """The value of a file that nobody has read yet."""
 
 _READ_MARKS = frozenset((Mark.FILE, Mark.LINK))
-_FIRST_MARKS = {stat.S_IFREG: Mark.UNREAD, stat.S_IFDIR: Mark.DIRECTORY, stat.S_IFLNK: Mark.LINK}
+_FIRST_MARKS = {0: Mark.UNKNOWN, stat.S_IFREG: Mark.UNREAD, stat.S_IFDIR: Mark.DIRECTORY, stat.S_IFLNK: Mark.LINK}
+
+
+class _Unseen(NamedTuple):
+    """In the place of what an entry is that cannot be looked at."""
+
+    st_mode: int = 0
+    st_ino: int = 0
+    st_size: int = 0
+    st_mtime_ns: int = 0
+    st_ctime_ns: int = 0
+
+
+_UNSEEN = _Unseen()
 
 
 class Noted(Protocol):
@@ -214,16 +227,20 @@ class _Scanner:
             numbers[place * WIDTH + 2 : (place + 1) * WIDTH] = _NO_NUMBERS
         return names, numbers, [names[place] for place in places]
 
-    def _look_singly(self, path: str, listed: list[Any]) -> tuple[list[Any], list[os.stat_result]]:
-        """The entries that can be looked at, and what they are."""
-        looked, found = [], []
+    def _look_singly(self, path: str, listed: list[Any]) -> tuple[list[Any], list[os.stat_result | _Unseen]]:
+        """The entries that are there, and what they are; one that cannot be looked at is there, too (G4)."""
+        looked: list[Any] = []
+        found: list[os.stat_result | _Unseen] = []
         for entry in listed:
             try:
-                found.append(entry.stat(follow_symlinks=False))
+                numbers: os.stat_result | _Unseen = entry.stat(follow_symlinks=False)
             except OSError as problem:
+                if problem.errno in _VANISHED:
+                    continue
                 self._failed_entry(joined(path, entry.name), problem)
-            else:
-                looked.append(entry)
+                numbers = _UNSEEN
+            looked.append(entry)
+            found.append(numbers)
         return looked, found
 
     def _failed_entry(self, path: str, problem: OSError) -> None:
