@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import nullcontext
 
 import pytest
@@ -13,6 +14,7 @@ from tallystick.contexts.http.client import RemoteHost
 from tallystick.contexts.local import LocalHost
 from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.problems import VersionMoved
+from tallystick.contexts.uploading import Upload
 from tallystick.trees.merging import Reconcile
 from tallystick.trees.plan import Half
 from tallystick.trees.problems import RootChanged
@@ -139,6 +141,31 @@ def test_an_upload_that_somebody_else_was_faster_than_plans_again(mount, host, c
 
     assert list(tree(host, context)) == ["/mine", "/theirs"]
     assert shown(one.root) == {"mine": b"mine", "theirs": b"theirs"}
+
+
+def test_nothing_is_replaced_here_before_it_is_certain_that_it_was_saved_there(mount, host, context, monkeypatch):
+    one, two = mount("one"), mount("two")
+    (one.root / "f").write_text("agreed")
+    for each in (one, two):
+        each.run()
+    for each in (two, one):
+        (each.root / "f").write_text(each.root.name)
+    two.run()
+
+    def overtaken(self, *given):
+        time.sleep(0.2)
+        host.publish(context.id, "*", [("/theirs", file_of(host, context, b"theirs"))])
+        return publish(self, *given)
+
+    publish = Upload.publish
+    with monkeypatch.context() as patching:
+        patching.setattr(Upload, "publish", overtaken)
+        with pytest.raises(VersionMoved):
+            one.run()
+    assert shown(one.root) == {"f": b"one"}
+
+    again_while_moved(one.run, lambda _: None)
+    assert sorted(shown(one.root).values()) == [b"one", b"theirs", b"two"]
 
 
 def test_two_mounts_of_one_context_are_disjoint_subtrees(mount, host, context):

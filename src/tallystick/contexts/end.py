@@ -31,6 +31,7 @@ from tallystick.trees.scope import Scope
 if TYPE_CHECKING:
     from tallystick.contexts.downloading import Download
     from tallystick.contexts.layout import Layout
+    from tallystick.contexts.uploading import Publication
 
 _TYPES = {FILE: 0o100000, DIRECTORY: 0o040000}
 _LINK_TYPE = 0o120000
@@ -62,6 +63,7 @@ class ContextEnd:
         self._complete = False
         self._listings: dict[str, Listing | None] = {}
         self._download: Download | None = None
+        self._publication: Publication | None = None
 
     @property
     def title(self) -> str:
@@ -87,6 +89,7 @@ class ContextEnd:
 
     def identity(self) -> str:
         """The context's identifier and the prefix; asking again asks the host."""
+        self._let_go()
         self._info = None
         return f"{self.info.id} {self.prefix}"
 
@@ -185,24 +188,38 @@ class ContextEnd:
     # Carrying out -----------------------------------------------------------------------------------------------------
 
     def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
-        """Send what is missing, then publish everything at once.
+        """Send what is missing, then publish everything at once; that goes on until ``settle``, if it may.
 
         Raises VersionMoved when somebody else has published since the refresh: nothing was done then.
         """
-        from tallystick.contexts.uploading import Upload  # here, because most runs change nothing
+        from tallystick.contexts.uploading import Publication, Upload  # here, because most runs change nothing
 
         upload = Upload(self.host, self.info, self.key, self.listing, other, orders, self.layout)
         with uncollected():
             upload.collect(actions)
-            self._token = upload.publish(self._token or self.info.version)
+        expected = self._token or self.info.version
+        self._publication = Publication(lambda: upload.publish(expected), self.host.concurrent)
         return upload.outcome
+
+    def settle(self) -> None:
+        """Wait for the publication. Raises VersionMoved and whatever else it does."""
+        publication, self._publication = self._publication, None
+        if publication is not None:
+            self._token = publication.version()
+
+    def _let_go(self) -> None:
+        """Wait for a publication that nobody wants to know of any more: its run failed."""
+        publication, self._publication = self._publication, None
+        if publication is not None:
+            publication.wait()
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
         """Nothing is left over in a context: an upload that was interrupted was never visible."""
         return []
 
     def close(self) -> None:
-        """Give the host back."""
+        """Give the host back, when nothing is under way any more."""
+        self._let_go()
         if self._download is not None:
             self._download.close()
         self.host.close()

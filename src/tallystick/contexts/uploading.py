@@ -6,6 +6,7 @@ are carried over whole (``carrying``). Nothing is visible before the publication
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,41 @@ from tallystick.trees.steps import Step
 
 if TYPE_CHECKING:
     from tallystick.contexts.layout import Layout
+
+
+class Publication:
+    """A publication under way: beside the caller where that ``may`` be, else it is made at once.
+
+    ``publish`` gives the version that is current then.
+    """
+
+    def __init__(self, publish: Callable[[], str], may: bool) -> None:
+        self._publish = publish
+        self._version = ""
+        self._problem: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="tally-publish", daemon=True) if may else None
+        if self._thread is not None:
+            self._thread.start()
+        else:
+            self._version = publish()
+
+    def _run(self) -> None:
+        try:
+            self._version = self._publish()
+        except BaseException as problem:
+            self._problem = problem
+
+    def wait(self) -> None:
+        """Wait for its end, whatever that is."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def version(self) -> str:
+        """The version, when it is over. Raises what kept it from being made."""
+        self.wait()
+        if self._problem is not None:
+            raise self._problem
+        return self._version
 
 
 class Upload:

@@ -205,6 +205,9 @@ class DirectoryEnd:
         """Stage, publish, remove."""
         return place(self.mount, self.listing, self._holders, self, other, actions, orders)
 
+    def settle(self) -> None:
+        """Nothing: what was placed was certain then."""
+
     def _holders(self, digests: Collection[bytes]) -> Mapping[bytes, str]:
         """Paths that were noted to hold content of these digests."""
         return self._noted.holders(digests) if self._noted is not None else {}

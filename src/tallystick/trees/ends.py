@@ -91,9 +91,15 @@ class TreeEnd(Contents, Protocol):
         """True when a directory stands at a path."""
 
     def place(self, other: TreeEnd, actions: Sequence[Action], orders: Orders) -> Outcome:
-        """Carry out the actions of this side. Returns when what succeeded is durable, if orders say so.
+        """Carry out the actions of this side. What succeeded is durable, if orders say so, when ``settle`` returns.
 
         A path that fails is in the outcome, never raised; NoSpace is raised before anything was written.
+        """
+
+    def settle(self) -> None:
+        """Wait until what was placed is certain: until then nothing may be given up or remembered for it.
+
+        Raises what kept it from becoming so; nothing was done then. Idempotent.
         """
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:

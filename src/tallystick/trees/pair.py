@@ -317,6 +317,7 @@ class _Run:
             actions = found.of(side)
             if not actions:
                 continue
+            self.ends[side.other].settle()  # what is replaced here may have been saved there
             outcome = self._place(found, side, actions, relocated, report)
             relocated = {
                 conflict.path: conflict.copy
@@ -403,11 +404,17 @@ class _Run:
                 self._remember_listing(side, path)
         self._remember_base("", found.base, after, forest)
         self._remember_unsettled(found, after)
+        if self.changes == Changes():
+            self._settle()
+        if self.changes != Changes():
+            self.state.remember(self.changes, self._settle)
+
+    def _settle(self) -> None:
+        """Wait until what was carried out is certain, and note what it made of the tokens."""
         for side, end in self.ends.items():
+            end.settle()
             if end.token and end.token != self.noted[side].token():
                 self.changes.note_token(self.stored[side], end.token)
-        if self.changes != Changes():
-            self.state.remember(self.changes)
 
     def _remember_listing(self, side: Side, path: str) -> None:
         listing = self.ends[side].listing(path)

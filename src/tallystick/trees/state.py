@@ -11,7 +11,7 @@ import os
 import sqlite3
 import struct
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -287,13 +287,15 @@ class State:
 
     # Writing --------------------------------------------------------------------------------------
 
-    def remember(self, changes: Changes) -> None:
-        """Write everything in one durable transaction."""
+    def remember(self, changes: Changes, settle: Callable[[], None] = lambda: None) -> None:
+        """Write everything in one durable transaction. ``settle`` is called before the meta is written: it may add to
+        that, and what it raises takes everything back."""
         with self._transaction():
             self._write_listings(changes.listings)
             self._write_base(changes.base)
             _write_paths(self.connection, "DELETE FROM unsettled WHERE path = ?", changes.settled)
             _write_paths(self.connection, "INSERT OR IGNORE INTO unsettled VALUES (?)", changes.unsettled)
+            settle()
             for name, value in changes.meta.items():
                 if value is None:
                     self.connection.execute("DELETE FROM meta WHERE name = ?", (name,))
