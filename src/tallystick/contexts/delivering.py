@@ -22,9 +22,11 @@ from tallystick.errors import PeerUnreachable
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-LOAD_BYTES = 8 << 20
+LOAD_BYTES = 5 << 20
 LOAD_CHUNKS = 4096
 """What is read before the host is asked which of it is missing."""
+LARGE_LOAD_BYTES = 4 << 20
+"""The same of a large file, of which more is in memory."""
 UNDER_WAY = 2
 """Loads that travel at once."""
 REMEMBERED = 100_000
@@ -76,7 +78,7 @@ class Delivery:
             return
         load.chunks[chunk.hash] = chunk.data
         load.size += len(chunk.data)
-        most = LOAD_BYTES if len(chunk.data) < MIN_CHUNK else LOAD_BYTES // 2  # more of a large file is in memory
+        most = LOAD_BYTES if len(chunk.data) < MIN_CHUNK else LARGE_LOAD_BYTES
         if load.size >= most or len(load.chunks) >= LOAD_CHUNKS:
             self._ship()
 
@@ -93,6 +95,8 @@ class Delivery:
         """Wait until all that is under way has arrived. What is left goes with the publication."""
         while self._under_way:
             self._await_one()
+        self._sent = set()
+        self._end_threads()
 
     def publish(self, expected: str, changes: Sequence[Change] = ()) -> str:
         """Send what is left and make everything visible, these changes included; gives the version that is current
@@ -114,8 +118,12 @@ class Delivery:
     def close(self) -> None:
         """End the threads. What is under way is given up as soon as it fails."""
         self._closed = True
+        self._end_threads()
+
+    def _end_threads(self) -> None:
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
+            self._threads = None
 
     def _ship(self) -> None:
         load, self._load = self._load, _Load()
