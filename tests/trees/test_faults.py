@@ -8,10 +8,12 @@ from contextlib import contextmanager, suppress
 import pytest
 from disk import Ground, contents, grow, regrow, remembered, shown, temporaries
 
+from tallystick.cli.tree_report import exit_code, plain
 from tallystick.errors import TallystickError
 from tallystick.testing.faulty_disk import Crash, Faults, FaultyFiles, PoweredFiles
 from tallystick.trees.files import REAL
 from tallystick.trees.merging import Reconcile
+from tallystick.trees.problems import Unreadable
 
 THOROUGH = os.environ.get("TALLYSTICK_TEST_PROFILE") == "thorough"
 
@@ -273,6 +275,59 @@ def test_a_file_that_never_holds_still_is_busy_and_keeps_its_stored_version():
         assert shown(ground.remote) == {"log": "first", "other": "o2"}
         assert ground.run().succeeded
         assert shown(ground.remote)["log"].startswith("second!")
+
+
+def test_a_file_that_never_holds_still_is_busy_too_where_its_content_decides():
+    with Ground() as ground:
+        grow(ground.local, {"log": "first"})
+        ground.run()
+        grow(ground.local, {"log": "mine"})
+        grow(ground.remote, {"log": "theirs"})
+
+        def scribble(name, arguments):
+            if name == "read":
+                with open(ground.local / "log", "a") as log:
+                    log.write("!")
+
+        report = ground.run(files=FaultyFiles(Faults(meanwhile=scribble)), remote_files=REAL)
+        assert report.failed["log"].code == "FileBusy"
+        assert (exit_code(report), plain(report, False, 0)["unreadable"]) == (1, [])
+
+
+def test_a_journal_that_goes_while_its_database_is_read_is_no_failure():
+    with Ground() as ground:
+        grow(ground.local, {"live.db": "old", "live.db-journal": "j"})
+        ground.run()
+        grow(ground.local, {"live.db": "new", "live.db-journal": "more"})
+        grow(ground.remote, {"live.db": "old, too"})
+
+        def commit(name, arguments):
+            journal = ground.local / "live.db-journal"
+            if name == "open_read" and arguments[0] == journal.name and journal.exists():
+                journal.unlink()
+
+        report = ground.run(files=FaultyFiles(Faults(meanwhile=commit)), remote_files=REAL)
+        assert exit_code(report) == 1
+        assert {problem.code for problem in report.failed.values()} == {"SourceChanged"}
+        ground.run()
+        assert ground.run().succeeded
+        assert shown(ground.local) == shown(ground.remote)
+        assert contents(shown(ground.local)) >= {"new", "old, too"}
+
+
+def test_what_an_ignore_file_that_cannot_be_read_leaves_out_does_not_travel():
+    with Ground() as ground:
+        grow(ground.local, {".tallyignore": "secret\n", "secret": "s", "x": "x"})
+
+        def refuse(name, arguments):
+            if name == "open_read" and arguments[0] == ".tallyignore":
+                raise PermissionError(errno.EACCES, "not yours")
+
+        with pytest.raises(Unreadable):
+            ground.run(files=FaultyFiles(Faults(meanwhile=refuse)))
+        assert shown(ground.remote) == {}
+        assert ground.run().succeeded
+        assert shown(ground.remote) == {".tallyignore": "secret\n", "x": "x"}
 
 
 def test_a_file_that_moves_once_is_read_again():

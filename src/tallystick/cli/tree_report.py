@@ -15,6 +15,7 @@ from tallystick.trees.nodes import leaves
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.progress import Progress
 from tallystick.trees.report import Report
+from tallystick.trees.unchanged import JOURNALS
 
 WORDS = {Verb.PUT: "write", Verb.MAKE: "make", Verb.GRAFT: "copy", Verb.PERMIT: "permit", Verb.REMOVE: "remove"}
 MAX_WARNINGS = 20
@@ -38,9 +39,20 @@ def exit_code(report: Report) -> int:
     """0 done; 1 done, but conflicts or busy files wait; 3 something cannot be read or written; 4 deletions held."""
     if report.held:
         return 4
-    if any(not problem.transient for problem in report.failed.values()) or report.plan.unknown:
+    if any(not problem.transient for problem in report.failed.values()) or _unreadable(report):
         return 3
     return 1 if report.failed or report.conflicts else 0
+
+
+def _unreadable(report: Report) -> list[str]:
+    """Paths that could not be looked into; where reading failed, failures name a file of the same database."""
+    failed = set(map(_database, report.failed))
+    return [path for path in report.plan.unknown if _database(path) not in failed]
+
+
+def _database(path: str) -> str:
+    """The file that a journal belongs to; any other path as it is."""
+    return next((path.removesuffix(ending) for ending in JOURNALS if path.endswith(ending)), path)
 
 
 # For people --------------------------------------------------------------------------------------
@@ -99,7 +111,7 @@ def _show_rest(report: Report, turned: bool) -> None:
         click.echo(f"tallystick: {why}; look at them, then run again with --allow-deletes all or a number", err=True)
     for path in report.blocked:
         click.echo(f"blocked: {shown(path)} stays: it holds something that is ignored or cannot be read")
-    for path in report.plan.unknown:
+    for path in _unreadable(report):
         click.echo(f"unreadable: {shown(path) or '.'}: nothing was done there", err=True)
     for code, path, why in report.warnings[:MAX_WARNINGS]:
         click.echo(f"warning: {shown(path)}: {shown(why)} ({code})", err=True)
@@ -140,7 +152,7 @@ def plain(report: Report, turned: bool, seconds: float) -> dict[str, Any]:
         "conflicts": [{"path": item.path, "copy": item.copy} for item in report.conflicts],
         "held": [{**_plain_action(action, turned), "why": reason(why, turned)} for action, why in report.held],
         "blocked": list(report.blocked),
-        "unreadable": list(report.plan.unknown),
+        "unreadable": _unreadable(report),
         "failed": {path: {"code": why.code, "message": why.message} for path, why in report.failed.items()},
         "warnings": [{"code": code, "path": path, "why": why} for code, path, why in report.warnings],
         "rescued": list(report.rescued),

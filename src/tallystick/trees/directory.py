@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from errno import EISDIR, ELOOP, ENOENT, ENOTDIR
 from stat import S_ISLNK
 
 from tallystick.errors import StorageError
@@ -25,6 +26,8 @@ from tallystick.trees.scan import Noted, Scan, scan
 from tallystick.trees.scope import Scope
 
 READ_SHARE = 1000
+NO_FILE = (ENOENT, ENOTDIR, ELOOP, EISDIR)
+"""What is said of a name under which no file stands."""
 """From this many files on reading is shared with a second process."""
 
 
@@ -132,6 +135,8 @@ class DirectoryEnd:
             ]
         except StorageError as problem:
             return [ReadValue(path, problem=problem) for path in paths]
+        except FileNotFoundError:
+            return [_vanished(path) for path in paths]
         except OSError as problem:
             return [ReadValue(path, problem=storage_error(path, problem)) for path in paths]
 
@@ -150,15 +155,20 @@ class DirectoryEnd:
         self._listings[path] = listing
 
     def rules(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """The content of ignore files."""
+        """The content of ignore files.
+
+        Raises StorageError for one that cannot be read: what it leaves out must not travel because of that.
+        """
         found: dict[str, bytes] = {}
         for path in paths:
             content: list[bytes] = []
             try:
                 at, name = self.mount.split(path)
                 read_stable(self.mount.files, at, name, content.append, content.clear)
-            except (OSError, StorageError):
-                continue
+            except OSError as problem:
+                if problem.errno in NO_FILE:
+                    continue
+                raise storage_error(path, problem) from problem
             found[path] = b"".join(content)
         return found
 

@@ -108,7 +108,10 @@ def read_group(files: Files, at: Handle, names: Sequence[str]) -> Mapping[str, R
     """
     for _ in range(ATTEMPTS):
         before = _looks(files, at, names)
-        found = {name: read_stable(files, at, name) for name in before}
+        try:
+            found = {name: read_stable(files, at, name) for name in before}
+        except FileNotFoundError:  # a journal goes with its transaction
+            continue
         if _looks(files, at, names) == before == {name: read.stats for name, read in found.items()}:
             return found
     raise FileBusy(f"[FileBusy] the database {min(names)!r} changed {ATTEMPTS} times while it was read")
