@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.content.bundles import BUNDLE_BYTES, HEADER, MAX_CONTENT, bundles_of, check, layout_of, pack, unpack
+from tallystick.content.bundles import (
+    BUNDLE_BYTES,
+    HEADER,
+    MAX_CONTENT,
+    bundles_in,
+    bundles_of,
+    check,
+    layout_of,
+    pack,
+    unpack,
+)
 from tallystick.content.chunking import MAX_CHUNK, Chunk, hash_of
 from tallystick.content.problems import BundleInvalid
 
@@ -47,6 +57,30 @@ def test_bundles_are_closed_at_their_size():
     (large,) = bundles_of([chunk(random.Random(1).randbytes(MAX_CHUNK))])
     assert layout_of(large).content == MAX_CHUNK
     assert list(bundles_of([])) == []
+
+
+@given(st.lists(contents, max_size=5), st.lists(st.integers(0, 400), max_size=40))
+def test_bundles_are_found_in_a_stream_wherever_it_is_cut(groups, sizes):
+    bundles = [pack([chunk(piece) for piece in pieces]) for pieces in groups]
+    assert list(bundles_in(cut_up(b"".join(bundles), sizes))) == bundles
+
+
+@given(contents, st.lists(st.integers(0, 400), max_size=40), st.data())
+def test_a_stream_that_ends_within_a_bundle_is_refused_after_the_whole_ones(pieces, sizes, data):
+    bundle = pack([chunk(piece) for piece in pieces])
+    cut = bundle + bundle[: data.draw(st.integers(1, len(bundle) - 1))]
+    found = bundles_in(cut_up(cut, sizes))
+    assert next(found) == bundle
+    with pytest.raises(BundleInvalid, match="ends within"):
+        next(found)
+
+
+def cut_up(whole, sizes):
+    """The same bytes in pieces of these sizes, and a rest."""
+    for size in sizes:
+        yield whole[:size]
+        whole = whole[size:]
+    yield whole
 
 
 @given(contents, st.data())

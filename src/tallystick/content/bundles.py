@@ -137,7 +137,10 @@ def check(bundle: bytes) -> Layout:
     layout = layout_of(bundle)
     if len(bundle) != layout.length:
         raise BundleInvalid(f"a bundle of {layout.length} bytes came as {len(bundle)}")
-    content = memoryview(expand(memoryview(bundle)[layout.payload :], layout.compressed, layout.content))
+    payload = memoryview(bundle)[layout.payload :]
+    content = payload  # what was not compressed is looked at where it stands
+    if layout.compressed or len(payload) != layout.content:
+        content = memoryview(expand(payload, layout.compressed, layout.content))
     for name, offset, length in layout.entries:
         if hash_of(content[offset : offset + length]) != name:
             raise BundleInvalid(f"the bytes that came for {name.hex()} have another hash")
@@ -187,19 +190,25 @@ def checked(entry: Entry, content: bytes) -> Chunk:
 
 def bundles_in(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The bundles in a stream of pieces, unchecked but for their bounds. Raises BundleInvalid when it is cut short."""
-    waiting = bytearray()
+    waiting: list[bytes | memoryview] = []
+    held = length = 0  # bytes that wait, and those of the bundle that they begin, once its header is there
     for piece in pieces:
-        waiting += piece
-        while len(waiting) >= HEADER.size and len(waiting) >= (length := _length(waiting)):
-            with memoryview(waiting) as view:
-                bundle = bytes(view[:length])
-            del waiting[:length]
-            yield bundle
+        rest = memoryview(piece)
+        while rest:
+            missing = (length or HEADER.size) - held
+            waiting.append(rest[:missing])
+            held += len(waiting[-1])
+            rest = rest[missing:]
+            if held == HEADER.size and not length:
+                length = _length(b"".join(waiting))
+            if held == length:
+                yield b"".join(waiting)
+                waiting, held, length = [], 0, 0
     if waiting:
         raise BundleInvalid("a stream of bundles ends within one")
 
 
-def _length(front: bytearray) -> int:
+def _length(front: bytes) -> int:
     """Bytes of the bundle that begins with this header."""
     magic, codec, number, payload = HEADER.unpack_from(front)
     count = int.from_bytes(number, "big")

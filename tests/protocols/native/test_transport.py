@@ -10,8 +10,6 @@ from tallystick.errors import PeerUnreachable
 from tallystick.protocols.native import transport as module
 from tallystick.protocols.native.transport import HTTPTransport, Request
 
-CHUNKED = {"Transfer-Encoding": "chunked"}
-
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers each request with the port that its connection comes from."""
@@ -26,9 +24,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self):
+        body = b""
         while size := int(self.rfile.readline(), 16):
-            self.rfile.read(size + 2)
+            body += self.rfile.read(size)
+            self.rfile.readline()
         self.rfile.readline()
+        self.server.bodies.append(body)
         self.do_GET()
 
     def log_message(self, *_):
@@ -39,8 +40,10 @@ class _Handler(BaseHTTPRequestHandler):
 def transport():
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
+    server.bodies = []
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     found = HTTPTransport(f"http://127.0.0.1:{server.server_port}/")
+    found.bodies = server.bodies
     yield found
     found.close()
     server.shutdown()
@@ -57,7 +60,7 @@ def connection_of(transport, request):
 
 
 def stream(*, patient):
-    return Request("POST", "/", CHUNKED, iter([b"one", b"two"]), patient)
+    return Request("POST", "/", {}, iter([b"one", b"two"]), patient)
 
 
 def test_whole_requests_and_patient_streams_share_one_connection(transport):
@@ -88,3 +91,12 @@ def test_a_patient_stream_over_a_closed_connection_is_to_be_repeated_and_then_go
     with pytest.raises(PeerUnreachable):
         transport.send(stream(patient=True))
     assert connection_of(transport, stream(patient=True))
+
+
+def test_a_stream_arrives_as_its_pieces_are(transport):
+    pieces = [b"few", b"", b"m" * module.SMALL, b"x" * (module.SMALL - 1), b"y" * (3 * module.SMALL), b"end"]
+    for sent in (pieces, [], [b""], pieces[2:3]):
+        connection_of(transport, Request("POST", "/", {}, iter(sent)))
+
+    assert transport.bodies == [b"".join(pieces), b"", b"", pieces[2]]
+    assert transport.traffic.sent == sum(map(len, transport.bodies))

@@ -219,8 +219,6 @@ class RemoteHost:
         headers = dict(self._headers)
         if body:
             headers["Content-Type"] = wire.BUNDLES_TYPE if not isinstance(body, bytes) else JSON
-        if not isinstance(body, bytes):
-            headers["Transfer-Encoding"] = "chunked"
         reply = self.transport.send(Request(method, path, headers, body, patient=True))
         if reply.status >= 400:
             with _closing(reply):

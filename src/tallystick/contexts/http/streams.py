@@ -37,18 +37,21 @@ class Arriving:
         self._loop = asyncio.get_running_loop()
         self._free = asyncio.Semaphore(HELD)
         self._whole = False
-        self._pieces: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
+        self._pieces: queue.SimpleQueue[list[bytes] | BaseException | None] = queue.SimpleQueue()
 
     def pieces(self) -> Iterator[bytes]:
-        """For the thread: the body, about a MiB at a time. Raises PeerUnreachable when the client is gone."""
+        """For the thread: the body as it came, which is handed over about a MiB at a time.
+
+        Raises PeerUnreachable when the client is gone.
+        """
         while True:
-            piece = self._pieces.get()
-            if piece is None:
+            pieces = self._pieces.get()
+            if pieces is None:
                 return
-            if isinstance(piece, BaseException):
-                raise PeerUnreachable("the client is gone in the middle of a body") from piece
+            if isinstance(pieces, BaseException):
+                raise PeerUnreachable("the client is gone in the middle of a body") from pieces
             self._loop.call_soon_threadsafe(self._free.release)
-            yield piece
+            yield from pieces
 
     async def consumed_by(self, work: Callable[[], Any], whole: InThread, streamed: InThread) -> Any:
         """Feed a thread until the body ends or the thread does; gives what it gives, raises what it does, or
@@ -102,11 +105,11 @@ class Arriving:
         self._pieces.put(None)
 
     async def _hand_over(self, waiting: list[bytes]) -> None:
-        piece = b"".join(waiting)
-        if piece:
+        size = sum(map(len, waiting))
+        if size:
             await self._free.acquire()
-            self._pieces.put(piece)
-            self.incoming.received += len(piece)
+            self._pieces.put(waiting)
+            self.incoming.received += size
 
     async def _message(self) -> Any:
         try:
