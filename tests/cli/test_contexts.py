@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -206,6 +207,29 @@ def test_watching_a_context_carries_changes_both_ways_at_once(run, synchronized,
         _, err = watching.communicate(timeout=30)
     assert watching.returncode == 130
     assert "Traceback" not in err
+
+
+def test_watching_goes_on_when_the_site_was_away(run, site, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "first").write_text("1")
+    with running(site) as url:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "tallystick.cli.main", "sync", "one", f"{url}contexts/ws", "--watch", "--no-fsync"],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: run("contexts", "files", site, "ws", "--json").json != [])
+    try:
+        (tmp_path / "one" / "second").write_text("2")
+        assert "cannot be reached" in watching.stderr.readline() + watching.stderr.readline()
+        with running(site, port=urlsplit(url).port):
+            eventually(lambda: len(run("contexts", "files", site, "ws", "--json").json) == 2)
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=30)
 
 
 def eventually(condition):

@@ -13,7 +13,7 @@ import click
 from tallystick.cli.output import print_json, shown
 from tallystick.cli.tree_options import is_remote, wishes_of
 from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
-from tallystick.errors import StorageError
+from tallystick.errors import StorageError, TallystickError
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, Wishes, open_directories
@@ -107,8 +107,10 @@ def _attempt(opened: OpenedPair, wishes: Wishes, as_json: bool) -> tuple[Report,
     """One run while watching; what may pass by itself is said and tried again with the next change."""
     try:
         found = _run(opened, wishes, as_json)
-    except StorageError as problem:
-        click.echo(f"tallystick: {problem}", err=True)
+    except TallystickError as problem:
+        if not (problem.transient or isinstance(problem, StorageError)):
+            raise
+        click.echo(f"tallystick: {shown(str(problem))}", err=True)
         time.sleep(RETRY_SECONDS)
         return None
     finally:
