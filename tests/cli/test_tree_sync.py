@@ -184,6 +184,9 @@ def test_ignored_paths_are_left_out_and_explained(sync, tmp_path):
     assert "synchronized; no pattern matches" in sync("a", "b", "--explain", "n.txt").out
     assert "'!keep.o' of command line" in sync("a", "b", "--explain", "keep.o", "--include", "keep.o").out
     assert sync("a", "b", "--explain", "m.o", "--json").json["ignored"] is True
+    for spelled in ("./build//y", "d/../build/y", str(tmp_path / "a" / "build" / "y")):
+        assert sync("a", "b", "--explain", spelled).out == explain
+    assert sync("a", "b", "--explain", "../a/build").code == 2
     sync("a", "b", "--no-ignore-files")
     assert (tmp_path / "b" / "m.o").exists()
 

@@ -91,6 +91,14 @@ def test_directories_agree_through_a_bucket(url, tmp_path):
     assert (one.run().actions, two.run().actions) == ([], [])
 
 
+def test_a_bucket_that_is_not_there_is_named(url, tmp_path):
+    there = mount(tmp_path, url.replace("trees", "elsewhere"), "one")
+    (there.root / "f").write_text("x")
+
+    with pytest.raises(ConfigurationError, match="no such bucket"):
+        there.run()
+
+
 def test_the_second_of_two_publications_from_one_version_is_told_so(host):
     context = host.create("x")
     host.publish(context.id, context.version, [("/a", file_of(host, context, b"a"))])

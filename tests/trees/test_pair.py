@@ -433,6 +433,16 @@ def test_what_one_side_hides_is_invisible_on_both(ground):
     assert shown(ground.remote) == {"n": "a file"}
 
 
+def test_names_that_are_reserved_for_temporary_files_are_skipped_and_said_to_be(ground):
+    grow(ground.local, {".tally-notes": "mine", ".tally-new-0123456789ab-1-1": "of another pair", "x": "x"})
+
+    report = ground.run()
+
+    assert [path for code, path, _ in report.warnings if code == "skipped"] == [".tally-notes"]
+    assert (ground.local / ".tally-notes").read_text() == "mine"
+    assert set(os.listdir(ground.remote)) == {"x"}
+
+
 def test_pipes_are_skipped_and_block_the_removal_of_their_directory(ground):
     grow(ground.local, {"d": {"a": "x"}})
     ground.run()

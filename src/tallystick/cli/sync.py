@@ -60,14 +60,15 @@ def command(a: str, b: str, **given: Any) -> int:
 
     A and B are SQLite files, postgresql:// databases, or served sites (http://, https://); one of them may be a
     directory that other sites visit, too (files+dir:PATH), or a Sahana Eden site (eden+https://). Tables are tracked
-    on first use. Or both are directories, whose files are synchronized. THIS in policies is A, in both directions.
-    SData providers (sdata+http://, sdata+https://) are synchronized with each other or with a database, and through one
-    with every other end.
+    on first use. Or both are trees of files: directories, contexts of served sites (https://HOST/contexts/NAME),
+    buckets (s3://BUCKET/PREFIX). THIS in policies is A, in both directions. SData providers (sdata+http://,
+    sdata+https://) are synchronized with each other or with a database, and through one with every other end.
 
     \b
     Examples:
       tallystick sync ./work /media/stick/work
       tallystick sync ./site /srv/www --direction push --mirror --dry-run
+      tallystick sync ./work https://hub.example.org/contexts/work --watch
       tallystick sync clinic.db https://hub.example.org/
       tallystick sync a.db b.db --conflict merge --conflict patients.phone=this
       tallystick sync a.db postgresql://db/hub --only orders --where "orders: total gt 10"

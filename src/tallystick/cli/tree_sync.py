@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from tallystick.cli.output import print_json, shown
 from tallystick.cli.tree_options import is_remote, wishes_of
 from tallystick.cli.tree_report import Gauge, exit_code, plain, show_plan, show_report
-from tallystick.errors import StorageError, TallystickError
+from tallystick.errors import StorageError, TallystickError, UsageError
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.opening import OpenedPair, Wishes, open_directories
@@ -130,7 +131,7 @@ def explain(a: str, b: str, given: Mapping[str, Any]) -> int:
     from tallystick.cli.tree_options import patterns_of
     from tallystick.trees.ignoring import IgnoreRules, rules_above
 
-    path = given["explain"].strip("/")
+    path = explained(given["explain"], [os.path.realpath(name) for name in (a, b) if not is_remote(name)])
     answers = []
     for name, end in zip("AB", _ends(a, b, given), strict=True):
         rules = end.rules(rules_above(path)) if given["ignore_files"] else {}
@@ -147,6 +148,17 @@ def explain(a: str, b: str, given: Mapping[str, Any]) -> int:
         why = f"taken in by the pattern {taken.pattern!r} of {shown(taken.file)}" if taken else "no pattern matches"
         click.echo(f"{shown(path)}: synchronized; {why}")
     return 0
+
+
+def explained(path: str, roots: Sequence[str]) -> str:
+    """The path below the roots that is asked for; an absolute one may be given as it stands on this machine."""
+    for root in roots:
+        if path.startswith(f"{root}/"):
+            path = path[len(root) :]
+    found = os.path.normpath(path.strip("/") or ".")
+    if found == ".." or found.startswith("../"):
+        raise UsageError(f"{path} does not lie in a tree", hint="give a path below both roots, as in src/main.o")
+    return "" if found == "." else found
 
 
 def _ends(a: str, b: str, given: Mapping[str, Any]) -> list[TreeEnd]:

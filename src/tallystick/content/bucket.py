@@ -89,7 +89,7 @@ class BucketStore(PackedStore):
         """One whole pack; objects appear whole or not at all."""
         filling.seal()
         name = new_pack_name()
-        with _answers(name):
+        with _answers(name, writing=True):
             self.bucket.put(_pack_path(name), b"".join(parts), mode="create")
         self.catalog.add(name, filling.size, filling.places, self.clock())
 
@@ -167,7 +167,7 @@ class BucketHead:
         """Put on the condition that the expected one is still current."""
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        with _answers(self.path):
+        with _answers(self.path, writing=True):
             try:
                 if expected.value is None:
                     put = self.bucket.put(self.path, value, mode="create")
@@ -183,15 +183,20 @@ def _pack_path(name: str) -> str:
 
 
 class _answers:
-    """Turns what the provider answers into StorageError; a missing object stays FileNotFoundError."""
+    """Turns what the provider answers into StorageError; a missing object that is read stays FileNotFoundError."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, writing: bool = False) -> None:
         self.what = what
+        self.writing = writing
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, FileNotFoundError) and self.writing:
+            raise ConfigurationError(
+                f"{self.what} cannot be written: there is no such bucket", hint="check the URL, or make the bucket"
+            ) from problem
         if problem is None or isinstance(problem, StorageError | FileNotFoundError):
             return
         from obstore.exceptions import BaseError

@@ -65,6 +65,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_leftover(path: str) -> bool:
+    """True for the path of a temporary file such as runs make, of whatever pair of trees."""
+    return path.rpartition("/")[2].startswith((f"{TEMPORARY}new-", f"{TEMPORARY}swap-"))
+
+
 def link_leaves(path: str, target: str) -> bool:
     """True when a symbolic link at ``path`` with this target is absolute or points out of the tree (K7)."""
     if target.startswith("/") or not target:

@@ -100,7 +100,10 @@ class _Placer:
         self.expected_copies = {action.path for action in actions if action.verb is Verb.PUT}
         free = self.files.free_space(self.mount.handle)
         if needed and needed + SPARE_BYTES > free:
-            raise NoSpace(f"[NoSpace] {self.mount.root} has {free} bytes left and {needed} are to be written")
+            raise NoSpace(
+                f"[NoSpace] {self.mount.root} has {free:,} bytes left; {needed:,} are to be written "
+                f"and {SPARE_BYTES:,} to stay free"
+            )
 
     def find_held(
         self, actions: Sequence[Action], holders_of: Callable[[Collection[bytes]], Mapping[bytes, str]]

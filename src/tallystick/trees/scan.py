@@ -28,7 +28,7 @@ from tallystick.trees.listing import (
     Mark,
     packed_names,
 )
-from tallystick.trees.names import MAX_DEPTH, TEMPORARY, link_leaves
+from tallystick.trees.names import MAX_DEPTH, TEMPORARY, is_leftover, link_leaves
 from tallystick.trees.nodes import joined
 from tallystick.trees.processes import Beside, may_fork
 from tallystick.trees.scope import Scope
@@ -39,6 +39,7 @@ _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 SHARE_ENTRIES = 4000
 """When so many entries have been looked at, a tree is large enough for two processes."""
 
+_RESERVED = f"names that begin with {TEMPORARY} are reserved for temporary files"
 UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
 """The value of a file that nobody has read yet."""
 
@@ -277,7 +278,9 @@ class _Scanner:
         """The new listing of a directory, with the values that nobody needs to read for."""
         keep = [position for position, name in enumerate(names) if not name.startswith(TEMPORARY)]
         if len(keep) < len(names):
-            self.found.leftovers += [joined(path, name) for name in names if name.startswith(TEMPORARY)]
+            ours = [joined(path, name) for name in names if name.startswith(TEMPORARY)]
+            self.found.leftovers += ours
+            self.found.warnings += [("skipped", inner, _RESERVED) for inner in ours if not is_leftover(inner)]
             names = [names[position] for position in keep]
             kept = [numbers[position * WIDTH : (position + 1) * WIDTH] for position in keep]
             numbers = array("q", [number for entry in kept for number in entry])
