@@ -20,6 +20,7 @@ from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.guards import Facts, guarded
 from tallystick.trees.history import History, purge
+from tallystick.trees.intending import Intending, take_up
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
@@ -95,6 +96,7 @@ class _Run:
         self.dirty: set[str] = set()
         self.grafted: dict[str, Side] = {}
         self.base_rows: dict[str, BaseRow | None] = {}
+        self.replaced: Mapping[str, BaseRow] = {}
 
     def run(self) -> Report:
         """All of it."""
@@ -102,6 +104,7 @@ class _Run:
         self._refresh()
         if not self.options.dry_run:
             self._clean_staged()
+        self.replaced = take_up(self.state, {self.stored[side]: end for side, end in self.ends.items()}, self.scope)
         self._find_dirty()
         forest = self._forest()
         trees = forest.trees()
@@ -221,10 +224,9 @@ class _Run:
 
     def _is_known(self, directory: str, digest: bytes) -> bool:
         """True when content of this digest is in the base or noted on a side in this directory."""
-        row = self.state.base_row(directory)
-        if row is not None and any(
-            isinstance(leaf, Leaf) and leaf.digest == digest for leaf in row.children().values()
-        ):
+        rows = (self.state.base_row(directory), self.replaced.get(directory))
+        leaves = [leaf for row in rows if row is not None for leaf in row.children().values()]
+        if any(isinstance(leaf, Leaf) and leaf.digest == digest for leaf in leaves):
             return True
         listings = [end.listing(directory) for end in self.ends.values()]
         return any(entry.digest == digest for listing in listings if listing is not None for entry in listing)
@@ -335,6 +337,9 @@ class _Run:
     def _place(
         self, found: Plan, side: Side, actions: list[Action], relocated: Mapping[str, str], report: Report
     ) -> Outcome:
+        intending = Intending(
+            self.state, self.stored[side], self.ends[side].token, found, side, partial(self._as_sent, side)
+        )
         orders = Orders(
             clock=self.clock,
             durable=self.options.durable,
@@ -342,15 +347,18 @@ class _Run:
             relocated=relocated,
             keep=self._keeper(found, side, report),
             progress=self.options.progress,
+            intending=intending,
         )
         try:
-            return self.ends[side].place(self.ends[side.other], actions, orders)
+            outcome = self.ends[side].place(self.ends[side.other], actions, orders)
         except NoSpace as problem:
             return Outcome(failed={action.path: problem for action in actions})
         except OSError as problem:
-            # What was placed before it is found by the next scan; nothing of it is agreed on until then.
+            # What was placed before it is found by the next run, by what was intended.
             error = storage_error(self.ends[side].title, problem)
             return Outcome(failed={action.path: error for action in actions})
+        self.changes.fulfilled.update(intending.numbers)
+        return outcome
 
     def _keeper(self, found: Plan, side: Side, report: Report) -> Callable[[str], None] | None:
         """What puts the losers of a side into history before they are replaced or removed."""
