@@ -1,6 +1,6 @@
 """``python -m tallystick`` is the command ``tallystick``."""
 
-from tallystick.cli.main import main
+from tallystick.cli.main import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -6,7 +6,22 @@ import sys
 
 import pytest
 
-VERSION = [sys.executable, "-m", "tallystick.cli.main", "--version"]
+COMMAND = [sys.executable, "-m", "tallystick"]
+READING = (
+    ["contexts", "list", "site.db"],
+    ["contexts", "list", "site.db", "--json"],
+    ["contexts", "get", "site.db", "work", "/file", "-"],
+    ["status", "site.db"],
+)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A directory with the database of a site that holds one file."""
+    (tmp_path / "file").write_text("content")
+    for words in (["create", "site.db", "work"], ["put", "site.db", "work", "file", "/file"]):
+        subprocess.run([*COMMAND, "contexts", *words], check=True, capture_output=True, cwd=tmp_path)
+    return tmp_path
 
 
 def test_what_was_said_arrives_and_functions_at_exit_are_called():
@@ -24,23 +39,41 @@ def test_the_exit_code_is_that_of_the_command(words, code, tmp_path):
     assert b"Traceback" not in done.stderr
 
 
-def test_a_reader_that_went_away_is_no_error(tmp_path):
-    (tmp_path / "a").mkdir()
+def test_a_reader_that_went_away_is_no_error(site):
+    (site / "a").mkdir()
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "tallystick.cli.main", "sync", "a", "b", "--state", "memory"]
-    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path)
+    for words in (["sync", "a", "b", "--state", "memory"], ["--help"], ["--version"], *READING):
+        done = subprocess.run([*COMMAND, *words], stdout=writing, stderr=subprocess.PIPE, cwd=site)
+        assert (done.returncode, done.stderr) == (0, b""), words
     os.close(writing)
-    assert done.returncode == 0
-    assert done.stderr == b""
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_what_cannot_be_written_is_an_error():
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(VERSION, stdout=full, stderr=subprocess.PIPE)
-    assert done.returncode != 0
-    assert b"No space left" in done.stderr
+@pytest.mark.parametrize(
+    "words", (["--version"], ["--help"], ["sync", "--help"], ["sync", "a", "b", "--state", "memory"], *READING)
+)
+def test_what_cannot_be_written_is_said_once_with_a_code_of_its_own(site, words):
+    (site / "a").mkdir()
+    for place, mode, why in (("/dev/full", "wb", b"No space left on device"), ("/dev/null", "rb", b"Bad file")):
+        with open(place, mode) as stream:
+            done = subprocess.run([*COMMAND, *words], stdout=stream, stderr=subprocess.PIPE, cwd=site)
+        assert done.returncode == 3
+        assert done.stderr.startswith(b"tallystick: standard output cannot be written: " + why)
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_what_was_done_before_its_output_failed_stays_done(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_text("content")
+    with open("/dev/null", "rb") as unwritable:
+        subprocess.run(
+            [*COMMAND, "sync", "a", "b", "--state", "memory"],
+            stdout=unwritable,
+            stderr=subprocess.DEVNULL,
+            cwd=tmp_path,
+        )
+    assert (tmp_path / "b" / "file").read_text() == "content"
 
 
 @pytest.mark.parametrize("closed", ("<&-", "2>&-", "<&- >&- 2>&-"))

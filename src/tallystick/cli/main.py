@@ -8,10 +8,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
+from tallystick.cli.standard_output import flushed, install
 from tallystick.errors import InternalError, TallystickError, UsageError
 from tallystick.version import VERSION
 
@@ -59,14 +59,6 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
-    def invoke(self, context: click.Context) -> Any:
-        """Run the command. A reader that went away (``| head``) has what it wanted: click would make an error of it."""
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush must not fail, too
-            return 0
-
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -87,7 +79,8 @@ def group(context: click.Context, debug: bool) -> None:
 
     \b
     Exit codes: 0 done; 1 done, but conflicts or parked changes wait; 2 usage;
-    3 a peer cannot be reached or refuses; 4 a guard stopped the run; 5 internal error.
+    3 a peer cannot be reached or refuses, or something cannot be written; 4 a guard stopped
+    the run; 5 internal error.
     """
     context.obj = {"debug": debug}
 
@@ -140,22 +133,16 @@ def _fail(message: str, code: int, debug: bool = False) -> None:
 
 def run() -> None:
     """The command as a process of its own: it does not wait until Python has taken every module and object apart."""
+    install()
     try:
         main()
     except SystemExit as done:
+        code = flushed(done.code) if isinstance(done.code, int) else done.code
         threads = sys.modules.get("threading")
-        if not isinstance(done.code, int) or (threads is not None and threads.active_count() > 1):
-            raise
+        if not isinstance(code, int) or (threads is not None and threads.active_count() > 1):
+            raise SystemExit(code) from None
         atexit._run_exitfuncs()
-        try:
-            for stream in (sys.stdout, sys.stderr):
-                if stream is not None:  # it was closed before we began
-                    stream.flush()
-        except BrokenPipeError:
-            pass  # as in ``LazyGroup.invoke``
-        except OSError:
-            raise done from None  # Python says what could not be written
-        os._exit(done.code)
+        os._exit(flushed(code))
 
 
 if __name__ == "__main__":
