@@ -114,6 +114,17 @@ def test_a_change_of_permissions_travels_alone_and_meets_an_edit_without_conflic
     assert ground.run().actions == []
 
 
+@pytest.mark.parametrize("options", ({"half": Half.DOWNLOAD}, {"mode": ADD, "pull": True}))
+def test_a_change_of_permissions_that_a_run_leaves_is_carried_out_by_the_next_whole_one(ground, options):
+    grow(ground.local, {"d": {"x": "X", "y": "Y"}})
+    ground.run()
+    (ground.local / "d" / "x").chmod(0o755)
+    ground.run(**options)
+    assert shown(ground.remote) == {"d": {"x": "X", "y": "Y"}}
+    assert paths(ground.run(), Verb.PERMIT) == ["d/x"]
+    assert shown(ground.remote) == {"d": {"x": "X!", "y": "Y"}}
+
+
 def test_touching_a_file_is_no_change(ground):
     grow(ground.local, START)
     ground.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from tallystick.trees.nodes import Directory, Node, children_of, joined, known_equal, same
+from tallystick.trees.nodes import Directory, Kind, Leaf, Node, children_of, joined, known_equal, same
 
 
 def disagreeing(path: str, after: Node, local: Node, remote: Node, grafted: Collection[str]) -> Iterator[str]:
@@ -22,13 +22,14 @@ def disagreeing(path: str, after: Node, local: Node, remote: Node, grafted: Coll
 
 
 def _agree(*nodes: Node) -> bool:
-    """True when all are directories with equal leaves and directories of the same names."""
+    """True when all are directories with leaves of equal value and permissions and directories of the same names."""
     sides = [node.children for node in nodes if isinstance(node, Directory)]
     if len(sides) < len(nodes) or any(side.keys() != sides[0].keys() for side in sides):
         return False
-    return all(
-        same(sides[0][name], side[name])
-        or (isinstance(sides[0][name], Directory) and isinstance(side[name], Directory))
-        for side in sides[1:]
-        for name in side
-    )
+    return all(_alike(sides[0][name], side[name]) for side in sides[1:] for name in side)
+
+
+def _alike(one: Node, other: Node) -> bool:
+    if isinstance(one, Leaf) and isinstance(other, Leaf):
+        return same(one, other) and (one.kind is Kind.LINK or one.permissions == other.permissions)
+    return isinstance(one, Directory) and isinstance(other, Directory)
