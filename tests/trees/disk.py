@@ -91,7 +91,8 @@ def read_tree(root):
     children = {}
     for path in Path(root).iterdir():
         if path.is_symlink():
-            children[path.name] = Leaf(Kind.LINK, link_digest(os.readlink(path)), permissions=0o777)
+            digest, found = link_digest(os.readlink(path)), path.lstat()
+            children[path.name] = Leaf(Kind.LINK, digest, mtime_ns=found.st_mtime_ns, permissions=0o777)
         elif path.is_dir():
             children[path.name] = read_tree(path)
         else:

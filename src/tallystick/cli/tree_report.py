@@ -92,12 +92,13 @@ def show_report(report: Report, turned: bool, seconds: float) -> None:
         click.echo(f"rescued after an interrupted run: {shown(path)}")
     for path, place in sorted(report.kept.items()):
         click.echo(f"kept in history: {shown(path)} as {shown(str(place))}")
-    removed = sum(1 for action in report.actions if action.verb is Verb.REMOVE)
-    if not report.actions and not report.held and not report.failed:
+    if report.idle:
         click.echo(f"in agreement; {report.entries:,} entries looked at in {seconds:.2f} s")
         return
     rate = f", {amount(report.bytes / seconds)}/s" if report.bytes and seconds else ""
-    click.echo(f"{report.files:,} files, {amount(report.bytes)} written; {removed:,} removals; {seconds:.2f} s{rate}")
+    click.echo(
+        f"{report.files:,} files, {amount(report.bytes)} written; {report.removals:,} removals; {seconds:.2f} s{rate}"
+    )
 
 
 def _show_rest(report: Report, turned: bool) -> None:

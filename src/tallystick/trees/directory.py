@@ -9,10 +9,9 @@ from stat import S_ISLNK
 from tallystick.errors import StorageError
 from tallystick.trees.contents import NO_XATTRS, Clone, Given, Sink, Wanted
 from tallystick.trees.copying import storage_error
+from tallystick.trees.cut import Cut
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.files import REAL, Files, Handle, is_directory, opened
-from tallystick.trees.intended import Intention, Rows
-from tallystick.trees.intending import standing
 from tallystick.trees.listing import Entry, Listing, Mark, settled_stats, stats_of
 from tallystick.trees.mount import Mount, is_swap
 from tallystick.trees.names import POSIX, Volume
@@ -24,13 +23,13 @@ from tallystick.trees.probing import described, probe, remembered
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.processes import in_processes
 from tallystick.trees.reading import link_digest, read_group, read_stable
-from tallystick.trees.scan import Noted, Scan, scan
+from tallystick.trees.scan import Noted, Scan, scan, scan_part
 from tallystick.trees.scope import Scope
 
 READ_SHARE = 1000
+"""From this many files on reading is shared with a second process."""
 NO_FILE = (ENOENT, ENOTDIR, ELOOP, EISDIR)
 """What is said of a name under which no file stands."""
-"""From this many files on reading is shared with a second process."""
 
 
 class DirectoryEnd:
@@ -93,12 +92,17 @@ class DirectoryEnd:
 
     # Looking --------------------------------------------------------------------------------------
 
-    def refresh(self, noted: Noted, scope: Scope) -> Scan:
-        """Scan the tree, a large one with a second process."""
+    def refresh(self, noted: Noted, scope: Scope, without: Cut | None = None) -> Scan:
+        """Scan the tree, a large one with a second process; what a cut takes away is for ``refresh_part``."""
+        shared = self.parallel and without is None
         try:
-            return scan(self.mount.files, self.mount.handle, noted, scope, self.clock, self.parallel)
+            return scan(self.mount.files, self.mount.handle, noted, scope, self.clock, shared, without)
         except OSError as problem:
             raise storage_error(self.mount.root, problem) from problem
+
+    def refresh_part(self, noted: Noted, scope: Scope, cut: Cut) -> Scan:
+        """Scan what ``refresh`` leaves out without a cut."""
+        return scan_part(self.mount.files, self.mount.handle, noted, scope, self.clock, cut)
 
     def adopt(self, noted: Noted, found: Scan) -> None:
         """Take over what a scan found."""
@@ -220,10 +224,6 @@ class DirectoryEnd:
     def settle(self) -> None:
         """Nothing: what was placed was certain then."""
 
-    def stood(self, intention: Intention) -> Rows | None:
-        """Look whether it stands there."""
-        return standing(self, intention.rows)
-
     def _holders(self, digests: Collection[bytes]) -> Mapping[bytes, str]:
         """Paths that were noted to hold content of these digests."""
         return self._noted.holders(digests) if self._noted is not None else {}
@@ -247,14 +247,11 @@ class DirectoryEnd:
 
     def _rescue(self, parent: str, name: str, known: Callable[[str, bytes], bool]) -> list[str]:
         at = self.mount.directory(parent)
-        if S_ISLNK(self.mount.files.status(name, at).st_mode):
-            digest = link_digest(self.mount.files.read_link(name, at))
-        else:
-            digest = read_stable(self.mount.files, at, name).digest
-        if known(parent, digest):
+        content = read_stable(self.mount.files, at, name)
+        if known(parent, content.digest):
             self.mount.discard(at, name)
             return []
-        visible = f"recovered-{digest.hex()[:8]}"
+        visible = f"recovered-{content.digest.hex()[:8]}"
         self.mount.files.rename_new(name, at, visible, at)
         return [joined(parent, visible)]
 

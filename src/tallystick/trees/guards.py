@@ -6,6 +6,7 @@ The other guards stand where their facts are: a missing root (G3) and unreadable
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tallystick.trees.merging import Side
@@ -54,14 +55,20 @@ def _objection(found: Plan, side: Side, facts: Facts, limits: Limits) -> str | N
     deleting = [action for action in found.of(side) if action.deletes]
     if not deleting:
         return None
-    if 0 < deletions(found, side, deleting) <= limits.allowed:
-        return None
+    number = deletions(deleting, moves(found, side))
     emptied = found.local if side is Side.REMOTE else found.remote
-    if not (emptied.children or emptied.unchanged) and facts.base_files >= limits.emptied:
+    is_emptied = not (emptied.children or emptied.unchanged) and facts.base_files >= limits.emptied
+    if is_emptied and not 0 < number <= limits.allowed:
         return f"the {side.other.value} side is empty and held {facts.base_files} files"
+    return objection(number, side, facts, limits)
+
+
+def objection(number: int, side: Side, facts: Facts, limits: Limits = USUAL) -> str | None:
+    """Why so many deletions on a side must wait although the other side is not empty; None when they may go on."""
+    if 0 < number <= limits.allowed:
+        return None
     if side is Side.REMOTE and not facts.first_download_done:
         return "the first download has not succeeded yet, so that absence proves nothing"
-    number = deletions(found, side, deleting)
     if number > limits.at_most:
         return f"{number} files would be deleted, more than {limits.at_most}"
     if number >= limits.at_least and number > limits.share * facts.base_files:
@@ -69,10 +76,15 @@ def _objection(found: Plan, side: Side, facts: Facts, limits: Limits) -> str | N
     return None
 
 
-def deletions(found: Plan, side: Side, deleting: list[Action]) -> int:
-    """How many files of a side the actions delete; renamed ones go on under another name and do not count."""
-    moved = set(moves(found, side).values())
+def deletions(deleting: list[Action], moved_to: Mapping[str, str]) -> int:
+    """How many files of a side the actions delete; renamed ones go on under another name and do not count.
+
+    ``moved_to`` gives the old paths of those by their new ones.
+    """
     gone = sum(action.deletes for action in deleting)
+    if not moved_to:
+        return gone
+    moved = set(moved_to.values())
     return gone - sum(1 for action in deleting for path, _ in leaves(action.node, action.path) if path in moved)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tallystick.trees.conflict_names import is_conflict_name
 from tallystick.trees.merging import Conflict, Merge, Origin, Reconcile, Result, Side, merge
@@ -29,6 +29,10 @@ from tallystick.trees.nodes import (
     leaves,
     same,
 )
+
+Vanished: TypeAlias = dict[bytes, int]
+"""The sizes of leaves that left a tree, by their digest."""
+NOWHERE: Mapping[Side, Vanished] = {}
 
 
 class Half(Enum):
@@ -298,25 +302,36 @@ def _decides_others(node: Node, path: str) -> bool:
     return isinstance(node, Leaf) and (node.group != "" or is_conflict_name(path))
 
 
-def possible_moves(base: Node, local: Node, remote: Node) -> Iterator[tuple[Side, str]]:
-    """New unread leaves that may be renamed ones: their size is that of a leaf that left the same side."""
+def possible_moves(
+    base: Node, local: Node, remote: Node, elsewhere: Mapping[Side, Vanished] = NOWHERE
+) -> Iterator[tuple[Side, str]]:
+    """New unread leaves that may be renamed ones: their size is that of a leaf that left the same side.
+
+    ``elsewhere`` are leaves that left the sides in trees that are not shown.
+    """
     for side, tree in ((Side.LOCAL, local), (Side.REMOTE, remote)):
-        sizes = {size for size in _vanished(base, tree) if size}
+        sizes = set(vanished(base, tree).values())
+        sizes.update(elsewhere.get(side, {}).values())
         if sizes:
             yield from ((side, path) for path, leaf in _unread(tree, "") if leaf.size in sizes)
 
 
-def _vanished(base: Node, tree: Node) -> Iterator[int]:
-    """The size of every leaf of the base that is not in a tree."""
-    if isinstance(base, Leaf) and tree is None:
-        yield base.size
-    elif isinstance(base, Directory) and not known_equal(base, tree):
-        stands = children_of(tree)
-        for name, child in base.children.items():
-            if isinstance(child, Directory):
-                yield from _vanished(child, stands.get(name))
-            elif isinstance(child, Leaf) and name not in stands:
-                yield child.size
+def vanished(base: Node, tree: Node) -> Vanished:
+    """Every leaf of the base that is not in a tree and has content."""
+    found: Vanished = {}
+    _add_vanished(found, base, tree)
+    return found
+
+
+def _add_vanished(found: Vanished, base: Node, tree: Node) -> None:
+    if not isinstance(base, Directory) or known_equal(base, tree):
+        return
+    stands = children_of(tree)
+    for name, child in base.children.items():
+        if isinstance(child, Directory):
+            _add_vanished(found, child, stands.get(name))
+        elif isinstance(child, Leaf) and name not in stands and child.size and child.digest is not None:
+            found[child.digest] = child.size
 
 
 def _unread(tree: Node, path: str) -> Iterator[tuple[str, Leaf]]:

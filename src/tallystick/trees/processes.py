@@ -1,7 +1,8 @@
 """Work for two processors: the same function on several shares of the work, each in a process of its own.
 
 Trees are bound by system calls and hashing, which Python threads share badly. A forked process inherits all that its
-share needs and sends one pickled answer back; nothing else passes between them.
+share needs and sends one pickled answer back; nothing else passes between them, but for a ``Companion``, with which the
+first process talks while both work.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 Share = TypeVar("Share")
@@ -78,6 +80,74 @@ class Beside(Generic[Answer]):
         self._child.abandon()
 
 
+class Channel:
+    """One end of a conversation between two processes. Messages are pickled."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._incoming = os.fdopen(reading, "rb")
+        self._outgoing = os.fdopen(writing, "wb")
+
+    def send(self, message: object) -> None:
+        """Say something. Raises ChildProcessError when nobody listens any more."""
+        try:
+            pickle.dump(message, self._outgoing, pickle.HIGHEST_PROTOCOL)
+            self._outgoing.flush()
+        except BrokenPipeError:
+            raise ChildProcessError("the other process ended in the middle of its work; run again") from None
+
+    def receive(self) -> Any:
+        """The next thing that is said. Raises it when it is an exception, ChildProcessError when nothing comes."""
+        try:
+            message = pickle.load(self._incoming)
+        except EOFError:
+            raise ChildProcessError("the other process ended in the middle of its work; run again") from None
+        if isinstance(message, BaseException):
+            raise message
+        return message
+
+    def close(self) -> None:
+        """Say and hear nothing more."""
+        for end in (self._incoming, self._outgoing):
+            with suppress(BrokenPipeError):
+                end.close()
+
+
+class Companion:
+    """A forked process that works beside this one and talks with it over a channel; it ends with its work.
+
+    ``work`` takes the companion's end of the channel. What it raises is raised here by the next ``receive``.
+    """
+
+    def __init__(self, work: Callable[[Channel], None]) -> None:
+        global _number, _running
+        here, there = os.pipe(), os.pipe()
+        self._identifier = os.fork()
+        if self._identifier:
+            _running += 1
+            os.close(here[1])
+            os.close(there[0])
+            self.channel = Channel(here[0], there[1])
+            return
+        _number = 1
+        try:
+            os.close(here[0])
+            os.close(there[1])
+            self.channel = Channel(there[0], here[1])
+            try:
+                work(self.channel)
+            except BaseException as problem:
+                self.channel.send(_portable(problem))
+        finally:
+            os._exit(0)
+
+    def end(self) -> None:
+        """Wait until it is done; one that waits for a word ends without it."""
+        global _running
+        self.channel.close()
+        os.waitpid(self._identifier, 0)
+        _running -= 1
+
+
 class _Child:
     """A forked process and the end of the pipe that its answer comes through."""
 
@@ -128,9 +198,13 @@ def _start(work: Callable[[Share], Answer], share: Share, number: int) -> _Child
 
 
 def _packed_problem(problem: BaseException) -> bytes:
+    return pickle.dumps((False, _portable(problem)), pickle.HIGHEST_PROTOCOL)
+
+
+def _portable(problem: BaseException) -> BaseException:
+    """The problem, or one with its words if it cannot go to another process."""
     try:
-        packed = pickle.dumps((False, problem), pickle.HIGHEST_PROTOCOL)
-        pickle.loads(packed)
+        pickle.loads(pickle.dumps(problem, pickle.HIGHEST_PROTOCOL))
     except Exception:
-        packed = pickle.dumps((False, RuntimeError(f"{type(problem).__name__}: {problem}")), pickle.HIGHEST_PROTOCOL)
-    return packed
+        return RuntimeError(f"{type(problem).__name__}: {problem}")
+    return problem

@@ -7,17 +7,24 @@ from pathlib import Path
 
 from tallystick.errors import StorageError
 from tallystick.trees.merging import Conflict
+from tallystick.trees.packed_actions import unpacked_actions
 from tallystick.trees.plan import Action, Plan
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did, or (``dry_run``) would do. Paths are relative to the roots."""
+    """What a run did, or (``dry_run``) would do. Paths are relative to the roots.
+
+    ``files`` and ``bytes`` were written, ``removals`` are the actions that remove. ``beside`` are those of another
+    process, packed until somebody asks for ``actions``.
+    """
 
     plan: Plan
     dry_run: bool
+    beside: bytes = b""
     files: int = 0
     bytes: int = 0
+    removals: int = 0
     failed: dict[str, StorageError] = field(default_factory=dict)
     warnings: list[tuple[str, str, str]] = field(default_factory=list)
     rescued: list[str] = field(default_factory=list)
@@ -27,7 +34,15 @@ class Report:
     @property
     def actions(self) -> list[Action]:
         """Everything that was planned and not held back."""
+        if self.beside:
+            self.plan.actions.extend(unpacked_actions(self.beside))
+            self.beside = b""
         return self.plan.actions
+
+    @property
+    def idle(self) -> bool:
+        """True when there was nothing to do."""
+        return not (self.plan.actions or len(self.beside) or self.held or self.failed)
 
     @property
     def conflicts(self) -> list[Conflict]:

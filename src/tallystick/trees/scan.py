@@ -16,6 +16,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
+from tallystick.trees.cut import Cut
 from tallystick.trees.files import Files, Handle
 from tallystick.trees.listing import (
     DISTRUST,
@@ -129,13 +130,19 @@ _NO_NUMBERS = array("q", (0, 0, 0))
 
 
 def scan(
-    files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int], shared: bool = False
+    files: Files,
+    root: Handle,
+    noted: Noted,
+    scope: Scope,
+    now_ns: Callable[[], int],
+    shared: bool = False,
+    without: Cut | None = None,
 ) -> Scan:
     """Compare a tree with what was noted of it. Changes nothing; raises OSError only for the root itself.
 
-    When it is ``shared``, a second process looks at a part of a large tree.
+    When it is ``shared``, a second process looks at a part of a large tree. What a cut takes away is left out.
     """
-    scanner = _Scanner(files, noted, scope, now_ns, shared)
+    scanner = _Scanner(files, noted, scope, now_ns, shared, without)
     try:
         scanner.visit("", root)
         scanner.compare()
@@ -148,6 +155,14 @@ def scan(
     return scanner.found
 
 
+def scan_part(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int], cut: Cut) -> Scan:
+    """What ``scan`` leaves out for a cut. Its directories that cannot be entered are unknown; never raises OSError."""
+    scanner = _Scanner(files, noted, scope, now_ns, shared=False)
+    scanner.enter_part(root, cut)
+    scanner.compare()
+    return scanner.found
+
+
 def unread(scans: Iterable[Scan], known: Collection[str]) -> list[str]:
     """What scans could not read beyond the ``known`` paths: a plan does not look into what is carried over whole."""
     warnings = [warning for found in scans for warning in found.warnings]
@@ -155,12 +170,21 @@ def unread(scans: Iterable[Scan], known: Collection[str]) -> list[str]:
 
 
 class _Scanner:
-    def __init__(self, files: Files, noted: Noted, scope: Scope, now_ns: Callable[[], int], shared: bool) -> None:
+    def __init__(
+        self,
+        files: Files,
+        noted: Noted,
+        scope: Scope,
+        now_ns: Callable[[], int],
+        shared: bool,
+        without: Cut | None = None,
+    ) -> None:
         self.files = files
         self.noted = noted
         self.scope = scope
         self.now_ns = now_ns
         self.shared = shared
+        self.without = without
         self.levels: list[Level] = []
         self.rest: Beside[Scan] | None = None
         self.found = Scan()
@@ -177,6 +201,8 @@ class _Scanner:
             inner = listing.subdirectories()
         elif not self.scope.everything:
             inner = [name for name in inner if self.scope.enters(joined(path, name))]
+        if self.without is not None and path == self.without.directory:
+            inner = [name for name in inner if name not in self.without.names]
         if depth >= MAX_DEPTH:
             self._unknown_below(path, inner, "the tree is too deep")
             return
@@ -209,6 +235,25 @@ class _Scanner:
             scanner._enter(left.path, left.handle, name, left.depth)
         scanner.compare()
         return scanner.found
+
+    def enter_part(self, root: Handle, cut: Cut) -> None:
+        """Look at the directories of a cut: by handles of their own, as the first process lists those above them."""
+        above: list[Handle] = []
+        names = cut.directory.split("/") if cut.directory else []
+        try:
+            for name in names:
+                above.append(self.files.open_directory(name, above[-1] if above else root))
+        except OSError as problem:
+            for path in sorted(cut.paths):
+                self._failed_entry(path, problem)
+            self.found.unknown |= cut.paths
+        else:
+            for name in sorted(cut.names):
+                if self.scope.everything or self.scope.enters(joined(cut.directory, name)):
+                    self._enter(cut.directory, above[-1] if above else root, name, len(names))
+        finally:
+            for handle in above:
+                self.files.close(handle)
 
     def _look(self, path: str, directory: Handle) -> tuple[list[str], array[int], list[str]]:
         """Names and stats in the order of the names, and which are directories: what decides the cost of a scan."""

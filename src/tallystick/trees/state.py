@@ -22,6 +22,7 @@ from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
 from tallystick.trees.listing import (
     DIGEST_BYTES,
     FEW_NAMES,
+    STATS,
     VALUE_BYTES,
     VALUES,
     WIDTH,
@@ -59,13 +60,6 @@ CREATE TABLE base (
   path BLOB PRIMARY KEY, names BLOB NOT NULL, content BLOB NOT NULL, files INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE unsettled (path BLOB PRIMARY KEY) WITHOUT ROWID;
 """
-_LATER = (
-    "CREATE TABLE IF NOT EXISTS intention (number INTEGER PRIMARY KEY, "
-    "side INTEGER NOT NULL, run TEXT NOT NULL, token TEXT NOT NULL, placed INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS intended (number INTEGER NOT NULL, path BLOB NOT NULL, names BLOB NOT NULL, "
-    "content BLOB NOT NULL, gone BLOB NOT NULL, PRIMARY KEY (number, path)) WITHOUT ROWID",
-)
-"""Tables that memories of earlier releases lack (``intended``)."""
 
 
 class BaseRow(NamedTuple):
@@ -137,8 +131,6 @@ class Changes:
     unsettled: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     meta: dict[str, str | None] = field(default_factory=dict)
-    fulfilled: set[int] = field(default_factory=set)
-    """Numbers of intentions that have come about, or cannot any more."""
 
     def note_token(self, side: Side, token: str) -> None:
         """Remember what the listings of a side stand for."""
@@ -207,7 +199,7 @@ class State:
     def _create(self) -> None:
         found = self.connection.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
         if found is None:
-            with self.transaction():
+            with self._transaction():
                 for statement in _SCHEMA.split(";"):
                     self.connection.execute(statement)
                 self.connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
@@ -216,8 +208,6 @@ class State:
             raise sqlite3.DatabaseError("file is not a database: it has no format")
         if int(form) > FORMAT:
             raise StorageCorrupt(f"{self.path} was written by a newer version", hint="use that version")
-        for statement in _LATER:
-            self.connection.execute(statement)
 
     def put_aside(self) -> None:
         """Move a damaged file out of the way and start with an empty one (G6)."""
@@ -232,8 +222,7 @@ class State:
         self._create()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything that is written within it, or nothing; durable afterwards."""
+    def _transaction(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -289,6 +278,11 @@ class State:
         """Every directory of the base."""
         return {unpacked(path) for (path,) in self.connection.execute("SELECT path FROM base")}
 
+    def entries(self, side: Side) -> dict[str, int]:
+        """How many entries were noted in each directory of a side."""
+        rows = self.connection.execute("SELECT path, length(stats) FROM listing WHERE side = ?", (_SIDES[side],))
+        return {unpacked(path): size // STATS.size for path, size in rows}
+
     def unsettled(self) -> set[str]:
         """Directories that have to be planned again although nothing changes in them."""
         return {unpacked(path) for (path,) in self.connection.execute("SELECT path FROM unsettled")}
@@ -302,16 +296,12 @@ class State:
     def remember(self, changes: Changes, settle: Callable[[], None] = lambda: None) -> None:
         """Write everything in one durable transaction. ``settle`` is called before the meta is written: it may add to
         that, and what it raises takes everything back."""
-        with self.transaction():
+        with self._transaction():
             self._write_listings(changes.listings)
             self._write_base(changes.base)
             _write_paths(self.connection, "DELETE FROM unsettled WHERE path = ?", changes.settled)
             _write_paths(self.connection, "INSERT OR IGNORE INTO unsettled VALUES (?)", changes.unsettled)
             settle()
-            for table in ("intended", "intention"):
-                self.connection.executemany(
-                    f"DELETE FROM {table} WHERE number = ?", [(number,) for number in changes.fulfilled]
-                )
             for name, value in changes.meta.items():
                 if value is None:
                     self.connection.execute("DELETE FROM meta WHERE name = ?", (name,))
@@ -342,9 +332,8 @@ class State:
 
     def forget_base(self) -> None:
         """Start with an empty base: both trees are united in the next run (G6)."""
-        with self.transaction():
-            for table in ("base", "intended", "intention"):
-                self.connection.execute(f"DELETE FROM {table}")
+        with self._transaction():
+            self.connection.execute("DELETE FROM base")
 
 
 class NotedSide:
@@ -360,14 +349,26 @@ class NotedSide:
         self._reads = 0
         self.afresh = False
         """True when every directory is to be looked at entry by entry, because the scope changed."""
+        self._within: tuple[str, tuple[bytes, ...]] = ("", ())
+
+    def keep_to(self, span: tuple[bytes, bytes] | None, inside: bool = True) -> None:
+        """Know the signatures of what stands in a span of packed paths only, or outside of it; None: of everything."""
+        self._signatures = None
+        self._inner = None
+        self._within = ("", ())
+        if span is not None:
+            start, end = span
+            bounds, values = ("path >= ? AND path < ?", span) if end else ("path >= ?", (start,))
+            self._within = (f" AND {'' if inside else 'NOT '}({bounds})", values)
 
     def signature(self, path: str) -> tuple[bytes, bytes] | None:
         """Packed names and stats of a directory."""
         if self.afresh:
             return None
         if self._signatures is None:
+            where, values = self._within
             rows = self._state.connection.execute(
-                "SELECT path, names, stats FROM listing WHERE side = ?", (self._side,)
+                f"SELECT path, names, stats FROM listing WHERE side = ?{where}", (self._side, *values)
             )
             self._signatures = {unpacked(path): (names, stats) for path, names, stats in rows}
         return self._signatures.get(path)
