@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from tallystick.content.chunking import Chunk
-from tallystick.contexts.changeset import DIRECTORY_MODE, Item, stats_in_context
+from tallystick.contexts.changeset import DIRECTORY_MODE, Item, listing_in_context, value_in_context
 from tallystick.contexts.entries import DIRECTORY, FILE, FileEntry, is_one_chunk
 from tallystick.contexts.reading import ListedFiles
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import leaf_of
 from tallystick.trees.bulk import Copied
 from tallystick.trees.contents import Wanted
-from tallystick.trees.listing import NO_DIGEST, STATS, VALUE_BYTES, WIDTH, Listing, Mark
+from tallystick.trees.listing import STATS, VALUE_BYTES, WIDTH, Listing, Mark
 from tallystick.trees.nodes import PERMISSIONS, joined
 from tallystick.trees.steps import Step
 from tallystick.trees.unchanged import JOURNALS
@@ -87,10 +87,8 @@ class Carried:
         leaves = self.changes()
         arrived = leaves + [(name, self._directory(name)) for name in self.listing.subdirectories()]
         arrived.sort(key=itemgetter(0))
-        numbers = array("q", [number for _, entry in arrived for number in stats_in_context(entry)])
-        values = b"".join([bytes((entry.kind,)) + (entry.digest or NO_DIGEST) for _, entry in arrived])
-        target = Listing([name for name, _ in arrived], numbers, values)
         size = sum([entry.size for _, entry in leaves])
+        target = listing_in_context(arrived)
         return Copied(self.step.path, self.step.source, target, self._origin(), size, len(leaves))
 
     def _directory(self, name: str) -> FileEntry:
@@ -99,10 +97,13 @@ class Carried:
 
     def _origin(self) -> Listing:
         """The listing of the source with what reading its files gave."""
-        stats, values = array("q", self.listing.stats), bytearray(self.listing.values)
-        for position, entry in enumerate(self.entries):
-            if entry is not None:
-                values[position * VALUE_BYTES : (position + 1) * VALUE_BYTES] = bytes((entry.kind,)) + entry.digest
+        stats = array("q", self.listing.stats)
+        values = b"".join(
+            [
+                value if entry is None else value_in_context(entry)
+                for entry, (value,) in zip(self.entries, self.listing.marked(), strict=True)
+            ]
+        )
         for position, item in self.items.items():
             if item.given is not None and item.given.entry is not None and self.entries[position] is not None:
                 stats[position * WIDTH : (position + 1) * WIDTH] = array("q", item.given.entry.stats)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from tallystick.contexts.host import ContextHost
 from tallystick.errors import StorageError
 from tallystick.trees.contents import Given, Wanted
 from tallystick.trees.ends import TreeEnd
-from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
+from tallystick.trees.listing import NO_DIGEST, STATS, WIDTH, Entry, Listing, Mark
 from tallystick.trees.nodes import Directory, Kind, Leaf, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
@@ -27,6 +28,7 @@ LINK_MODE = 0o777
 DIRECTORY_MODE = 0o755
 _WRITING = (Verb.MAKE, Verb.PUT, Verb.GRAFT)
 _TYPES = {FILE: 0o100000, LINK: 0o120000, DIRECTORY: 0o040000}
+_KINDS = {kind: bytes((kind,)) for kind in _TYPES}
 
 
 @dataclass(slots=True)
@@ -289,6 +291,21 @@ def _entry(path: str, entry: FileEntry) -> Entry:
 def stats_in_context(entry: FileEntry) -> tuple[int, int, int, int, int]:
     """The numbers by which a listing of a context describes an entry."""
     return (_TYPES[entry.kind] | entry.mode, 0, entry.size, entry.mtime, 0)
+
+
+def listing_in_context(named: Sequence[tuple[str, FileEntry]]) -> Listing:
+    """How a context lists these entries, in their order: what ``stats_in_context`` says of each, by columns."""
+    numbers = array("q", bytes(STATS.size * len(named)))
+    numbers[0::WIDTH] = array("q", [_TYPES[entry.kind] | entry.mode for _, entry in named])
+    numbers[2::WIDTH] = array("q", [entry.size for _, entry in named])
+    numbers[3::WIDTH] = array("q", [entry.mtime for _, entry in named])
+    values = b"".join([value_in_context(entry) for _, entry in named])
+    return Listing([name for name, _ in named], numbers, values)
+
+
+def value_in_context(entry: FileEntry) -> bytes:
+    """The value by which listings describe an entry."""
+    return _KINDS[entry.kind] + (entry.digest or NO_DIGEST)
 
 
 def _databases(items: Sequence[Item]) -> list[list[Item]]:

@@ -16,7 +16,7 @@ from tallystick.content.chunking import Chunk
 from tallystick.contexts.carrying import Carried, carried, together
 from tallystick.contexts.changeset import Changeset, Item
 from tallystick.contexts.delivering import Delivery
-from tallystick.contexts.entries import FILE, Change, FileEntry, packed_parts
+from tallystick.contexts.entries import FILE, Change, FileEntry, packed, packed_parts
 from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.reading import ListedFiles, Taken, read_file
 from tallystick.errors import StorageError
@@ -106,7 +106,7 @@ class Upload:
             self._expect(waiting)
             self._read(waiting)
             self.changeset.settle()
-            self._change(self.changeset.changes.items())
+            self._change("", self.changeset.changes.items())
             wholes = self.changeset.wholes
             self._expect_listed(wholes)
             for steps in together(wholes):
@@ -131,9 +131,10 @@ class Upload:
         if self.orders.progress is not None:
             self.orders.progress.advance(files, size)
 
-    def _change(self, changes: Iterable[tuple[str, FileEntry | None]]) -> None:
-        """Hand changes on, by their paths."""
-        self.delivery.change([(self.key(path), self._laid_out(path, entry)) for path, entry in changes])
+    def _change(self, folder: str, changes: Iterable[tuple[str, FileEntry | None]]) -> None:
+        """Hand changes on, by their paths in a directory."""
+        start = self.key(joined(folder, ""))
+        self.delivery.change([(start + packed(path), self._laid_out(folder, path, entry)) for path, entry in changes])
 
     def _read(self, items: Sequence[Item]) -> None:
         """Read leaves one by one."""
@@ -175,7 +176,7 @@ class Upload:
         outcome.failed.update((item.path, item.problem) for item in one.items.values() if item.problem is not None)
         outcome.bulk[one.step.path] = copied = one.copied()
         outcome.bytes += copied.bytes - sum(item.entry.size for item in one.items.values() if item.entry is not None)
-        self._change((joined(one.step.path, name), entry) for name, entry in one.changes())
+        self._change(one.step.path, one.changes())
         self._advance(one.listing.leaves, one.listing.size)
 
     def _item(self, source: Contents, item: Item) -> Iterator[Chunk]:
@@ -207,10 +208,10 @@ class Upload:
         finally:
             self.delivery.close()
 
-    def _laid_out(self, path: str, entry: FileEntry | None) -> FileEntry | None:
+    def _laid_out(self, folder: str, path: str, entry: FileEntry | None) -> FileEntry | None:
         """The entry with the mark that the layout of this upload gives it."""
         if self.layout is None or entry is None:
             return entry
-        mark = self.layout.mark(path, entry)
+        mark = self.layout.mark(joined(folder, path), entry)
         self._archived = self._archived or mark != 0
         return msgspec.structs.replace(entry, archived=mark) if mark else entry
