@@ -20,7 +20,7 @@ from tallystick.trees.listing import stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.reading import digest_of
 
-AHEAD = 2
+AHEAD = 1
 """Pieces read ahead of the cutter, of up to 4 MiB each."""
 CUT_WINDOW = 4 << 20
 
