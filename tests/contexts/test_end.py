@@ -16,9 +16,9 @@ from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.problems import VersionMoved
 from tallystick.contexts.uploading import Upload
 from tallystick.trees.merging import Reconcile
+from tallystick.trees.noted_side import NotedSide
 from tallystick.trees.plan import Half
 from tallystick.trees.problems import RootChanged
-from tallystick.trees.state import NotedSide
 from tallystick.web.server import running
 
 from .conftest import file_of, mounted, shown, tree

@@ -19,6 +19,7 @@ from tallystick.trees.history import History
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import UNKNOWN, Directory, Leaf, Node, find, joined, known_equal
+from tallystick.trees.noted_side import NotedSide
 from tallystick.trees.options import Options
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import (
@@ -38,7 +39,7 @@ from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan, unread
 from tallystick.trees.scope import Scope
 from tallystick.trees.settling import settle
-from tallystick.trees.state import BaseRow, Changes, NotedSide, State
+from tallystick.trees.state import BaseRow, Changes, State
 from tallystick.trees.unchanged import NOTHING
 from tallystick.trees.unsettled import disagreeing
 from tallystick.trees.warnings import warnings_of

@@ -24,7 +24,6 @@ from tallystick.trees.listing import (
     FEW_NAMES,
     STATS,
     VALUE_BYTES,
-    VALUES,
     WIDTH,
     Listing,
     Mark,
@@ -34,7 +33,8 @@ from tallystick.trees.listing import (
     unpacked_names,
 )
 from tallystick.trees.merging import Side
-from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node, joined
+from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
+from tallystick.trees.noted_side import NotedSide
 
 FORMAT = 1
 PAGE_BYTES = 32_768
@@ -42,10 +42,6 @@ PAGE_BYTES = 32_768
 CACHE_KIB = 16_384
 ASKED = 500
 """So many rows are asked for in one query."""
-MANY = 64
-"""When so many rows were asked for one by one, and ..."""
-FEW = 8
-"""... that was more than one of so many, all are read at once in the order of the pages."""
 BASE_VALUE = struct.Struct(">BHQ32s")
 BASE_BYTES = BASE_VALUE.size
 _FILE, _LINK, _DIRECTORY, _NEVER_HELD = Mark.FILE, Mark.LINK, Mark.DIRECTORY, 0x80
@@ -289,14 +285,14 @@ class State:
 
     def side(self, side: Side) -> NotedSide:
         """What was noted of one side."""
-        return NotedSide(self, side)
+        return NotedSide(self, _SIDES[side])
 
     # Writing --------------------------------------------------------------------------------------
 
     def remember(self, changes: Changes, settle: Callable[[], None] = lambda: None) -> None:
         """Write everything in one durable transaction. ``settle`` is called before the meta is written: it may add to
         that, and what it raises takes everything back."""
-        with self._transaction():
+        with self._turn(), self._transaction():
             self._write_listings(changes.listings)
             self._write_base(changes.base)
             _write_paths(self.connection, "DELETE FROM unsettled WHERE path = ?", changes.settled)
@@ -307,6 +303,18 @@ class State:
                     self.connection.execute("DELETE FROM meta WHERE name = ?", (name,))
                 else:
                     self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One after the other when two processes remember their parts: SQLite would ask again and again, then fail."""
+        if self._lock is None:
+            yield
+            return
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)  # of this process, whoever else has inherited the file
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
     def _write_listings(self, listings: Mapping[tuple[Side, str], Listing | None]) -> None:
         for (side, path), listing in listings.items():
@@ -334,110 +342,6 @@ class State:
         """Start with an empty base: both trees are united in the next run (G6)."""
         with self._transaction():
             self.connection.execute("DELETE FROM base")
-
-
-class NotedSide:
-    """What was noted of one side of a pair."""
-
-    def __init__(self, state: State, side: Side) -> None:
-        self._state = state
-        self._side = _SIDES[side]
-        self._signatures: dict[str, tuple[bytes, bytes]] | None = None
-        self._rows: dict[str, tuple[bytes, bytes, bytes]] | None = None
-        self._inner: dict[str, set[str]] | None = None
-        self._expected: dict[str, tuple[bytes, bytes, bytes]] = {}
-        self._reads = 0
-        self.afresh = False
-        """True when every directory is to be looked at entry by entry, because the scope changed."""
-        self._within: tuple[str, tuple[bytes, ...]] = ("", ())
-
-    def keep_to(self, span: tuple[bytes, bytes] | None, inside: bool = True) -> None:
-        """Know the signatures of what stands in a span of packed paths only, or outside of it; None: of everything."""
-        self._signatures = None
-        self._inner = None
-        self._within = ("", ())
-        if span is not None:
-            start, end = span
-            bounds, values = ("path >= ? AND path < ?", span) if end else ("path >= ?", (start,))
-            self._within = (f" AND {'' if inside else 'NOT '}({bounds})", values)
-
-    def signature(self, path: str) -> tuple[bytes, bytes] | None:
-        """Packed names and stats of a directory."""
-        if self.afresh:
-            return None
-        if self._signatures is None:
-            where, values = self._within
-            rows = self._state.connection.execute(
-                f"SELECT path, names, stats FROM listing WHERE side = ?{where}", (self._side, *values)
-            )
-            self._signatures = {unpacked(path): (names, stats) for path, names, stats in rows}
-        return self._signatures.get(path)
-
-    def subdirectories(self, path: str) -> Collection[str]:
-        """The names of the directories in a directory that were noted themselves."""
-        if self._inner is None:
-            self._inner = {}
-            for noted in self._paths():
-                parent, _, name = noted.rpartition("/")
-                if noted:
-                    self._inner.setdefault(parent, set()).add(name)
-        return self._inner.get(path, ())
-
-    def _paths(self) -> Iterable[str]:
-        if self._signatures is not None or self._rows is not None:
-            return self._signatures or self._rows or ()
-        paths = self._state.connection.execute("SELECT path FROM listing WHERE side = ?", (self._side,))
-        return [unpacked(path) for (path,) in paths]
-
-    def token(self) -> str:
-        """The token of the end when this was noted."""
-        return "" if self.afresh else self._state.meta(f"token:{self._side}") or ""
-
-    def listing(self, path: str) -> Listing | None:
-        """All that was noted of a directory."""
-        row = self._expected.get(path)
-        if row is None:
-            row = self._rows.get(path) if self._rows is not None else self._row(path)
-        return None if row is None else Listing.from_row(*row)
-
-    def expect(self, paths: Collection[str]) -> None:
-        """Read these rows together: they will be asked for."""
-        query = f"SELECT path, names, stats, content FROM listing WHERE side = {self._side} AND path IN"
-        for path, *row in self._state.selected(query, paths):
-            self._expected[unpacked(path)] = (row[0], row[1], row[2])
-
-    def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
-        """For those of the digests that were noted for a file, its path; one look at everything that was noted."""
-        wanted = {bytes((Mark.FILE,)) + digest for digest in digests}
-        found: dict[bytes, str] = {}
-        rows = self._state.connection.execute("SELECT path, names, content FROM listing WHERE side = ?", (self._side,))
-        for path, names, content in rows:
-            values = [value for (value,) in VALUES.iter_unpack(content)]
-            if not wanted.isdisjoint(values):
-                for name, value in zip(unpacked_names(names), values, strict=True):
-                    if value in wanted:
-                        found.setdefault(value[1:], joined(unpacked(path), name))
-        return found
-
-    def _row(self, path: str) -> tuple[bytes, bytes, bytes] | None:
-        """One row; when many were asked for, the others are read along with it."""
-        self._reads += 1
-        if self._reads >= MANY and self._reads & (self._reads - 1) == 0 and self._reads * FEW > self._count():
-            selected = self._state.connection.execute(
-                "SELECT path, names, stats, content FROM listing WHERE side = ?", (self._side,)
-            )
-            self._rows = {unpacked(found): (names, stats, content) for found, names, stats, content in selected}
-            return self._rows.get(path)
-        found: tuple[bytes, bytes, bytes] | None = self._state.connection.execute(
-            "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, packed(path))
-        ).fetchone()
-        return found
-
-    def _count(self) -> int:
-        (found,) = self._state.connection.execute(
-            "SELECT count(*) FROM listing WHERE side = ?", (self._side,)
-        ).fetchone()
-        return int(found)
 
 
 def _place(listed: tuple[tuple[Side, str], Listing | None]) -> tuple[int, str]:

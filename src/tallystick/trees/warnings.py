@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 from tallystick.trees.assembling import Forest
 from tallystick.trees.ends import TreeEnd
@@ -28,10 +29,8 @@ def _of_directory(path: str, ends: Collection[TreeEnd], forest: Forest) -> Itera
     for name, why in sorted(hidden.items()):
         if why in ("illegal_name", "name_clash"):
             yield why, joined(path, name), "cannot be shown on a side; it is left alone on both"
-    names: set[str] = set()
-    for end in ends:
-        listing = end.listing(path)
-        names.update(listing.names if listing is not None else ())
+    listings = [end.listing(path) for end in ends]
+    names = set(chain.from_iterable(listing.names for listing in listings if listing is not None))
     names -= hidden.keys()
     row = forest.base(path)
     if row is None or not names.issubset(unpacked_names(row.names)):  # else all of them have travelled

@@ -1,0 +1,121 @@
+"""What was noted of one side of a pair, read as a run asks for it (DESIGN.md 4.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from tallystick.trees.listing import VALUES, Listing, Mark, packed, unpacked, unpacked_names
+from tallystick.trees.nodes import joined
+
+if TYPE_CHECKING:
+    from tallystick.trees.state import State
+
+MANY = 64
+"""When so many rows were asked for one by one, and ..."""
+FEW = 8
+"""... that was more than one of so many, all are read at once in the order of the pages."""
+
+
+class NotedSide:
+    """One side, by the number under which it is stored."""
+
+    def __init__(self, state: State, side: int) -> None:
+        self._state = state
+        self._side = side
+        self._signatures: dict[str, tuple[bytes, bytes]] | None = None
+        self._rows: dict[str, tuple[bytes, bytes, bytes]] | None = None
+        self._inner: dict[str, set[str]] | None = None
+        self._expected: dict[str, tuple[bytes, bytes, bytes]] = {}
+        self._reads = 0
+        self.afresh = False
+        """True when every directory is to be looked at entry by entry, because the scope changed."""
+        self._within: tuple[str, tuple[bytes, ...]] = ("", ())
+
+    def keep_to(self, span: tuple[bytes, bytes] | None, inside: bool = True) -> None:
+        """Know the signatures of what stands in a span of packed paths only, or outside of it; None: of everything."""
+        self._signatures = None
+        self._inner = None
+        self._within = ("", ())
+        if span is not None:
+            start, end = span
+            bounds, values = ("path >= ? AND path < ?", span) if end else ("path >= ?", (start,))
+            self._within = (f" AND {'' if inside else 'NOT '}({bounds})", values)
+
+    def signature(self, path: str) -> tuple[bytes, bytes] | None:
+        """Packed names and stats of a directory."""
+        if self.afresh:
+            return None
+        if self._signatures is None:
+            where, values = self._within
+            rows = self._state.connection.execute(
+                f"SELECT path, names, stats FROM listing WHERE side = ?{where}", (self._side, *values)
+            )
+            self._signatures = {unpacked(path): (names, stats) for path, names, stats in rows}
+        return self._signatures.get(path)
+
+    def subdirectories(self, path: str) -> Collection[str]:
+        """The names of the directories in a directory that were noted themselves."""
+        if self._inner is None:
+            self._inner = {}
+            for noted in self._paths():
+                parent, _, name = noted.rpartition("/")
+                if noted:
+                    self._inner.setdefault(parent, set()).add(name)
+        return self._inner.get(path, ())
+
+    def _paths(self) -> Iterable[str]:
+        if self._signatures is not None or self._rows is not None:
+            return self._signatures or self._rows or ()
+        paths = self._state.connection.execute("SELECT path FROM listing WHERE side = ?", (self._side,))
+        return [unpacked(path) for (path,) in paths]
+
+    def token(self) -> str:
+        """The token of the end when this was noted."""
+        return "" if self.afresh else self._state.meta(f"token:{self._side}") or ""
+
+    def listing(self, path: str) -> Listing | None:
+        """All that was noted of a directory."""
+        row = self._expected.get(path)
+        if row is None:
+            row = self._rows.get(path) if self._rows is not None else self._row(path)
+        return None if row is None else Listing.from_row(*row)
+
+    def expect(self, paths: Collection[str]) -> None:
+        """Read these rows together: they will be asked for."""
+        query = f"SELECT path, names, stats, content FROM listing WHERE side = {self._side} AND path IN"
+        for path, *row in self._state.selected(query, paths):
+            self._expected[unpacked(path)] = (row[0], row[1], row[2])
+
+    def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
+        """For those of the digests that were noted for a file, its path; one look at everything that was noted."""
+        wanted = {bytes((Mark.FILE,)) + digest for digest in digests}
+        found: dict[bytes, str] = {}
+        rows = self._state.connection.execute("SELECT path, names, content FROM listing WHERE side = ?", (self._side,))
+        for path, names, content in rows:
+            values = [value for (value,) in VALUES.iter_unpack(content)]
+            if not wanted.isdisjoint(values):
+                for name, value in zip(unpacked_names(names), values, strict=True):
+                    if value in wanted:
+                        found.setdefault(value[1:], joined(unpacked(path), name))
+        return found
+
+    def _row(self, path: str) -> tuple[bytes, bytes, bytes] | None:
+        """One row; when many were asked for, the others are read along with it."""
+        self._reads += 1
+        if self._reads >= MANY and self._reads & (self._reads - 1) == 0 and self._reads * FEW > self._count():
+            selected = self._state.connection.execute(
+                "SELECT path, names, stats, content FROM listing WHERE side = ?", (self._side,)
+            )
+            self._rows = {unpacked(found): (names, stats, content) for found, names, stats, content in selected}
+            return self._rows.get(path)
+        found: tuple[bytes, bytes, bytes] | None = self._state.connection.execute(
+            "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, packed(path))
+        ).fetchone()
+        return found
+
+    def _count(self) -> int:
+        (found,) = self._state.connection.execute(
+            "SELECT count(*) FROM listing WHERE side = ?", (self._side,)
+        ).fetchone()
+        return int(found)
