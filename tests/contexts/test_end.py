@@ -3,11 +3,13 @@
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from contextlib import nullcontext
 
 import pytest
 
+from tallystick.contexts.delivering import Delivery
 from tallystick.contexts.end import ContextEnd
 from tallystick.contexts.entries import FileEntry
 from tallystick.contexts.http.client import RemoteHost
@@ -15,10 +17,14 @@ from tallystick.contexts.local import LocalHost
 from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.problems import VersionMoved
 from tallystick.contexts.uploading import Upload
+from tallystick.errors import PeerUnreachable
+from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.merging import Reconcile
 from tallystick.trees.noted_side import NotedSide
+from tallystick.trees.pair import Pair
 from tallystick.trees.plan import Half
 from tallystick.trees.problems import RootChanged
+from tallystick.trees.state import State
 from tallystick.web.server import running
 
 from .conftest import file_of, mounted, shown, tree
@@ -166,6 +172,35 @@ def test_nothing_is_replaced_here_before_it_is_certain_that_it_was_saved_there(m
 
     again_while_moved(one.run, lambda _: None)
     assert sorted(shown(one.root).values()) == [b"one", b"theirs", b"two"]
+
+
+def test_a_publication_whose_run_was_stopped_is_not_tried_again(hosting, tmp_path, context, monkeypatch):
+    host, stopped, attempts = hosting(), threading.Event(), []
+    if not host.concurrent:
+        host.close()
+        pytest.skip("here publications are made at once")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "f").write_text("content")
+
+    def cut(*given):
+        attempts.append(given)
+        stopped.wait(10)
+        raise PeerUnreachable("the connection was cut")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    close = Delivery.close
+    monkeypatch.setattr(Delivery, "close", lambda self: (close(self), stopped.set()))
+    monkeypatch.setattr(host, "publish", cut)
+    monkeypatch.setattr(State, "remember", stop)
+    ends = DirectoryEnd(str(tmp_path / "tree"), time.time_ns), ContextEnd(host, context.name)
+    pair = Pair(*ends, State(tmp_path / "state"), time.time_ns)
+    with pytest.raises(KeyboardInterrupt):
+        pair.run()
+    pair.close()
+
+    assert len(attempts) == 1
 
 
 def test_two_mounts_of_one_context_are_disjoint_subtrees(mount, host, context):

@@ -198,7 +198,7 @@ class ContextEnd:
         with uncollected():
             upload.collect(actions)
         expected = self._token or self.info.version
-        self._publication = Publication(lambda: upload.publish(expected), self.host.concurrent)
+        self._publication = Publication(upload, expected, self.host.concurrent)
         return upload.outcome
 
     def settle(self) -> None:
@@ -208,10 +208,10 @@ class ContextEnd:
             self._token = publication.version()
 
     def _let_go(self) -> None:
-        """Wait for a publication that nobody wants to know of any more: its run failed."""
+        """Be done with a publication that nobody waits for any more: its run failed."""
         publication, self._publication = self._publication, None
         if publication is not None:
-            publication.wait()
+            publication.abandon()
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
         """Nothing is left over in a context: an upload that was interrupted was never visible."""

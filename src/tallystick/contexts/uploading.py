@@ -33,41 +33,6 @@ if TYPE_CHECKING:
     from tallystick.contexts.layout import Layout
 
 
-class Publication:
-    """A publication under way: beside the caller where that ``may`` be, else it is made at once.
-
-    ``publish`` gives the version that is current then.
-    """
-
-    def __init__(self, publish: Callable[[], str], may: bool) -> None:
-        self._publish = publish
-        self._version = ""
-        self._problem: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="tally-publish", daemon=True) if may else None
-        if self._thread is not None:
-            self._thread.start()
-        else:
-            self._version = publish()
-
-    def _run(self) -> None:
-        try:
-            self._version = self._publish()
-        except BaseException as problem:
-            self._problem = problem
-
-    def wait(self) -> None:
-        """Wait for its end, whatever that is."""
-        if self._thread is not None:
-            self._thread.join()
-
-    def version(self) -> str:
-        """The version, when it is over. Raises what kept it from being made."""
-        self.wait()
-        if self._problem is not None:
-            raise self._problem
-        return self._version
-
-
 class Upload:
     """One upload into a context. ``key`` makes packed keys of paths, ``listing`` says what stands where now.
 
@@ -215,3 +180,38 @@ class Upload:
         mark = self.layout.mark(joined(folder, path), entry)
         self._archived = self._archived or mark != 0
         return msgspec.structs.replace(entry, archived=mark) if mark else entry
+
+
+class Publication:
+    """The publication of an upload under way: ``beside`` the caller, else it is made at once."""
+
+    def __init__(self, upload: Upload, expected: str, beside: bool) -> None:
+        self._upload = upload
+        self._expected = expected
+        self._version = ""
+        self._problem: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="tally-publish", daemon=True) if beside else None
+        if self._thread is not None:
+            self._thread.start()
+        else:
+            self._version = upload.publish(expected)
+
+    def _run(self) -> None:
+        try:
+            self._version = self._upload.publish(self._expected)
+        except BaseException as problem:
+            self._problem = problem
+
+    def version(self) -> str:
+        """Wait for its end; gives the version that is current then. Raises what kept it from being made."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._problem is not None:
+            raise self._problem
+        return self._version
+
+    def abandon(self) -> None:
+        """Try no more, and wait until nothing is under way."""
+        self._upload.delivery.close()
+        if self._thread is not None:
+            self._thread.join()
