@@ -125,6 +125,21 @@ def test_a_directory_that_vanished_deletes_nothing_in_a_context_and_is_not_made_
     assert (tmp_path / "fresh" / "only").read_text() == "one"
 
 
+def test_a_dry_run_shows_what_would_come_of_trees_that_are_not_there_and_makes_none(run, site, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "f").write_text("one")
+    with running(str(tmp_path / site)) as address:
+        planned = run("sync", "work", f"{address}contexts/fresh", "--dry-run", "--json").json["actions"]
+        assert [(action["verb"], action["at"], action["path"]) for action in planned] == [("write", "b", "f")]
+        assert [item["name"] for item in run("contexts", "list", address, "--json").json] == ["ws"]
+        assert run("sync", "work", f"{address}contexts/ws").code == 0
+        planned = run("sync", f"{address}contexts/ws", "copy", "--dry-run", "--json").json["actions"]
+        assert [(action["verb"], action["at"], action["path"]) for action in planned] == [("write", "b", "f")]
+        assert not (tmp_path / "copy").exists()
+        assert run("sync", "work", f"{address}contexts/ws", "--xattrs").code == 2
+
+
 def test_contexts_stay_where_their_content_is(run, site, tmp_path):
     (tmp_path / "f").write_text("x")
     run("contexts", "put", site, "ws", "f", "/f")

@@ -47,6 +47,8 @@ def _open(a: str, b: str, state: Path | None, given: Mapping[str, Any]) -> Opene
     create = not given["dry_run"]
     if not (is_remote(a) or is_remote(b)):
         return open_directories(a, b, state, create=create)
+    if given["xattrs"]:
+        raise UsageError("--xattrs concerns two directories", hint="contexts and buckets keep no extended attributes")
     from tallystick.cli.credentials import password
     from tallystick.contexts.opening import open_trees
 

@@ -97,7 +97,10 @@ def open_trees(
     create: bool = True,
     password: str | None = None,
 ) -> OpenedPair:
-    """Any two trees as a pair; its memory is found by both names, in whatever order. Raises ConfigurationError."""
+    """Any two trees as a pair; its memory is found by both names, in whatever order. Raises ConfigurationError.
+
+    Without ``create`` empty directories stand for trees that are not there and never were synchronized.
+    """
     names = [first, second]
     if not any(map(is_remote_tree, names)):
         return open_directories(first, second, state, create=create, clock=clock)
@@ -108,7 +111,34 @@ def open_trees(
             os.makedirs(name, exist_ok=True)  # one that was synchronized before and has vanished stays so (G3)
     ends = [open_end(name, clock, password=password, create=create) for name in names]
     turned = is_remote_tree(first) and (not is_remote_tree(second) or plain[0] > plain[1])
-    return open_pair(ends[0], ends[1], memory, turned=turned, clock=clock)
+    stand_in = None
+    if not create and not State(memory).has_roots():
+        stand_in = _stood_in(ends, clock)
+        memory = memory if stand_in is None else Path(stand_in, "memory.db")
+    opened = open_pair(ends[0], ends[1], memory, turned=turned, clock=clock)
+    opened.stand_in = stand_in
+    return opened
+
+
+def _stood_in(ends: list[TreeEnd], clock: Callable[[], int]) -> str | None:
+    """Put empty directories in the place of ends that are not there; gives what holds them, None for nothing."""
+    import tempfile
+
+    from tallystick.contexts.problems import ContextNotFound
+    from tallystick.trees.directory import DirectoryEnd
+    from tallystick.trees.problems import RootMissing
+
+    place = None
+    for position, end in enumerate(ends):
+        try:
+            end.identity()
+        except (ContextNotFound, RootMissing):
+            end.close()
+            place = place or tempfile.mkdtemp(prefix="tallystick-")
+            root = os.path.join(place, str(position))
+            os.mkdir(root)
+            ends[position] = DirectoryEnd(root, clock)
+    return place
 
 
 def watches(names: Iterable[str], password: str | None) -> list[ContextWatch]:
