@@ -21,6 +21,7 @@ from tallystick.trees.opening import OpenedPair, Wishes, open_directories
 from tallystick.trees.report import Report
 
 RETRY_SECONDS = 2.0
+LONGEST_SECONDS = 30.0
 
 
 def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
@@ -107,18 +108,27 @@ def _watch(opened: OpenedPair, wishes: Wishes, as_json: bool, elsewhere: Callabl
 
 
 def _attempt(opened: OpenedPair, wishes: Wishes, as_json: bool) -> tuple[Report, float] | None:
-    """One run while watching; what may pass by itself is said and tried again with the next change."""
-    try:
-        found = _run(opened, wishes, as_json)
-    except TallystickError as problem:
-        if not (problem.transient or isinstance(problem, StorageError)):
-            raise
-        click.echo(f"tallystick: {shown(str(problem))}", err=True)
-        time.sleep(RETRY_SECONDS)
-        return None
-    finally:
-        opened.close()  # handles of directories that may be replaced until the next run
-    return found
+    """One run while watching, again after a while when it failed in a way that passes by itself.
+
+    What else is wrong with a disk is said, and tried again with the next change: None.
+    """
+    wait, said = RETRY_SECONDS, ""
+    while True:
+        try:
+            return _run(opened, wishes, as_json)
+        except TallystickError as problem:
+            if not (problem.transient or isinstance(problem, StorageError)):
+                raise
+            if str(problem) != said:
+                said = str(problem)
+                click.echo(f"tallystick: {shown(said)}", err=True)
+            if not problem.transient:
+                time.sleep(RETRY_SECONDS)
+                return None
+        finally:
+            opened.close()  # handles of directories that may be replaced until the next run
+        time.sleep(wait)
+        wait = min(2 * wait, LONGEST_SECONDS)
 
 
 def _is_news(report: Report) -> bool:
