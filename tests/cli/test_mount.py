@@ -57,6 +57,23 @@ def test_a_directory_mounted_again_remembers_what_it_held(mount, tmp_path):
     assert mount("e", "import os, sys; sys.exit(os.listdir('e') != ['g'])").code == 0
 
 
+def test_what_is_left_out_and_what_was_kept_twice_is_said(run, mount, tmp_path):
+    (tmp_path / "fake.zip").write_text("this is no archive")
+    (tmp_path / "f").write_text("theirs")
+    for name in ("fake.zip", "f"):
+        run("contexts", "create", "a.db", "work")
+        run("contexts", "put", "a.db", "work", name, f"/data/{name}")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("mine")
+
+    done = mount("d", "import os; os.symlink('/etc', 'd/out')")
+
+    assert done.code == 0
+    assert "conflict: f;" in done.err
+    assert "warning: [ArchiveRefused] fake.zip" in done.err
+    assert "warning: [skipped] out: the link leaves the tree: /etc" in done.err
+
+
 def test_a_policy_file_decides(run, mount, tmp_path):
     (tmp_path / "policy.toml").write_text('[[bwList.whiteLists]]\npath = "src"\n')
 

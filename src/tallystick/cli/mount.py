@@ -22,9 +22,11 @@ from tallystick.errors import ConfigurationError, GuardStopped, StorageError, Us
 if TYPE_CHECKING:
     from tallystick.contexts.policies import SyncPolicy
     from tallystick.contexts.sessions.session import Session
+    from tallystick.contexts.sessions.tasks import ContextStatusData
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 RELEASE_SECONDS = 300.0
+MAX_WARNINGS = 20
 NOT_STARTED = "the command was not started; nothing was removed anywhere"
 WAYS = {
     "[Root": "--accept-root unites what is there now with the context",
@@ -78,14 +80,27 @@ def command(
     allowed = allowed_deletions(allow_deletes)
     session = mounted(site, context, directory, at, read_policy(policy), secret, allowed, accept_root)
     try:
+        report(session.context.info().context_status_data)
         code = run(program, directory)
     finally:
         released = session.delete(timeout=timeout)
         session.context.close()
+    report(released.rows)
     if released.error_message:
         way = next((f"; {way}" for held, way in WAYS.items() if released.error_message.startswith(held)), "")
         click.echo(f"tallystick: {shown(released.error_message)}{way}", err=True)
     return code or (3 if not released.success else 4 if released.error_message else 0)
+
+
+def report(rows: Sequence[ContextStatusData]) -> None:
+    """Say what tasks left out, and where both versions of a file were kept."""
+    for path in [path for row in rows for path in row.conflicts]:
+        click.echo(f"conflict: {shown(path)}; the other version is beside it", err=True)
+    warnings = [warning for row in rows for warning in row.warnings]
+    for warning in warnings[:MAX_WARNINGS]:
+        click.echo(f"warning: {shown(warning)}", err=True)
+    if len(warnings) > MAX_WARNINGS:
+        click.echo(f"warning: {len(warnings) - MAX_WARNINGS:,} more", err=True)
 
 
 def read_policy(path: str | None) -> SyncPolicy | None:

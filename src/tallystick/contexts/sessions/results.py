@@ -91,8 +91,12 @@ class SessionResult(Result):
 
 @dataclass(slots=True)
 class DeleteResult(Result):
-    """Whether a session was released. ``release_failed`` and ``timed_out`` ones keep their files, to try again."""
+    """Whether a session was released. ``release_failed`` and ``timed_out`` ones keep their files, to try again.
+
+    ``rows`` are those of its uploads, as ``info`` gave them.
+    """
 
     release_failed: bool = False
     timed_out: bool = False
     lost: list[str] = field(default_factory=list)
+    rows: list[ContextStatusData] = field(default_factory=list)

@@ -114,6 +114,7 @@ class Session:
         failed = [task.row for task in tasks if task.row.status != SUCCESS and not _only_held(task)]
         held = [task.row.error_message for task in tasks if _only_held(task)]
         result = DeleteResult(request, success=in_time and not failed, error_message="; ".join(held))
+        result.rows = [task.row for task in tasks]
         if not result.success:
             result.timed_out, result.release_failed = not in_time, True
             result.error_message = failed[0].error_message or "[TimedOut] the upload has not ended yet; files are kept"
