@@ -3,14 +3,18 @@
 import os
 import time
 import uuid
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
+from tallystick.content.bucket import BucketHead
+from tallystick.content.problems import HeadMoved
+from tallystick.contexts import bucket
 from tallystick.contexts.entries import DIRECTORY, FileEntry
 from tallystick.contexts.opening import again_while_moved, open_trees
 from tallystick.contexts.problems import EntryRejected, VersionMoved
-from tallystick.errors import ConfigurationError
+from tallystick.errors import ConfigurationError, StorageError
 from tallystick.trees.opening import Wishes
 
 from .conftest import file_of, shown, tree
@@ -184,3 +188,32 @@ def test_a_bucket_is_listed_and_swept_like_a_site(url, host, capsys):
             main(["contexts", *words])
         assert left.value.code in (0, None)
         assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("problem", (StorageError("the connection died"), HeadMoved("what a repeated request gets")))
+def test_a_publication_whose_answer_was_lost_is_known_again(url, tmp_path, monkeypatch, problem):
+    one, two = mount(tmp_path, url, "one"), mount(tmp_path, url, "two")
+    (one.root / "f").write_text("one")
+    one.run()
+    (one.root / "f").write_text("two")
+
+    def swap(self, expected, value):
+        real(self, expected, value)
+        raise problem
+
+    real = BucketHead.swap
+    with monkeypatch.context() as patching, suppress(StorageError):
+        patching.setattr(BucketHead, "swap", swap)
+        one.run()
+    (one.root / "f").write_text("three")
+
+    for each in (one, two):
+        assert not each.run().plan.conflicts
+    assert shown(one.root) == shown(two.root) == {"f": b"three"}
+
+
+def test_the_head_of_a_bucket_remembers_the_last_publications_only(host, monkeypatch):
+    monkeypatch.setattr(bucket, "RUNS", 2)
+    context = host.create(host.name)
+    made = [host.publish(context.id, "*", [(f"/{run}", FileEntry(DIRECTORY, 0o755))], run) for run in ("a", "b", "c")]
+    assert [host.published(context.id, run) for run in ("a", "b", "c", "d")] == ["", *made[1:], ""]

@@ -126,3 +126,13 @@ def test_content_that_a_staged_page_needs_stays_until_the_page_is_forgotten(cloc
     sweep(clocked.ledger, clocked.store)
     with pytest.raises(PagesLost):
         clocked.publish(context.id, "*", [], "late", 1)
+
+
+def test_names_of_publications_are_forgotten_with_the_history(clocked, context):
+    clocked.publish(context.id, "*", [("/a", file_of(clocked, context, b"a"))], "run")
+    clocked.pass_days(29)
+    sweep(clocked.ledger, clocked.store)
+    assert clocked.published(context.id, "run")
+    clocked.pass_days(2)
+    sweep(clocked.ledger, clocked.store)
+    assert not clocked.published(context.id, "run")

@@ -37,6 +37,8 @@ DAY_NS = 86_400 * 1_000_000_000
 ATTEMPTS = 8
 POLL_S = 5.0
 """Nobody tells of a change in a bucket: so often it is looked for."""
+RUNS = 100
+"""Of so many publications the head says their names, so that whoever lost the answer can ask."""
 LARGE = Limits(body=1 << 30)
 """A manifest is one object, of several million entries at most."""
 
@@ -47,6 +49,8 @@ class Current(msgspec.Struct, frozen=True):
     id: str
     manifest: str = ""
     at: int = 0
+    runs: list[tuple[str, str]] = []
+    """What was published last under names of its own: (run, manifest), the latest last."""
 
 
 _current = msgspec.json.Decoder(Current)
@@ -208,6 +212,9 @@ class BucketHost:
         bundles: Iterable[bytes] = (),
     ) -> str:
         self.send(identifier, bundles)
+        made = self.published(identifier, run) if run else ""
+        if made:
+            return made
         staged = self._staged.pop(run, {})
         if len(staged) != pages:
             raise PagesLost.of(len(staged), pages)
@@ -219,12 +226,17 @@ class BucketHost:
             if expected not in (ANY, current.manifest or "empty"):
                 break
             try:
-                return self._swap(head, current, everything)
+                return self._swap(head, current, everything, run)
             except HeadMoved:
-                continue
+                made = self.published(identifier, run) if run else ""
+                if made:
+                    return made  # by a request whose answer was lost under way
         raise VersionMoved(f"[VersionMoved] {self.title} was published by somebody else meanwhile")
 
-    def _swap(self, head: Version, current: Current, changes: Sequence[Change]) -> str:
+    def published(self, identifier: str, run: str) -> str:
+        return dict(_said(self.head.read()).runs).get(run, "")
+
+    def _swap(self, head: Version, current: Current, changes: Sequence[Change], run: str) -> str:
         now = max(self.clock() // 1_000_000, current.at + 1)  # names of manifests are in the order of publication
         before = self._read(current)
         entries = _applied(before, changes, now)
@@ -235,7 +247,8 @@ class BucketHost:
         made = compressed(raw)
         body = b"\0" + raw if made is None else b"\1" + made
         self.bucket.put(f"manifests/{name}", body, mode="create")
-        self.head.swap(head, msgspec.json.encode(Current(current.id, name, now)))
+        runs = [*current.runs, (run, name)][-RUNS:] if run else current.runs
+        self.head.swap(head, msgspec.json.encode(Current(current.id, name, now, runs)))
         self._known = (name, entries)
         return name
 

@@ -100,18 +100,17 @@ class Delivery:
 
     def publish(self, expected: str, changes: Sequence[Change] = ()) -> str:
         """Send what is left and make everything visible, these changes included; gives the version that is current
-        then. Raises VersionMoved also when the answer to a publication was lost."""
+        then."""
         load = self._load
         load.changes += changes
-        run = self.run if self.pages else ""
-        if not load.changes and not run:
+        if not load.changes and not self.pages:
             return expected
 
         load.asked = self._doubtful(load)
 
         def work() -> str:
             bundles = self._bundles(load)
-            return self.host.publish(self.identifier, expected, load.changes, run, self.pages, bundles)
+            return self.host.publish(self.identifier, expected, load.changes, self.run, self.pages, bundles)
 
         return again(work, self._is_closed)
 

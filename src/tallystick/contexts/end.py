@@ -18,6 +18,7 @@ from tallystick.errors import PeerProtocolError
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.contents import Clone, Given, Sink, Wanted
 from tallystick.trees.ends import ReadValue, TreeEnd
+from tallystick.trees.intended import Intention, Rows
 from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.mount import Mount
 from tallystick.trees.names import POSIX, Volume, link_leaves
@@ -197,6 +198,7 @@ class ContextEnd:
         upload = Upload(self.host, self.info, self.key, self.listing, other, orders, self.layout)
         with uncollected():
             upload.collect(actions)
+            upload.intend()
         expected = self._token or self.info.version
         self._publication = Publication(upload, expected, self.host.concurrent)
         return upload.outcome
@@ -212,6 +214,12 @@ class ContextEnd:
         publication, self._publication = self._publication, None
         if publication is not None:
             publication.abandon()
+
+    def stood(self, intention: Intention) -> Rows | None:
+        """All of it or nothing, as the host says. While the version is the one that it was to follow, it may yet be."""
+        if self.info.version == intention.token:
+            return None
+        return intention.rows if self.host.published(self.info.id, intention.run) else {}
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:
         """Nothing is left over in a context: an upload that was interrupted was never visible."""

@@ -153,8 +153,11 @@ class ContextHost(Protocol):
 
         Returns the new version. Raises VersionMoved unless ``expected`` is current (``*``: whatever is), PagesLost
         unless ``pages`` is how many the run has laid aside, EntryRejected, QuotaExceeded, ChunkMissing. Durable on
-        return. After an answer that was lost, VersionMoved may mean that it was done.
+        return. A ``run`` is published once: when an answer was lost, trying again is harmless.
         """
+
+    def published(self, identifier: str, run: str) -> str:
+        """The version that the publication of a run made; "" when there was none in the last 30 days."""
 
     def folder(self, identifier: str, key: str, start: int, most: int) -> Folder:
         """Entries of one level, from position ``start`` on."""

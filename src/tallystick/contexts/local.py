@@ -137,7 +137,7 @@ class LocalHost:
         with self.ledger.write():
             shelf = shelf_of(self.ledger, identifier)
             number = shelf.resource.number
-            for table in ("context_chunk", "staged", "history", "expired"):
+            for table in ("context_chunk", "staged", "history", "expired", "publication"):
                 self.ledger.engine.execute(f"DELETE FROM tally_{table} WHERE context=?", (number,))
             self.ledger.engine.execute("DELETE FROM tally_context WHERE id=?", (shelf.id,))
             self.ledger.remove_resource(shelf.resource)
@@ -241,6 +241,9 @@ class LocalHost:
     ) -> str:
         with self._with_content(identifier, bundles) as (shelf, chunks), uncollected():
             return publishing.publish(shelf, expected, changes, run, pages, chunks)
+
+    def published(self, identifier: str, run: str) -> str:
+        return publishing.published(shelf_of(self.ledger, identifier), run)
 
     # Rules and URLs ---------------------------------------------------------------------------------------------------
 

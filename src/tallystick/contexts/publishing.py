@@ -37,9 +37,13 @@ def publish(
 ) -> str:
     """Publish, with so many pages of a run, within the caller's write transaction; gives the version after it.
 
+    A run is published once: asked again, nothing is done, and the version is the one that it made.
     Of the ``chunks`` (hash -> bytes) it is known that the context holds them.
     Raises VersionMoved, PagesLost, EntryRejected, ChunkMissing, QuotaExceeded: the caller rolls back.
     """
+    made = published(shelf, run) if run else ""
+    if made:
+        return made
     if expected not in (ANY, shelf.version):
         raise VersionMoved(f"[VersionMoved] {shelf.name} was published by somebody else meanwhile")
     pages: list[Iterable[Page]] = [staging.staged(shelf, run, count)] if run else []
@@ -48,7 +52,19 @@ def publish(
     _Publication(shelf, pages).write()
     if run:
         staging.forget(shelf, run)
+        shelf.ledger.engine.execute(
+            "INSERT INTO tally_publication(context, run, version, at) VALUES (?, ?, ?, ?)",
+            (shelf.resource.number, run, shelf.version, shelf.ledger.now()),
+        )
     return shelf.version
+
+
+def published(shelf: Shelf, run: str) -> str:
+    """The version that the publication of a run made; "" when there was none, or it is forgotten by now."""
+    rows = shelf.ledger.engine.query(
+        "SELECT version FROM tally_publication WHERE context=? AND run=?", (shelf.resource.number, run)
+    )
+    return str(rows[0][0]) if rows else ""
 
 
 class _Publication:

@@ -110,6 +110,7 @@ def sweep(ledger: Ledger, store: PackedStore, history_days: float = HISTORY_DAYS
         before = now - int(history_days * DAY_MS)
         ((forgotten,),) = ledger.engine.query("SELECT count(*) FROM tally_history WHERE at<?", (before,))
         ledger.engine.execute("DELETE FROM tally_history WHERE at<?", (before,))
+        ledger.engine.execute("DELETE FROM tally_publication WHERE at<?", (before,))
         ledger.engine.execute("DELETE FROM tally_expired WHERE at<?", (now - 360 * DAY_MS,))
         ledger.engine.execute("DELETE FROM tally_staged WHERE at<?", (now - grace_ns // MILLION,))
         for shelf in shelves(ledger):

@@ -3,7 +3,8 @@
 ``tally_context``: one row a context; its records are those of the managed resource ``contexts/<id>``.
 ``tally_context_chunk``: the chunks that a context holds or has been sent: it sees no others.
 ``tally_staged``: pages of an upload that is not published yet. ``tally_history``: what was replaced or removed.
-``tally_expired``: keys that recycle rules took.
+``tally_expired``: keys that recycle rules took. ``tally_publication``: what was published under a name of its own, so
+that whoever lost the answer can ask.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ STEPS = (
         "PRIMARY KEY (context, key))",
     ),
     ("DELETE FROM tally_staged",),  # pages are columns now; an upload that is under way begins again
+    (
+        "CREATE TABLE tally_publication (context {int} NOT NULL, run {text} NOT NULL, version {text} NOT NULL, "
+        "at {int} NOT NULL, PRIMARY KEY (context, run))",
+    ),
 )
 """Formats of the tables, for ``Ledger.require``."""
 

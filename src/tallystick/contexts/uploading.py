@@ -24,7 +24,7 @@ from tallystick.trees.contents import Contents
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Listing
-from tallystick.trees.nodes import joined
+from tallystick.trees.nodes import Directory, Node, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
 from tallystick.trees.steps import Step
@@ -160,6 +160,15 @@ class Upload:
         given, parts = taken[0]
         entry = FileEntry(FILE, given.permissions, given.size, given.mtime_ns, given.digest, packed_parts(parts))
         self.changeset.take_file(item, entry, given)
+
+    def intend(self) -> None:
+        """Note what is about to be published, and under which name."""
+        if self.orders.intending is not None:
+            found = self.outcome
+            nodes: dict[str, Node] = {path: Directory() for path in found.made}
+            nodes.update(found.taken)
+            listings = {path: copied.target for path, copied in found.bulk.items()}
+            self.orders.intending.intend(nodes, listings, self.delivery.run, found.failed.keys())
 
     def publish(self, expected: str) -> str:
         """Make everything visible. Gives the version that is current then."""

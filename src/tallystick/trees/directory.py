@@ -12,6 +12,8 @@ from tallystick.trees.copying import storage_error
 from tallystick.trees.cut import Cut
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.files import REAL, Files, Handle, is_directory, opened
+from tallystick.trees.intended import Intention, Rows
+from tallystick.trees.intending import standing
 from tallystick.trees.listing import Entry, Listing, Mark, settled_stats, stats_of
 from tallystick.trees.mount import Mount, is_swap
 from tallystick.trees.names import POSIX, Volume
@@ -223,6 +225,10 @@ class DirectoryEnd:
 
     def settle(self) -> None:
         """Nothing: what was placed was certain then."""
+
+    def stood(self, intention: Intention) -> Rows | None:
+        """Look whether it stands there."""
+        return standing(self, intention.rows)
 
     def _holders(self, digests: Collection[bytes]) -> Mapping[bytes, str]:
         """Paths that were noted to hold content of these digests."""

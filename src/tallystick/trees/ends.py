@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from tallystick.errors import StorageError
 from tallystick.trees.contents import Contents
+from tallystick.trees.intended import Intention, Rows
 from tallystick.trees.listing import Listing
 from tallystick.trees.mount import Mount
 from tallystick.trees.names import Volume
@@ -100,6 +101,12 @@ class TreeEnd(Contents, Protocol):
         """Wait until what was placed is certain: until then nothing may be given up or remembered for it.
 
         Raises what kept it from becoming so; nothing was done then. Idempotent.
+        """
+
+    def stood(self, intention: Intention) -> Rows | None:
+        """Of what an earlier run meant to place here, what came to stand; None while that may still come about.
+
+        Asked after a refresh.
         """
 
     def clean(self, leftovers: Sequence[str], known: Callable[[str, bytes], bool]) -> list[str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tallystick.errors import StorageError
 from tallystick.trees.bulk import Copied
 from tallystick.trees.listing import Entry
 from tallystick.trees.nodes import Leaf
 from tallystick.trees.progress import Progress
+
+if TYPE_CHECKING:
+    from tallystick.trees.intending import Intending
 
 
 @dataclass(slots=True)
@@ -45,7 +49,8 @@ class Outcome:
 @dataclass(slots=True)
 class Orders:
     """How to carry out: ``moves`` maps new paths to old ones on this side, ``relocated`` paths of the other side to
-    where their content stands by now; ``keep`` puts what will be lost into history; ``progress`` counts.
+    where their content stands by now; ``keep`` puts what will be lost into history; ``progress`` counts;
+    ``intending`` is told what is about to stand, before it does.
     """
 
     clock: Callable[[], int]
@@ -54,3 +59,4 @@ class Orders:
     relocated: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[str], None] | None = None
     progress: Progress | None = None
+    intending: Intending | None = None

@@ -16,6 +16,7 @@ from tallystick.trees.copying import storage_error
 from tallystick.trees.cut import Cut
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.history import History
+from tallystick.trees.intending import Intending
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import UNKNOWN, Directory, Leaf, Node, find, joined, known_equal
@@ -82,6 +83,7 @@ class Part:
         self.grafted: dict[str, Side] = {}
         self.elsewhere: Mapping[Side, Vanished] = {side: {} for side in Side}
         self._moves: dict[Side, dict[str, str]] = {}
+        self._whole_rows: dict[tuple[Side, str], tuple[Listing, BaseRow]] = {}
         self.unsettled = self.state.unsettled()
         if cut is not None:
             self.unsettled = {path for path in self.unsettled if cut.holds(path) is not first}
@@ -215,6 +217,8 @@ class Part:
     def _place(
         self, found: Plan, side: Side, actions: list[Action], relocated: Mapping[str, str], report: Report
     ) -> Outcome:
+        stored, token = self.sides.stored[side], self.ends[side].token
+        intending = Intending(self.state, stored, token, found, side, partial(self._whole_row, side))
         orders = Orders(
             clock=self.sides.clock,
             durable=self.options.durable,
@@ -222,15 +226,18 @@ class Part:
             relocated=relocated,
             keep=self._keeper(found, side, report),
             progress=self.options.progress,
+            intending=intending,
         )
         try:
-            return self.ends[side].place(self.ends[side.other], actions, orders)
+            outcome = self.ends[side].place(self.ends[side.other], actions, orders)
         except NoSpace as problem:
             return Outcome(failed={action.path: problem for action in actions})
         except OSError as problem:
-            # What was placed before it is found by the next scan; nothing of it is agreed on until then.
+            # What was placed before it is found by the next run, by what was intended.
             error = storage_error(self.ends[side].title, problem)
             return Outcome(failed={action.path: error for action in actions})
+        self.changes.fulfilled.update(intending.numbers)
+        return outcome
 
     def _keeper(self, found: Plan, side: Side, report: Report) -> Callable[[str], None] | None:
         """What puts the losers of a side into history before they are replaced or removed."""
@@ -333,10 +340,17 @@ class Part:
     def _remember_grafted(self, path: str) -> None:
         """The base of a directory that came with a whole subtree is what arrived."""
         arrived = self.ends[self.grafted[path]].listing(path) or Listing()
-        self.changes.base[path] = BaseRow.listed(self._as_sent(self.grafted[path], path, arrived))
+        self.changes.base[path] = self._whole_row(self.grafted[path], path, arrived)
         for name in arrived.subdirectories():
             if joined(path, name) in self.grafted:
                 self._remember_grafted(joined(path, name))
+
+    def _whole_row(self, side: Side, path: str, arrived: Listing) -> BaseRow:
+        """The base of a directory that came whole; it is noted before and remembered after, and made once."""
+        known = self._whole_rows.get((side, path))
+        if known is None or known[0] is not arrived:
+            known = self._whole_rows[(side, path)] = (arrived, BaseRow.listed(self._as_sent(side, path, arrived)))
+        return known[1]
 
     def _as_sent(self, side: Side, path: str, arrived: Listing) -> Listing:
         """What arrived, with the permissions that were sent where the volume forgets them (M5)."""

@@ -20,7 +20,7 @@ from tallystick.trees.holding import WORTH_BYTES, Held
 from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.moving import can_move, link, move
-from tallystick.trees.nodes import Directory, Kind, Leaf, joined
+from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
@@ -53,6 +53,7 @@ def place(
     placer.check_space(actions)
     if other.mount is None:
         placer.find_held(actions, holders_of)
+    placer.begin(actions)
     for batch in batches(placer.steps(actions)):
         placer.build(batch)
     for action in actions:
@@ -138,9 +139,25 @@ class _Placer:
         self._fail_torn_databases(batch)
         if self.orders.durable and batch.published:
             self.files.sync_volume(self.mount.handle)
+        self._intend(batch)
         for step, temporary in batch.published:
             self._attempt(step.path, partial(self._publish, batch, step, temporary))
         self._discard_rest(batch)
+
+    def begin(self, actions: Sequence[Action]) -> None:
+        """Note what will be done as it comes: removals, permissions, and renames of what is known."""
+        if self.orders.intending is not None and actions:
+            moved = {action.path: action.node for action in actions if action.path in self.orders.moves}
+            self.orders.intending.begin(moved)
+
+    def _intend(self, batch: Batch) -> None:
+        """Note what is about to get its name; what got its name before is durable by now."""
+        if self.orders.intending is None or not batch.published:
+            return
+        nodes: dict[str, Node] = {path: Directory() for path in batch.directories}
+        nodes.update(batch.leaves)
+        self.orders.intending.placed(self.outcome.failed.keys())
+        self.orders.intending.intend(nodes, {path: copied.target for path, copied in batch.bulk.items()})
 
     def _with_databases_read(self, steps: Sequence[Step]) -> list[Step]:
         """The steps with the digests of unread databases, each read in one state (U8)."""

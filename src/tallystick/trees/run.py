@@ -14,6 +14,8 @@ from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.guards import Facts, guarded, objection
 from tallystick.trees.history import purge
+from tallystick.trees.intended import has_intentions
+from tallystick.trees.intending import take_up
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
 from tallystick.trees.nodes import Directory, Leaf
@@ -26,6 +28,7 @@ from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan
 from tallystick.trees.scope import Both, Scope
 from tallystick.trees.second_part import Intent, SecondPart, Seen
+from tallystick.trees.state import BaseRow
 
 MAX_RULE_ROUNDS = 4
 WORTH_ENTRIES = 4000
@@ -45,6 +48,7 @@ class Run:
         self.rule_paths: dict[Side, list[str]] = {}
         self.second: SecondPart | None = None
         self.entries = 0
+        self.replaced: Mapping[str, BaseRow] = {}
 
     def run(self) -> Report:
         """All of it. Raises what ``Pair.run`` raises, OSError and sqlite3.DatabaseError as they come."""
@@ -53,6 +57,9 @@ class Run:
             self._refresh()
             if not self.options.dry_run:
                 self._clean_staged()
+            self.replaced = take_up(
+                self.state, {self.sides.stored[side]: end for side, end in self.ends.items()}, self.scope
+            )
             return self._agree()
         finally:
             if self.second is not None:
@@ -154,6 +161,8 @@ class Run:
             return None
         if not all(isinstance(end, DirectoryEnd) and end.parallel for end in self.ends.values()):
             return None
+        if has_intentions(self.state):
+            return None  # what an earlier run meant to place is taken up first, all over both trees
         entries = self.state.entries(self.sides.stored[Side.LOCAL])
         if sum(entries.values()) < WORTH_ENTRIES:
             return None
@@ -296,10 +305,9 @@ class Run:
 
     def _is_known(self, directory: str, digest: bytes) -> bool:
         """True when content of this digest is in the base or noted on a side in this directory."""
-        row = self.state.base_row(directory)
-        if row is not None and any(
-            isinstance(leaf, Leaf) and leaf.digest == digest for leaf in row.children().values()
-        ):
+        rows = (self.state.base_row(directory), self.replaced.get(directory))
+        leaves = [leaf for row in rows if row is not None for leaf in row.children().values()]
+        if any(isinstance(leaf, Leaf) and leaf.digest == digest for leaf in leaves):
             return True
         listings = [end.listing(directory) for end in self.ends.values()]
         return any(entry.digest == digest for listing in listings if listing is not None for entry in listing)

@@ -56,6 +56,13 @@ CREATE TABLE base (
   path BLOB PRIMARY KEY, names BLOB NOT NULL, content BLOB NOT NULL, files INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE unsettled (path BLOB PRIMARY KEY) WITHOUT ROWID;
 """
+_LATER = (
+    "CREATE TABLE IF NOT EXISTS intention (number INTEGER PRIMARY KEY, "
+    "side INTEGER NOT NULL, run TEXT NOT NULL, token TEXT NOT NULL, placed INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS intended (number INTEGER NOT NULL, path BLOB NOT NULL, names BLOB NOT NULL, "
+    "content BLOB NOT NULL, gone BLOB NOT NULL, PRIMARY KEY (number, path)) WITHOUT ROWID",
+)
+"""Tables that memories of earlier releases lack (``intended``)."""
 
 
 class BaseRow(NamedTuple):
@@ -127,6 +134,8 @@ class Changes:
     unsettled: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     meta: dict[str, str | None] = field(default_factory=dict)
+    fulfilled: set[int] = field(default_factory=set)
+    """Numbers of intentions that have come about, or cannot any more."""
 
     def note_token(self, side: Side, token: str) -> None:
         """Remember what the listings of a side stand for."""
@@ -195,7 +204,7 @@ class State:
     def _create(self) -> None:
         found = self.connection.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
         if found is None:
-            with self._transaction():
+            with self.transaction():
                 for statement in _SCHEMA.split(";"):
                     self.connection.execute(statement)
                 self.connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
@@ -204,6 +213,8 @@ class State:
             raise sqlite3.DatabaseError("file is not a database: it has no format")
         if int(form) > FORMAT:
             raise StorageCorrupt(f"{self.path} was written by a newer version", hint="use that version")
+        for statement in _LATER:
+            self.connection.execute(statement)
 
     def put_aside(self) -> None:
         """Move a damaged file out of the way and start with an empty one (G6)."""
@@ -218,14 +229,16 @@ class State:
         self._create()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+    def transaction(self) -> Iterator[None]:
+        """Everything that is written within it, or nothing; durable afterwards. Processes take turns."""
+        with self._turn():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -292,12 +305,16 @@ class State:
     def remember(self, changes: Changes, settle: Callable[[], None] = lambda: None) -> None:
         """Write everything in one durable transaction. ``settle`` is called before the meta is written: it may add to
         that, and what it raises takes everything back."""
-        with self._turn(), self._transaction():
+        with self.transaction():
             self._write_listings(changes.listings)
             self._write_base(changes.base)
             _write_paths(self.connection, "DELETE FROM unsettled WHERE path = ?", changes.settled)
             _write_paths(self.connection, "INSERT OR IGNORE INTO unsettled VALUES (?)", changes.unsettled)
             settle()
+            for table in ("intended", "intention"):
+                self.connection.executemany(
+                    f"DELETE FROM {table} WHERE number = ?", [(number,) for number in changes.fulfilled]
+                )
             for name, value in changes.meta.items():
                 if value is None:
                     self.connection.execute("DELETE FROM meta WHERE name = ?", (name,))
@@ -340,8 +357,9 @@ class State:
 
     def forget_base(self) -> None:
         """Start with an empty base: both trees are united in the next run (G6)."""
-        with self._transaction():
-            self.connection.execute("DELETE FROM base")
+        with self.transaction():
+            for table in ("base", "intended", "intention"):
+                self.connection.execute(f"DELETE FROM {table}")
 
 
 def _place(listed: tuple[tuple[Side, str], Listing | None]) -> tuple[int, str]:

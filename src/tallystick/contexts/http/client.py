@@ -16,7 +16,7 @@ from tallystick.contexts.entries import Change, FileEntry
 from tallystick.contexts.host import ContextInfo, Folder, Kept, Manifest, Rule, SignedURL
 from tallystick.contexts.http import wire
 from tallystick.contexts.problems import EntryRejected
-from tallystick.errors import PeerProtocolError, PeerUnreachable
+from tallystick.errors import PeerProtocolError, PeerRefused, PeerUnreachable
 from tallystick.protocols.native.codec.errors import RequestError, decode_error
 from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, shown, split_url
@@ -160,6 +160,14 @@ class RemoteHost:
         query = {"expected": expected, "run": run, "pages": str(pages) if run else ""}
         body = self._once(_place(identifier, "publish"), query, chain((wire.frame(changes),), bundles))
         return _decoded(wire.published, body).version
+
+    def published(self, identifier: str, run: str) -> str:
+        try:
+            return self._message(wire.published, "GET", _place(identifier, "publish"), {"run": run}).version
+        except PeerRefused as problem:
+            if problem.code == "not-found":
+                return ""  # a site of an earlier release keeps no names of publications
+            raise
 
     # Rules and URLs ---------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ THREADS: Final = 16
 STREAMS: Final = 32
 """Threads for bodies that are still on their way: those who send slowly keep nobody else from being answered."""
 MAX_PART = 10_000
+MAX_RUN = 100
 _STATUS: Final[tuple[tuple[type[TallystickError], int], ...]] = (
     (ContextNotFound, 404),
     (FileNotHeld, 404),
@@ -284,6 +285,10 @@ def _missing(host: LocalHost, asked: Asked) -> Reply:
     return Reply(200, wire.HASHES_TYPE, b"".join(host.missing(asked.context, wire.hashes_in(asked.body))))
 
 
+def _published(host: LocalHost, asked: Asked) -> Reply:
+    return _json(wire.Published(host.published(asked.context, asked.query.get("run", ""))))
+
+
 def _folder(host: LocalHost, asked: Asked) -> Reply:
     most = min(_number(asked, "most", 50), MAX_PART)
     return _json(host.folder(asked.context, asked.query.get("folder", ""), _number(asked, "start", 0), most))
@@ -321,6 +326,7 @@ _CALLS: Final[dict[tuple[str, str], Call]] = {
     ("POST", "clear"): Call(Role.SYNC, _clear),
     ("POST", "entries"): Call(Role.READ, _entries),
     ("POST", "missing"): Call(Role.READ, _missing),
+    ("GET", "publish"): Call(Role.READ, _published),
     ("GET", "files"): Call(Role.READ, _folder),
     ("GET", "history"): Call(Role.READ, _history),
     ("GET", "url"): Call(Role.READ, _url),
@@ -337,7 +343,7 @@ def _chunks(host: LocalHost, asked: Asked, pieces: Iterator[bytes]) -> Reply:
 
 def _stage(host: LocalHost, asked: Asked, pieces: Iterator[bytes]) -> Reply:
     run = asked.query.get("run", "")
-    if not run or len(run) > 100:
+    if not run or len(run) > MAX_RUN:
         raise RequestError("stage takes run=NAME and page=NUMBER")
     page = _number(asked, "page", 0)
     changes, rest = wire.page_in(pieces)
@@ -349,6 +355,8 @@ def _publish(host: LocalHost, asked: Asked, pieces: Iterator[bytes]) -> Reply:
     if "expected" not in asked.query:
         raise RequestError("publish takes expected=VERSION")
     run, pages = asked.query.get("run", ""), _number(asked, "pages", 0)
+    if len(run) > MAX_RUN:
+        raise RequestError(f"the name of a run has up to {MAX_RUN} characters")
     changes, rest = wire.page_in(pieces)
     version = host.publish(asked.context, asked.query["expected"], changes, run, pages, bundles_in(rest))
     return _json(wire.Published(version))
