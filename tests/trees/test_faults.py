@@ -369,6 +369,29 @@ def test_an_interrupted_swap_that_held_somebodys_work_is_rescued():
         assert shown(ground.local) == shown(ground.remote)
 
 
+def test_a_link_that_an_interrupted_removal_had_swapped_out_goes():
+    with Ground() as ground:
+        grow(ground.local, {"d": {"link": "@target", "f": "f"}})
+        ground.run()
+        shutil.rmtree(ground.local / "d")
+        swapped = False
+
+        def die(name, arguments):
+            nonlocal swapped
+            if swapped:
+                raise Crash("right after the swap")
+            swapped = name == "rename" and arguments[0] == "link"
+
+        with pytest.raises(Crash):
+            ground.run(files=FaultyFiles(Faults(meanwhile=die)), confirm_deletions=True)
+        assert temporaries(ground.remote)
+        report = ground.run(confirm_deletions=True)
+        assert report.succeeded
+        assert not report.rescued
+        assert shown(ground.remote) == {}
+        assert not temporaries(ground.remote)
+
+
 # Power cuts ---------------------------------------------------------------------------------------
 
 

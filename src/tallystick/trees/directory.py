@@ -253,11 +253,14 @@ class DirectoryEnd:
 
     def _rescue(self, parent: str, name: str, known: Callable[[str, bytes], bool]) -> list[str]:
         at = self.mount.directory(parent)
-        content = read_stable(self.mount.files, at, name)
-        if known(parent, content.digest):
+        if S_ISLNK(self.mount.files.status(name, at).st_mode):
+            digest = link_digest(self.mount.files.read_link(name, at))
+        else:
+            digest = read_stable(self.mount.files, at, name).digest
+        if known(parent, digest):
             self.mount.discard(at, name)
             return []
-        visible = f"recovered-{content.digest.hex()[:8]}"
+        visible = f"recovered-{digest.hex()[:8]}"
         self.mount.files.rename_new(name, at, visible, at)
         return [joined(parent, visible)]
 
