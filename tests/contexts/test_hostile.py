@@ -336,11 +336,61 @@ def test_more_than_a_context_may_hold_is_not_even_taken_in(host, name):
     assert tree(host, context) == {}
 
 
+def test_what_was_sent_and_not_published_is_bounded_by_the_quota(host, name):
+    context = host.create(name, quota_bytes=1000)
+    first, second, third = (os.urandom(size) for size in (600, 400, 1))
+    entry = file_of(host, context, first)
+    file_of(host, context, second)
+    file_of(host, context, second)  # what is held already may be sent again
+
+    with pytest.raises((QuotaExceeded, StorageFull), match="1,001 bytes that are not published"):
+        file_of(host, context, third)
+    host.publish(context.id, "*", [("/first", entry)])
+    file_of(host, context, third)
+    with pytest.raises((QuotaExceeded, StorageFull)):
+        file_of(host, context, os.urandom(600))
+
+
+def test_one_chunk_under_many_keys_makes_room_for_itself_only(host, name):
+    context = host.create(name, quota_bytes=1000)
+    file_of(host, context, os.urandom(800))
+    small = file_of(host, context, os.urandom(100))
+
+    host.publish(context.id, "*", [(f"/{number}", small) for number in range(9)])
+
+    with pytest.raises((QuotaExceeded, StorageFull)):
+        file_of(host, context, os.urandom(300))
+    file_of(host, context, os.urandom(200))
+
+
+def test_requests_that_are_under_way_at_once_do_not_pass_a_quota_together(hosting, host, name):
+    context = host.create(name, quota_bytes=1000)
+    another = hosting()
+
+    def meanwhile():
+        yield from bundles_of([Chunk(hash_of(own := os.urandom(600)), own)])
+        with pytest.raises((QuotaExceeded, StorageFull)):
+            file_of(another, context, os.urandom(600))
+
+    try:
+        if not isinstance(host, LocalHost):
+            pytest.skip("a served site reads ahead as it likes")
+        host.send(context.id, meanwhile())
+    finally:
+        another.close()
+
+
+def test_a_context_without_a_quota_counts_nothing(local):
+    context = local.create("work")
+    file_of(local, context, os.urandom(3000))
+    assert local.ledger.engine.query("SELECT count(*) FROM tally_unpublished") == [(0,)]
+
+
 def test_two_clients_that_race_for_the_last_bytes_of_a_quota_do_not_pass_it(hosting, host, name):
     if isinstance(host, LocalHost):
         pytest.skip("one ledger is not shared between threads: the served site does this")
-    context = host.create(name, quota_bytes=1000, quota_files=10)
-    ready, refused = threading.Barrier(4), []
+    context = host.create(name)
+    ready, refused = threading.Barrier(4, lambda: host.create(name, quota_bytes=1000, quota_files=10)), []
 
     def work(number):
         own = hosting()

@@ -6,7 +6,7 @@ from tallystick.content.directory import DirectoryStore
 from tallystick.contexts.entries import EXPIRED
 from tallystick.contexts.host import Rule
 from tallystick.contexts.local import LocalHost
-from tallystick.contexts.problems import PagesLost
+from tallystick.contexts.problems import PagesLost, QuotaExceeded
 from tallystick.contexts.sweeping import sweep
 
 from .conftest import file_of, mounted, send, shown, tree
@@ -136,3 +136,13 @@ def test_names_of_publications_are_forgotten_with_the_history(clocked, context):
     clocked.pass_days(2)
     sweep(clocked.ledger, clocked.store)
     assert not clocked.published(context.id, "run")
+
+
+def test_what_was_never_published_counts_until_it_is_forgotten(clocked):
+    context = clocked.create("small", quota_bytes=1000)
+    file_of(clocked, context, b"a" * 900)
+    clocked.pass_days(1.1)
+    with pytest.raises(QuotaExceeded):
+        file_of(clocked, context, b"b" * 900)
+    sweep(clocked.ledger, clocked.store)
+    file_of(clocked, context, b"b" * 900)

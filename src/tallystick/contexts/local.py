@@ -6,20 +6,20 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
 import msgspec
 
-from tallystick.content.bundles import layout_of
 from tallystick.content.packed import PackedStore
 from tallystick.content.problems import ChunkMissing
 from tallystick.contexts import publishing, staging, sweeping
 from tallystick.contexts.archives import archive_number
+from tallystick.contexts.arriving import Arriving
 from tallystick.contexts.entries import Change, FileEntry, check_key, entry_of
 from tallystick.contexts.folders import folder_of
 from tallystick.contexts.host import ContextInfo, Folder, Kept, Manifest, Rule, SignedURL
-from tallystick.contexts.problems import ContextNotFound, NameExists, QuotaExceeded
+from tallystick.contexts.problems import ContextNotFound, NameExists
 from tallystick.contexts.shelf import Row, Shelf, is_at, resource_name, shelf_of, shelves
 from tallystick.contexts.storing import store_of
 from tallystick.contexts.tables import ROOM, STEPS
@@ -137,7 +137,7 @@ class LocalHost:
         with self.ledger.write():
             shelf = shelf_of(self.ledger, identifier)
             number = shelf.resource.number
-            for table in ("context_chunk", "staged", "history", "expired", "publication"):
+            for table in ("context_chunk", "staged", "history", "expired", "publication", "unpublished"):
                 self.ledger.engine.execute(f"DELETE FROM tally_{table} WHERE context=?", (number,))
             self.ledger.engine.execute("DELETE FROM tally_context WHERE id=?", (shelf.id,))
             self.ledger.remove_resource(shelf.resource)
@@ -178,16 +178,10 @@ class LocalHost:
 
     def send(self, identifier: str, bundles: Iterable[bytes]) -> None:
         shelf = self._shelf(identifier)
-        chunks, problem = self._stored(shelf, bundles)
-        self._hold(shelf, chunks)
-        if problem is not None:
-            raise problem
-
-    def _stored(self, shelf: Shelf, bundles: Iterable[bytes]) -> tuple[dict[bytes, int], TallystickError | None]:
-        """The chunks of bundles (hash -> bytes) that are stored by now, and why no more came."""
-        arriving = _Arriving(bundles, shelf)
-        chunks = self.store.store_bundles(arriving)
-        return chunks, arriving.problem
+        with closing(Arriving(bundles, shelf)) as arriving:
+            self._hold(shelf, self.store.store_bundles(arriving))
+        if arriving.problem is not None:
+            raise arriving.problem
 
     def _hold(self, shelf: Shelf, chunks: Mapping[bytes, int]) -> None:
         if chunks:
@@ -201,18 +195,19 @@ class LocalHost:
         Gives the context and the chunks that came.
         """
         shelf = self._shelf(identifier)
-        chunks, problem = self._stored(shelf, bundles)
-        try:
-            if problem is not None:
-                raise problem
-            with self._writing, self.ledger.write():
-                shelf = shelf_of(self.ledger, identifier)
-                if chunks:
-                    shelf.hold(chunks)
-                yield shelf, chunks
-        except TallystickError:
-            self._hold(shelf, chunks)
-            raise
+        with closing(Arriving(bundles, shelf)) as arriving:
+            chunks = self.store.store_bundles(arriving)
+            try:
+                if arriving.problem is not None:
+                    raise arriving.problem
+                with self._writing, self.ledger.write():
+                    shelf = shelf_of(self.ledger, identifier)
+                    if chunks:
+                        shelf.hold(chunks)
+                    yield shelf, chunks
+            except TallystickError:
+                self._hold(shelf, chunks)
+                raise
 
     def fetch(self, identifier: str, hashes: Sequence[bytes]) -> Iterator[bytes]:
         shelf = self._shelf(identifier)
@@ -276,35 +271,6 @@ class LocalHost:
                 sweeping.expire(shelf_of(self.ledger, name))
             shelf = shelf_of(self.ledger, name)
         return shelf
-
-
-class _Arriving:
-    """Bundles on their way into a store; they end early where their source fails.
-
-    One request cannot bring more than the context may hold: nothing of that size could be published.
-    """
-
-    def __init__(self, bundles: Iterable[bytes], shelf: Shelf) -> None:
-        self._bundles = bundles
-        self._shelf = shelf
-        self.problem: TallystickError | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._bundles if self._shelf.quota_bytes is None else self._counted(self._shelf.quota_bytes)
-        except TallystickError as problem:
-            self.problem = problem
-
-    def _counted(self, quota: int) -> Iterator[bytes]:
-        size = 0
-        for bundle in self._bundles:
-            size += layout_of(bundle).content
-            if size > quota:
-                name = self._shelf.name
-                raise QuotaExceeded(
-                    f"[QuotaExceeded] more than the {quota:,} bytes that {name} may hold are sent at once"
-                )
-            yield bundle
 
 
 def check_name(name: str) -> str:

@@ -50,6 +50,10 @@ def publish(
     if changes:
         pages.append([staging.page_of(shelf, changes, chunks)])
     _Publication(shelf, pages).write()
+    if shelf.unpublished():
+        shelf.note_published(
+            {name for page in chain.from_iterable(pages) for _, e in page.files() for name in e.hashes}
+        )
     if run:
         staging.forget(shelf, run)
         shelf.ledger.engine.execute(

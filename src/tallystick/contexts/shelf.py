@@ -155,10 +155,34 @@ class Shelf:
     def hold(self, chunks: Mapping[bytes, int]) -> None:
         """Let the context see chunks (hash -> bytes) that are stored by now."""
         now = self.ledger.now()
+        if self.quota_bytes is not None:
+            self._note_unpublished(chunks)
         self.ledger.engine.insert_many(
             f"INSERT INTO tally_context_chunk(context, hash, length, at) VALUES ({self.resource.number}, ?, ?, ?) "
             "ON CONFLICT (context, hash) DO UPDATE SET at=excluded.at",
             [(name, length, now) for name, length in sorted(chunks.items())],
+        )
+
+    def _note_unpublished(self, chunks: Mapping[bytes, int]) -> None:
+        held = self.lengths(list(chunks))
+        self.ledger.engine.insert_many(
+            f"INSERT INTO tally_unpublished(context, hash, length) VALUES ({self.resource.number}, ?, ?) "
+            "ON CONFLICT (context, hash) DO NOTHING",
+            [(name, length) for name, length in sorted(chunks.items()) if name not in held],
+        )
+
+    def unpublished(self) -> int:
+        """Bytes of the chunks that were sent under a quota and that no publication has referred to."""
+        rows = self.ledger.engine.query(
+            "SELECT coalesce(sum(length), 0) FROM tally_unpublished WHERE context=?", (self.resource.number,)
+        )
+        return int(rows[0][0])
+
+    def note_published(self, hashes: Iterable[bytes]) -> None:
+        """A publication has referred to these chunks."""
+        self.ledger.engine.executemany(
+            "DELETE FROM tally_unpublished WHERE context=? AND hash=?",
+            [(self.resource.number, name) for name in sorted(hashes)],
         )
 
 

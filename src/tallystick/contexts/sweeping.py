@@ -139,4 +139,7 @@ def _forget_chunks(shelf: Shelf, before: int) -> int:
     engine.executemany(
         "DELETE FROM tally_context_chunk WHERE context=? AND hash=?", [(number, name) for name in sorted(known)]
     )
+    engine.executemany(
+        "DELETE FROM tally_unpublished WHERE context=? AND hash=?", [(number, name) for name in sorted(known)]
+    )
     return len(known)

@@ -4,7 +4,8 @@
 ``tally_context_chunk``: the chunks that a context holds or has been sent: it sees no others.
 ``tally_staged``: pages of an upload that is not published yet. ``tally_history``: what was replaced or removed.
 ``tally_expired``: keys that recycle rules took. ``tally_publication``: what was published under a name of its own, so
-that whoever lost the answer can ask.
+that whoever lost the answer can ask. ``tally_unpublished``: chunks that a context with a quota was sent, and that no
+publication has referred to yet.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ STEPS = (
     (
         "CREATE TABLE tally_publication (context {int} NOT NULL, run {text} NOT NULL, version {text} NOT NULL, "
         "at {int} NOT NULL, PRIMARY KEY (context, run))",
+    ),
+    (
+        "CREATE TABLE tally_unpublished (context {int} NOT NULL, hash {blob} NOT NULL, length {int} NOT NULL, "
+        "PRIMARY KEY (context, hash))",
     ),
 )
 """Formats of the tables, for ``Ledger.require``."""
