@@ -114,6 +114,16 @@ def test_a_change_of_permissions_travels_alone_and_meets_an_edit_without_conflic
     assert ground.run().actions == []
 
 
+def test_a_directory_that_comes_whole_leaves_nothing_of_the_one_before_it_in_the_base(ground):
+    grow(ground.local, {"d": {"inner": {"in": "side"}, "x": "X"}})
+    ground.run()
+    regrow(ground.local, {"d": {"inner": "a file", "x": "X"}})
+    regrow(ground.remote, {"d": "no directory"})
+    ground.run(mode=MIRROR, confirm_deletions=True)
+    assert agreed(ground) == {"d": {"inner": "a file", "x": "X"}}
+    assert sorted(remembered(ground).children["d"].children) == ["inner", "x"]
+
+
 @pytest.mark.parametrize("options", ({"half": Half.DOWNLOAD}, {"mode": ADD, "pull": True}))
 def test_a_change_of_permissions_that_a_run_leaves_is_carried_out_by_the_next_whole_one(ground, options):
     grow(ground.local, {"d": {"x": "X", "y": "Y"}})

@@ -38,6 +38,7 @@ def in_parts():
     """However small trees are, they are cut. Gives how the second parts ended."""
     ended = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "may_fork", lambda: True)  # whatever threads other tests have left
         patch.setattr(running, "WORTH_ENTRIES", 0)
         patch.setattr(running, "WORTH_DIRECTORIES", 1)
         patch.setattr(cutting, "WORTH", 0)

@@ -341,7 +341,12 @@ class Part:
         """The base of a directory that came with a whole subtree is what arrived."""
         arrived = self.ends[self.grafted[path]].listing(path) or Listing()
         self.changes.base[path] = self._whole_row(self.grafted[path], path, arrived)
-        for name in arrived.subdirectories():
+        directories = arrived.subdirectories()
+        old = self._base_row(path)
+        for name, child in old.children().items() if old is not None else ():
+            if isinstance(child, Directory) and name not in directories:
+                self.changes.base[joined(path, name)] = None
+        for name in directories:
             if joined(path, name) in self.grafted:
                 self._remember_grafted(joined(path, name))
 
