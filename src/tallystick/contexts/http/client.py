@@ -16,7 +16,7 @@ from tallystick.contexts.entries import Change, FileEntry
 from tallystick.contexts.host import ContextInfo, Folder, Kept, Manifest, Rule, SignedURL
 from tallystick.contexts.http import wire
 from tallystick.contexts.problems import EntryRejected
-from tallystick.errors import PeerProtocolError, PeerRefused, PeerUnreachable
+from tallystick.errors import PeerProtocolError, PeerUnreachable, TallystickError
 from tallystick.protocols.native.codec.errors import RequestError, decode_error
 from tallystick.protocols.native.credentials import Credentials
 from tallystick.protocols.native.transport import HTTPTransport, Reply, Request, Traffic, shown, split_url
@@ -164,7 +164,7 @@ class RemoteHost:
     def published(self, identifier: str, run: str) -> str:
         try:
             return self._message(wire.published, "GET", _place(identifier, "publish"), {"run": run}).version
-        except PeerRefused as problem:
+        except TallystickError as problem:  # its class depends on what this process has loaded
             if problem.code == "not-found":
                 return ""  # a site of an earlier release keeps no names of publications
             raise
