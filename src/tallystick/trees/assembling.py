@@ -12,7 +12,18 @@ from typing import NamedTuple
 from tallystick.trees.listing import DIGEST_BYTES, NO_DIGEST, VALUE_BYTES, WIDTH, Entry, Listing, Mark
 from tallystick.trees.merging import Side
 from tallystick.trees.names import POSIX, Volume, hidden_names
-from tallystick.trees.nodes import EXPIRED, PERMISSIONS, UNKNOWN, Directory, Kind, Leaf, Node, children_of, joined
+from tallystick.trees.nodes import (
+    EXPIRED,
+    PERMISSIONS,
+    UNKNOWN,
+    Directory,
+    Kind,
+    Leaf,
+    Node,
+    ancestors,
+    children_of,
+    joined,
+)
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
 from tallystick.trees.state import BaseRow
@@ -66,7 +77,7 @@ class Forest:
         self.base = base
         self.scope = scope
         self.dirty = frozenset(dirty)
-        self.ways = {ancestor for path in self.dirty for ancestor in _ancestors(path)} - self.dirty
+        self.ways = {ancestor for path in self.dirty for ancestor in ancestors(path)} - self.dirty
         self.hidden: dict[str, dict[str, str]] = {}
         self.partial: set[str] = set()
         """Directories of which only the way to dirty ones was spelled out."""
@@ -336,11 +347,3 @@ def _is_shared(name: str, names: Collection[str]) -> bool:
     """True for the shared memory of an SQLite journal: it is made anew from that, and changes without a trace."""
     main = name.removesuffix(SHARED_MEMORY)
     return main in names and f"{main}-wal" in names
-
-
-def _ancestors(path: str) -> list[str]:
-    found = []
-    while path:
-        path = path.rpartition("/")[0]
-        found.append(path)
-    return found

@@ -7,12 +7,12 @@ noted is asked after: where it came to stand, both sides have held it, and it is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from tallystick.trees.listing import packed, packed_names, unpacked, unpacked_names
 from tallystick.trees.merging import Side
-from tallystick.trees.nodes import Node
+from tallystick.trees.nodes import Node, upward
 from tallystick.trees.state import BaseRow, State
 
 
@@ -97,7 +97,7 @@ def note_placed(state: State, number: int, failed: Collection[str]) -> None:
 def _leave_out(state: State, number: int, failed: Collection[str]) -> None:
     for path, row in _rows(state, number).items():
         prefix = f"{path}/" if path else ""
-        if any(above in failed for above in _upward(path)):
+        if any(above in failed for above in upward(path)):
             state.connection.execute("DELETE FROM intended WHERE number = ? AND path = ?", (number, packed(path)))
             continue
         nodes = {name: node for name, node in row.nodes().items() if f"{prefix}{name}" not in failed}
@@ -107,9 +107,3 @@ def _leave_out(state: State, number: int, failed: Collection[str]) -> None:
             "UPDATE intended SET names = ?, content = ?, gone = ? WHERE number = ? AND path = ?",
             (*there, packed_names(gone), number, packed(path)),
         )
-
-
-def _upward(path: str) -> Iterable[str]:
-    while path:
-        yield path
-        path = path.rpartition("/")[0]

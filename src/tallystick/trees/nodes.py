@@ -120,6 +120,18 @@ def joined(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
+def upward(path: str) -> Iterator[str]:
+    """The path and all above it but the root, the nearest first; nothing for the root."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def ancestors(path: str) -> list[str]:
+    """All above the path, the nearest first, the root last; nothing for the root."""
+    return [above.rpartition("/")[0] for above in upward(path)]
+
+
 def find(node: Node, path: str) -> Node:
     """The node at a path below ``node``; None where there is nothing."""
     for name in path.split("/") if path else ():

@@ -6,7 +6,7 @@ did in a transaction of its own. Large trees are brought into agreement in two p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,7 @@ from tallystick.trees.history import History
 from tallystick.trees.intending import Intending
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
-from tallystick.trees.nodes import UNKNOWN, Directory, Leaf, Node, find, joined, known_equal
+from tallystick.trees.nodes import UNKNOWN, Directory, Leaf, Node, find, joined, known_equal, upward
 from tallystick.trees.noted_side import NotedSide
 from tallystick.trees.options import Options
 from tallystick.trees.outcome import Orders, Outcome
@@ -379,7 +379,7 @@ class Part:
         troubles = {*self.failures, *found.unknown, *found.blocked, *(action.path for action, _ in found.held)}
         troubles |= self.ends[Side.LOCAL].unknown | self.ends[Side.REMOTE].unknown
         unsettled = {trouble.rpartition("/")[0] for trouble in troubles}
-        unsettled |= {path for path in self.dirty if not troubles.isdisjoint(_upward(path))}
+        unsettled |= {path for path in self.dirty if not troubles.isdisjoint(upward(path))}
         if found.half is not Half.WHOLE:
             unsettled |= set(disagreeing("", after, found.local, found.remote, self.grafted))
         self.changes.unsettled = unsettled - self.unsettled
@@ -388,11 +388,3 @@ class Part:
 
 def _is_below(path: str, above: str) -> bool:
     return path == above or path.startswith(f"{above}/")
-
-
-def _upward(path: str) -> Iterator[str]:
-    """The path and all above it but the root."""
-    yield path
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path

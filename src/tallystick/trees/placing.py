@@ -20,12 +20,12 @@ from tallystick.trees.holding import WORTH_BYTES, Held
 from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.moving import can_move, link, move
-from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
+from tallystick.trees.nodes import Directory, Kind, Leaf, Node, ancestors, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
 from tallystick.trees.staging import Batch
-from tallystick.trees.steps import Step, batches, size_of, steps_of
+from tallystick.trees.steps import Step, batches, size_of, steps_of, unread_databases, with_digests
 
 if TYPE_CHECKING:
     from tallystick.trees.ends import TreeEnd
@@ -46,8 +46,8 @@ def place(
     """Carry out the actions of one side, in their order; what cannot be done is in ``failed``, the rest is done.
 
     ``listing_of`` gives what the scan noted of a directory of this side, ``holders_of`` where content of these
-    digests was noted; ``own`` and ``other`` are the two trees as
-    sources of content. Raises NoSpace before anything is written when the volume is too small.
+    digests was noted; ``own`` and ``other`` are the two trees as sources of content. Raises NoSpace before anything is
+    written when the volume is too small.
     """
     placer = _Placer(mount, listing_of, own, other, orders)
     placer.check_space(actions)
@@ -159,21 +159,13 @@ class _Placer:
         self.orders.intending.placed(self.outcome.failed.keys())
         self.orders.intending.intend(nodes, {path: copied.target for path, copied in batch.bulk.items()})
 
-    def _with_databases_read(self, steps: Sequence[Step]) -> list[Step]:
+    def _with_databases_read(self, steps: Sequence[Step]) -> Sequence[Step]:
         """The steps with the digests of unread databases, each read in one state (U8)."""
-        groups: dict[tuple[str, str], list[str]] = {}
-        for step in steps:
-            if step.leaf is not None and step.leaf.group and step.leaf.digest is None:
-                groups.setdefault((step.source.rpartition("/")[0], step.leaf.group), []).append(step.source)
+        groups = unread_databases(steps)
         if not groups:
-            return list(steps)
-        digests = {value.path: value.digest for value in self.other.read_values(list(groups.values())) if value.digest}
-        return [
-            step._replace(leaf=step.leaf._replace(digest=digests[step.source]))
-            if step.leaf is not None and step.leaf.digest is None and step.source in digests
-            else step
-            for step in steps
-        ]
+            return steps
+        digests = {value.path: value.digest for value in self.other.read_values(groups) if value.digest}
+        return with_digests(steps, digests)
 
     def _stage_step(self, batch: Batch, step: Step) -> None:
         parent, _, name = step.path.rpartition("/")
@@ -485,10 +477,7 @@ class _Placer:
             self.orders.keep(path)
 
     def _has_failed_above(self, path: str) -> bool:
-        while self.outcome.failed and (path := path.rpartition("/")[0]):
-            if path in self.outcome.failed:
-                return True
-        return False
+        return bool(self.outcome.failed) and not self.outcome.failed.keys().isdisjoint(ancestors(path))
 
     def _attempt(self, path: str, work: Callable[[], None], quietly: bool = False) -> bool:
         """Do it; when it fails, remember why (unless ``quietly``) and go on with the rest."""

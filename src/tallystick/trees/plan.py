@@ -28,6 +28,7 @@ from tallystick.trees.nodes import (
     known_equal,
     leaves,
     same,
+    upward,
 )
 
 Vanished: TypeAlias = dict[bytes, int]
@@ -219,15 +220,9 @@ def held_back(found: Plan, held: Collection[Action], why: str) -> Plan:
     kept: list[Action] = []
     dropped: list[Action] = []
     for action in found.actions:
-        target = dropped if any((action.side, path) in roots for path in _upward(action.path)) else kept
+        target = dropped if any((action.side, path) in roots for path in upward(action.path)) else kept
         target.append(action)
     return replace(found, actions=kept, held=[*found.held, *((action, why) for action in dropped)])
-
-
-def _upward(path: str) -> Iterator[str]:
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
 
 
 # Moves --------------------------------------------------------------------------------------------

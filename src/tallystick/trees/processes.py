@@ -99,7 +99,7 @@ class Channel:
         """The next thing that is said. Raises it when it is an exception, ChildProcessError when nothing comes."""
         try:
             message = pickle.load(self._incoming)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # nothing, or the beginning of something
             raise ChildProcessError("the other process ended in the middle of its work; run again") from None
         if isinstance(message, BaseException):
             raise message

@@ -1,7 +1,7 @@
 """The second part of large trees, brought into agreement by a process beside this one (DESIGN.md 4.10).
 
     second = SecondPart(sides, scope, cut)   it scans
-    seen = second.seen()                     goes_on(), or take_over() what it scanned
+    seen = second.seen()                     go_on(), or take_over() what it scanned
     second.exchange(vanished)                while both find their plans
     intent = second.intent()                 go_on(), or take_over()
     done = second.done()

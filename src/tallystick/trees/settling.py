@@ -15,6 +15,7 @@ from tallystick.trees.nodes import (
     Leaf,
     Node,
     Sentinel,
+    ancestors,
     children_of,
     joined,
     known_equal,
@@ -48,7 +49,7 @@ class _Settler:
         self.frozen = frozen | frozenset(found.unknown)
         self.blocked = frozenset(found.blocked)
         self.taken = taken
-        self.ways = {ancestor for path in (*self.frozen, *self.blocked, *taken) for ancestor in _ancestors(path)}
+        self.ways = {ancestor for path in (*self.frozen, *self.blocked, *taken) for ancestor in ancestors(path)}
 
     def at(self, path: str, base: Node, local: Node, remote: Node, result: Result | None) -> Node:
         """The base at one path afterwards."""
@@ -169,11 +170,3 @@ class _Settler:
 
 def _directory(found: Mapping[str, Node]) -> Directory:
     return Directory({name: child for name, child in found.items() if child is not None})
-
-
-def _ancestors(path: str) -> list[str]:
-    found = []
-    while path:
-        path = path.rpartition("/")[0]
-        found.append(path)
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tallystick.trees.assembling import Lazy
@@ -81,6 +81,25 @@ def batches(steps: Iterator[Step]) -> Iterator[list[Step]]:
             batch, files, size = [], 0, 0
     if batch:
         yield batch
+
+
+def unread_databases(steps: Iterable[Step]) -> list[list[str]]:
+    """The sources of files that nobody has read, those of one database together (U8)."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for step in steps:
+        if step.leaf is not None and step.leaf.group and step.leaf.digest is None:
+            groups.setdefault((step.source.rpartition("/")[0], step.leaf.group), []).append(step.source)
+    return list(groups.values())
+
+
+def with_digests(steps: Iterable[Step], digests: Mapping[str, bytes]) -> list[Step]:
+    """The steps, those without a digest with the one of their source."""
+    return [
+        step._replace(leaf=step.leaf._replace(digest=digests[step.source]))
+        if step.leaf is not None and step.leaf.digest is None and step.source in digests
+        else step
+        for step in steps
+    ]
 
 
 def size_of(step: Step) -> int:
