@@ -6,26 +6,25 @@ crash leaves whole old or whole new files and some temporary ones, which the nex
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tallystick.errors import StorageError
 from tallystick.trees.bulk import Wish, copy_directories
 from tallystick.trees.contents import Contents, Wanted
-from tallystick.trees.copying import Copy, Job, Staged, stage, storage_error
-from tallystick.trees.files import Handle
+from tallystick.trees.copying import Copy, Job, Staged, stage
 from tallystick.trees.holding import WORTH_BYTES, Held
-from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, same_file, settled_stats, stats_of
+from tallystick.trees.listing import DISTRUST, NO_DIGEST, Entry, Listing, Mark, stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.moving import can_move, link, move
-from tallystick.trees.nodes import Directory, Kind, Leaf, Node, ancestors, joined
+from tallystick.trees.nodes import Directory, Kind, Leaf, Node, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.problems import NoSpace, SourceChanged, TargetChanged
+from tallystick.trees.removing import Remover
 from tallystick.trees.staging import Batch
 from tallystick.trees.steps import Step, batches, size_of, steps_of, unread_databases, with_digests
+from tallystick.trees.target import Target
 
 if TYPE_CHECKING:
     from tallystick.trees.ends import TreeEnd
@@ -49,7 +48,7 @@ def place(
     digests was noted; ``own`` and ``other`` are the two trees as sources of content. Raises NoSpace before anything is
     written when the volume is too small.
     """
-    placer = _Placer(mount, listing_of, own, other, orders)
+    placer = _Placer(Target(mount, listing_of, orders), own, other)
     placer.check_space(actions)
     if other.mount is None:
         placer.find_held(actions, holders_of)
@@ -58,35 +57,24 @@ def place(
         placer.build(batch)
     for action in actions:
         if action.verb is Verb.PERMIT:
-            placer.permit(action)
+            placer.remover.permit(action)
     for action in actions:
-        if action.verb is Verb.REMOVE and action.path not in placer.moved_away:  # else it has its new name already
-            placer.remove(action)
+        if action.verb is Verb.REMOVE:
+            placer.remover.remove(action)
     if orders.durable and actions:
         mount.files.sync_volume(mount.handle)
     return placer.outcome
 
 
 class _Placer:
-    def __init__(
-        self,
-        mount: Mount,
-        listing_of: Callable[[str], Listing | None],
-        own: TreeEnd,
-        other: TreeEnd,
-        orders: Orders,
-    ) -> None:
-        self.mount = mount
-        self.files = mount.files
-        self.listing_of = listing_of
+    def __init__(self, target: Target, own: TreeEnd, other: TreeEnd) -> None:
+        self.target = target
+        self.mount, self.files = target.mount, target.files
+        self.orders, self.outcome = target.orders, target.outcome
+        self.remover = Remover(target)
         self.own = own
         self.other = other
-        self.orders = orders
-        self.outcome = Outcome()
         self.expected_copies: set[str] = set()
-        self.linked: dict[str, Sequence[int]] = {}
-        self.successors: dict[str, str] = {}
-        self.moved_away: set[str] = set()
         self.held = Held(own, {})
 
     def check_space(self, actions: Sequence[Action]) -> None:
@@ -141,7 +129,7 @@ class _Placer:
             self.files.sync_volume(self.mount.handle)
         self._intend(batch)
         for step, temporary in batch.published:
-            self._attempt(step.path, partial(self._publish, batch, step, temporary))
+            self.target.attempt(step.path, partial(self._publish, batch, step, temporary))
         self._discard_rest(batch)
 
     def begin(self, actions: Sequence[Action]) -> None:
@@ -169,12 +157,12 @@ class _Placer:
 
     def _stage_step(self, batch: Batch, step: Step) -> None:
         parent, _, name = step.path.rpartition("/")
-        if self._has_failed_above(step.path):
+        if self.target.has_failed_above(step.path):
             self.outcome.failed[step.path] = SourceChanged(f"{step.path!r}: its directory could not be made")
             return
         where, temporary = batch.add(step, parent, name, self.mount.temporary)
         if step.leaf is None:
-            self._attempt(step.path, partial(self._make, batch, step, where, temporary))
+            self.target.attempt(step.path, partial(self._make, batch, step, where, temporary))
         elif step.path not in self.orders.moves or not self._linked(batch, step, where, temporary):
             origin = step.action.origin
             source = self.own if origin is not None and origin.side is step.action.side else self.other
@@ -200,30 +188,30 @@ class _Placer:
             return False
         if step.action.replaces is not None or step.action.aside is not None:
             return False
-        noted = self._noted(old)
-        if noted is None or not can_move(noted, step.leaf) or self._has_failed_above(step.path):
+        noted = self.target.noted(old)
+        if noted is None or not can_move(noted, step.leaf) or self.target.has_failed_above(step.path):
             return False
-        return self._attempt(step.path, partial(self._move, step, step.leaf, noted, old), quietly=True)
+        return self.target.attempt(step.path, partial(self._move, step, step.leaf, noted, old), quietly=True)
 
     def _move(self, step: Step, leaf: Leaf, noted: Entry, old: str) -> None:
         entry = move(self.mount, noted, old, step.path, self.orders.clock())
         self.outcome.note(step.path, entry)
         self.outcome.taken[step.path] = leaf
         self.outcome.gone.add(old)
-        self.moved_away.add(old)
+        self.remover.moved_away.add(old)
 
     def _linked(self, batch: Batch, step: Step, where: str, name: str) -> bool:
         """True when a renamed file got its new name as a link; else its content has to be copied."""
-        if self._attempt(step.path, partial(self._link, batch, step, where, name), quietly=True):
+        if self.target.attempt(step.path, partial(self._link, batch, step, where, name), quietly=True):
             return True
-        self._attempt(step.path, partial(self._discard, where, name), quietly=True)
+        self.target.attempt(step.path, partial(self._discard, where, name), quietly=True)
         return False
 
     def _link(self, batch: Batch, step: Step, where: str, name: str) -> None:
         """A renamed file: the same content gets its new name without being read (the old name goes later)."""
         assert step.leaf is not None
         old = self.orders.moves[step.path]
-        noted = self._noted(old)
+        noted = self.target.noted(old)
         if noted is None or noted.digest != step.leaf.digest:
             raise SourceChanged(f"{old!r} is not what it was")
         stats = link(self.mount, noted, old, where, name, step.leaf, self.orders.clock())
@@ -231,8 +219,8 @@ class _Placer:
         batch.entries[step.path] = Entry(step.path.rpartition("/")[2], stats, mark, noted.digest)
         batch.leaves[step.path] = step.leaf
         # The same file under both names: giving the new one moves its ctime once more.
-        self.linked[old] = (*stats[:4], DISTRUST)
-        self.successors[old] = step.path
+        self.remover.linked[old] = (*stats[:4], DISTRUST)
+        self.remover.successors[old] = step.path
 
     def _copied(self, batch: Batch) -> Iterator[Staged]:
         for source, jobs in list(batch.jobs.values()):
@@ -294,7 +282,7 @@ class _Placer:
                 self.outcome.failed.setdefault(path, problem)
                 if parent in batch.directories:
                     name = path.rpartition("/")[2]
-                    self._attempt(path, partial(self._discard, batch.directories[parent], name), quietly=True)
+                    self.target.attempt(path, partial(self._discard, batch.directories[parent], name), quietly=True)
 
     # Giving names ---------------------------------------------------------------------------------
 
@@ -305,7 +293,7 @@ class _Placer:
         at, name = self.mount.split(step.path)
         expected = self._expected(step)
         if expected is not None and step.leaf is not None:
-            self._keep(step.path)
+            self.target.keep(step.path)
             self.mount.publish_over(at, temporary, name, expected)
         else:
             self._clear(step)
@@ -319,7 +307,7 @@ class _Placer:
         """The stats of the leaf that is to be replaced; None when nothing or a directory stands there."""
         if step.path != step.action.path or not isinstance(step.action.replaces, Leaf):
             return None
-        noted = self._noted(step.path)
+        noted = self.target.noted(step.path)
         if noted is None:
             raise TargetChanged(f"[TargetChanged] {step.path!r} is not known here")
         return noted.stats
@@ -329,11 +317,11 @@ class _Placer:
         replaces = step.action.replaces
         if step.path != step.action.path or replaces is None:
             return
-        self._keep(step.path)
+        self.target.keep(step.path)
         if isinstance(replaces, Directory):
-            self._remove_directory(step.path)
+            self.remover.remove_directory(step.path)
         elif step.leaf is None:
-            self._remove_leaf(step.path)
+            self.remover.remove_leaf(step.path)
 
     def _check_aside(self, action: Action) -> None:
         aside = action.aside
@@ -342,7 +330,7 @@ class _Placer:
 
     def _note_published(self, batch: Batch, step: Step, at: int, name: str) -> None:
         if step.leaf is not None:
-            batch.entries[step.path] = self._as_published(batch.entries[step.path], at, name)
+            batch.entries[step.path] = self.target.as_published(batch.entries[step.path], at, name)
         inner = batch.inside[step.path]
         for path in inner:
             if path in self.outcome.failed:
@@ -362,16 +350,6 @@ class _Placer:
             if path.rpartition("/")[0] not in batch.bulk:
                 self.outcome.note(path, batch.entries[path])
 
-    def _as_published(self, staged: Entry, at: Handle, name: str) -> Entry:
-        """The entry as it is noted: what somebody put in its place since is not ours, and is seen by the next scan."""
-        try:
-            found = stats_of(self.files.status(name, at))
-        except FileNotFoundError:
-            found = None
-        if found is None or not same_file(staged.stats, found, renamed=True):
-            return staged._replace(stats=(*staged.stats[:4], DISTRUST))
-        return staged._replace(stats=settled_stats(found, self.orders.clock(), ours=True))
-
     def _discard_rest(self, batch: Batch) -> None:
         """Remove what was staged and got no name; everything inside it has failed with it."""
         for step, temporary in batch.published:
@@ -379,122 +357,10 @@ class _Placer:
                 continue
             parent = step.path.rpartition("/")[0]
             self.mount.forget(joined(parent, temporary))
-            self._attempt(step.path, partial(self._discard, parent, temporary), quietly=True)
+            self.target.attempt(step.path, partial(self._discard, parent, temporary), quietly=True)
             problem = self.outcome.failed.setdefault(step.path, SourceChanged(f"{step.path!r} was not placed"))
             for path in batch.inside[step.path]:
                 self.outcome.failed.setdefault(path, problem)
 
     def _discard(self, parent: str, name: str) -> None:
         self.mount.discard(self.mount.directory(parent), name)
-
-    # Permitting and removing ----------------------------------------------------------------------
-
-    def permit(self, action: Action) -> None:
-        """Change the permission bits of a file that is still what was noted."""
-        self._attempt(action.path, lambda: self._permit(action))
-
-    def _permit(self, action: Action) -> None:
-        assert isinstance(action.node, Leaf)
-        noted = self._noted(action.path)
-        at, name = self.mount.split(action.path)
-        handle = self.files.open_read(name, at)
-        try:
-            if noted is None or not same_file(noted.stats, stats_of(self.files.status_of(handle))):
-                raise TargetChanged(f"[TargetChanged] {action.path!r} was changed meanwhile")
-            self.files.permit(handle, action.node.permissions)
-            stats = stats_of(self.files.status_of(handle))
-            if stats[1:4] != tuple(noted.stats[1:4]):
-                raise TargetChanged(f"[TargetChanged] {action.path!r} was changed meanwhile")
-        finally:
-            self.files.close(handle)
-        settled = settled_stats(stats, self.orders.clock(), ours=True)
-        self.outcome.note(action.path, noted._replace(stats=settled))
-
-    def remove(self, action: Action) -> None:
-        """Remove a leaf or a directory with everything in it that is as it was noted."""
-        self._attempt(action.path, lambda: self._remove(action))
-
-    def _remove(self, action: Action) -> None:
-        self._keep(action.path)
-        if isinstance(action.node, Directory):
-            self._remove_directory(action.path)
-        else:
-            self._remove_leaf(action.path)
-
-    def _remove_leaf(self, path: str) -> None:
-        if path in self.moved_away:
-            return  # it has its new name already
-        noted = self._noted(path)
-        if noted is None:
-            raise TargetChanged(f"[TargetChanged] {path!r} is not known here")
-        at, name = self.mount.split(path)
-        self.mount.remove_checked(at, name, self.linked.get(path, noted.stats))
-        self.outcome.gone.add(path)
-        if path in self.successors:
-            self._note_again(self.successors[path])
-
-    def _note_again(self, path: str) -> None:
-        """A file lost its other name, which moved its ctime: what was noted of it follows."""
-        parent, _, name = path.rpartition("/")
-        entry = self.outcome.entries.get(parent, {}).get(name)
-        if entry is not None and entry.stats[4] != DISTRUST:
-            at, _ = self.mount.split(path)
-            self.outcome.note(path, self._as_published(entry, at, name))
-
-    def _remove_directory(self, path: str) -> None:
-        listing = self.listing_of(path)
-        if listing is None:
-            raise TargetChanged(f"[TargetChanged] {path!r} is not known here")
-        whole = True
-        for entry in listing:
-            inner = joined(path, entry.name)
-            if entry.mark in (Mark.INVISIBLE, Mark.UNKNOWN):
-                whole = False
-                continue
-            remove = self._remove_directory if entry.mark == Mark.DIRECTORY else self._remove_leaf
-            whole = self._attempt(inner, partial(remove, inner)) and whole
-        if not whole:
-            raise TargetChanged(f"[TargetChanged] {path!r} holds something that changed meanwhile")
-        self.mount.forget(path)
-        at, name = self.mount.split(path)
-        try:
-            self.files.remove_directory(name, at)
-        except OSError as problem:
-            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            raise TargetChanged(f"[TargetChanged] {path!r} holds something new") from None
-        self.outcome.gone.add(path)
-
-    # What everything needs ------------------------------------------------------------------------
-
-    def _noted(self, path: str) -> Entry | None:
-        parent, _, name = path.rpartition("/")
-        listing = self.listing_of(parent)
-        return None if listing is None else listing.find(name)
-
-    def _keep(self, path: str) -> None:
-        if self.orders.keep is not None:
-            self.orders.keep(path)
-
-    def _has_failed_above(self, path: str) -> bool:
-        return bool(self.outcome.failed) and not self.outcome.failed.keys().isdisjoint(ancestors(path))
-
-    def _attempt(self, path: str, work: Callable[[], None], quietly: bool = False) -> bool:
-        """Do it; when it fails, remember why (unless ``quietly``) and go on with the rest."""
-        try:
-            work()
-        except StorageError as problem:
-            if not quietly:
-                self.outcome.failed[path] = problem
-            return False
-        except OSError as problem:
-            if not quietly:
-                self.outcome.failed[path] = _named(path, problem)
-            return False
-        return True
-
-
-def _named(path: str, problem: OSError) -> StorageError:
-    if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-        return TargetChanged(f"[TargetChanged] {path!r}: {problem.strerror}")
-    return storage_error(path, problem)
