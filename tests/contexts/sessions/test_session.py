@@ -21,6 +21,7 @@ import asyncio
 import json
 import shutil
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,8 +36,9 @@ from tallystick.contexts import (
 )
 from tallystick.contexts.sessions.asynchronous import AsyncSession
 from tallystick.contexts.sessions.problems import ReleaseFailed, SessionFailed
-from tallystick.contexts.sessions.session import CreateSessionParams
+from tallystick.contexts.sessions.session import RELEASE_SECONDS, CreateSessionParams
 from tallystick.contexts.sessions.tasks import rows_of, status_document
+from tallystick.contexts.sessions.working import ended_within
 
 from .conftest import everywhere, files, last, put, sync_of, write
 
@@ -323,6 +325,30 @@ def test_a_failed_upload_keeps_the_session_until_it_succeeds_or_is_forced(opened
     away.rename(session.path("/data"))
     assert session.delete(sync_context=True).success
     assert files(host, context) == ["/data/a"]
+
+
+def test_a_release_that_takes_too_long_is_unsuccessful_keeps_the_files_and_may_be_tried_again(opened, host, context):
+    session = opened(sync_of(context))
+    write(session, "/data/a", b"A")
+    gate = threading.Event()
+    session.context._worker._thread.submit(gate.wait)
+    try:
+        late = session.delete(timeout=0.01)
+    finally:
+        gate.set()
+
+    assert (late.success, late.timed_out, "timed out" in late.error_message) == (False, True, True)
+    assert session.path("/data/a").read_bytes() == b"A"
+    assert session.delete().success
+    assert files(host, context) == ["/data/a"]
+
+
+def test_a_release_waits_for_five_minutes_altogether():
+    waited = []
+    never = SimpleNamespace(ended=SimpleNamespace(wait=lambda seconds: waited.append(seconds)))
+
+    assert not ended_within([never, never], RELEASE_SECONDS)
+    assert 299 < sum(waited) <= 300
 
 
 def test_a_forced_release_says_what_was_lost(opened, context):

@@ -20,12 +20,11 @@ from tallystick.contexts.sessions.lifetime import IDLE_SECONDS, MAXIMUM_SECONDS,
 from tallystick.contexts.sessions.problems import ReleaseFailed
 from tallystick.contexts.sessions.results import DeleteResult
 from tallystick.contexts.sessions.tasks import SUCCESS, Task
-from tallystick.contexts.sessions.working import wait_for
+from tallystick.contexts.sessions.working import ended_within
 from tallystick.trees.guards import Limits
 from tallystick.trees.opening import state_directory
 
 RELEASE_SECONDS = 300.0
-LOOK_SECONDS = 0.5
 
 
 @dataclass
@@ -110,14 +109,14 @@ class Session:
         if self.context.life.is_paused:
             return DeleteResult(request, error_message="[SessionPaused] the session is paused; resume it first")
         tasks = self.context.upload(sync_context)
-        in_time = wait_for(tasks, max(1, int(timeout / LOOK_SECONDS)), min(LOOK_SECONDS, max(timeout, 0.001)))
+        in_time = ended_within(tasks, timeout)
         failed = [task.row for task in tasks if task.row.status != SUCCESS and not _only_held(task)]
         held = [task.row.error_message for task in tasks if _only_held(task)]
         result = DeleteResult(request, success=in_time and not failed, error_message="; ".join(held))
         result.rows = [task.row for task in tasks]
         if not result.success:
             result.timed_out, result.release_failed = not in_time, True
-            result.error_message = failed[0].error_message or "[TimedOut] the upload has not ended yet; files are kept"
+            result.error_message = failed[0].error_message if in_time else _timed_out(timeout)
             if not force:
                 return result
             result.lost = [row.path for row in failed]
@@ -174,6 +173,10 @@ class Session:
             shutil.rmtree(self.context.place.root, ignore_errors=True)
         if self._forgets:
             shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _timed_out(seconds: float) -> str:
+    return f"[TimedOut] the upload timed out after {seconds:g} seconds; files are kept"
 
 
 def _only_held(task: Task) -> bool:

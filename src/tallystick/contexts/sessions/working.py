@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -129,3 +130,9 @@ def wait_for(tasks: Sequence[Task], retries: int, interval: float) -> bool:
                 return False
             interval = min(interval * 1.1, 5.0)
     return True
+
+
+def ended_within(tasks: Sequence[Task], seconds: float) -> bool:
+    """Wait until tasks have ended, for so long altogether; False when the time is over before."""
+    end = time.monotonic() + seconds
+    return all(task.ended.wait(max(0.0, end - time.monotonic())) for task in tasks)
