@@ -19,8 +19,10 @@
 
 import asyncio
 import json
+import os
 import shutil
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -249,6 +251,22 @@ def test_mirror_makes_the_target_equal_to_the_source(opened, host, context):
 
     assert session.context.sync(mode="download", reconcile="mirror").success
     assert [path.name for path in session.path("/data").iterdir()] == ["theirs"]
+
+
+@pytest.mark.parametrize("reconcile", ("newer", "mirror"))
+def test_what_loses_its_name_in_a_mount_is_kept_and_outlives_the_session(opened, host, context, reconcile):
+    put(host, context, "/data/a", b"old")
+    session = opened(sync_of(context))
+    write(session, "/data/a", b"mine")
+    os.utime(session.path("/data/a"), (1, 1))
+    put(host, context, "/data/a", b"theirs")
+
+    assert session.context.sync(mode="download", reconcile=reconcile).success
+    assert session.path("/data/a").read_bytes() == b"theirs"
+    (warning,) = last(session).warnings
+    assert warning.startswith("[replaced] a: ")
+    assert session.delete().success
+    assert Path(warning.rpartition(" ")[2]).read_bytes() == b"mine"
 
 
 def test_the_wire_form_nests_and_comes_back(opened, context):

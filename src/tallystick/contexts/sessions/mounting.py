@@ -43,6 +43,8 @@ from tallystick.trees.state import BaseRow, Changes, State
 DOWNLOADED = "session:downloaded"
 EXPANDED = "session:expanded"
 LAID_OUT = "session:laid-out"
+HISTORY = ".history"
+"""What the directory beside a memory ends with that keeps what lost its name here (D.1, codes N and mirror)."""
 PAGE = 1000
 
 
@@ -215,6 +217,7 @@ class Mounted:
             dry_run=wishes.dry_run,
             progress=wishes.progress,
             durable=wishes.durable,
+            history=self.memory.with_suffix(HISTORY),
         )
 
     def _expanded(self, state: State, remote: ContextEnd) -> Expanded:

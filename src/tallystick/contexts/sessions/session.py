@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from tallystick.contexts.host import ContextHost
 from tallystick.contexts.results import OperationResult
 from tallystick.contexts.sessions.bindings import ContextManager, Place
 from tallystick.contexts.sessions.lifetime import IDLE_SECONDS, MAXIMUM_SECONDS, Lifetime
+from tallystick.contexts.sessions.mounting import HISTORY
 from tallystick.contexts.sessions.problems import ReleaseFailed
 from tallystick.contexts.sessions.results import DeleteResult
 from tallystick.contexts.sessions.tasks import SUCCESS, Task
@@ -172,7 +174,19 @@ class Session:
         if self._owns_root:
             shutil.rmtree(self.context.place.root, ignore_errors=True)
         if self._forgets:
-            shutil.rmtree(self._home, ignore_errors=True)
+            _forget(self._home)
+
+
+def _forget(home: Path) -> None:
+    """Remove what a session remembers, except what lost its name and stands nowhere else."""
+    for found in list(home.iterdir()) if home.is_dir() else ():
+        if found.suffix != HISTORY:
+            if found.is_dir() and not found.is_symlink():
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                found.unlink(missing_ok=True)
+    with suppress(OSError):
+        home.rmdir()
 
 
 def _timed_out(seconds: float) -> str:

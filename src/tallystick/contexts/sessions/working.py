@@ -89,6 +89,7 @@ class Worker:
         row.skipped = sorted({path for _, path, _ in report.warnings} | set(report.blocked))
         row.warnings = [f"[{code}] {path}: {why}" for code, path, why in report.warnings]
         row.warnings += [f"[blocked] {path}: holds something out of scope" for path in report.blocked] + warnings
+        row.warnings += [f"[replaced] {path}: what stood here is now {place}" for path, place in report.kept.items()]
         row.error_message = problem_in(report)
 
     def _seconds(self) -> int:
