@@ -49,6 +49,25 @@ def test_an_expired_file_is_gone_at_once_for_everybody_and_from_history(clocked,
     assert clocked.ledger.engine.query("SELECT count(*) FROM tally_history") == [(0,)]
 
 
+def test_what_was_replaced_or_removed_lives_in_history_no_longer_than_its_rule_says(clocked, context):
+    clocked.set_rules(context.id, "", [Rule("/tmp", "Lifecycle_1Day")])
+    for content in (b"one", b"two"):
+        entry = file_of(clocked, context, content)
+        clocked.publish(context.id, "*", [(key, entry) for key in ("/tmp/gone", "/tmp/new", "/kept")])
+        clocked.pass_days(0.4)
+    clocked.publish(context.id, "*", [("/tmp/gone", None)])
+    told = lambda: [(kept.key, kept.entry.size) for kept in clocked.history(context.id, "", 10)]  # noqa: E731
+    assert sorted({key for key, _ in told()}) == ["/kept", "/tmp/gone", "/tmp/new"]
+    assert len(told()) == 4
+
+    clocked.pass_days(0.3)
+    assert [kept.key for kept in clocked.history(context.id, "/tmp", 10)] == ["/tmp/gone"]
+    clocked.pass_days(0.4)
+    assert [key for key, _ in told()] == ["/kept"]
+    sweep(clocked.ledger, clocked.store)
+    assert clocked.ledger.engine.query("SELECT key FROM tally_history") == [("/kept",)]
+
+
 def test_writing_equal_content_does_not_restart_the_clock_and_new_content_does(clocked, context):
     clocked.set_rules(context.id, "", [Rule("", "Lifecycle_1Day")])
     entry = file_of(clocked, context, b"same")

@@ -168,7 +168,7 @@ class LocalHost:
         return folder_of(self._shelf(identifier), key, start, most)
 
     def history(self, identifier: str, key: str, most: int) -> list[Kept]:
-        return self._shelf(identifier).history(key, most)
+        return sweeping.history(self._shelf(identifier), key, most)
 
     # Chunks -----------------------------------------------------------------------------------------------------------
 

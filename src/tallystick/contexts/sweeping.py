@@ -9,8 +9,8 @@ from tallystick.content.packed import PackedStore
 from tallystick.content.store import GRACE_NS, Collected
 from tallystick.contexts.choices import Lifecycle
 from tallystick.contexts.entries import DIRECTORY, EXPIRED, FileEntry, check_key, entry_of
-from tallystick.contexts.host import Rule
-from tallystick.contexts.recycling import RecycleRule, Rules, expired_keys
+from tallystick.contexts.host import Kept, Rule
+from tallystick.contexts.recycling import RecycleRule, Rules, expired_keys, is_expired
 from tallystick.contexts.shelf import Shelf, live_chunks, shelves
 from tallystick.contexts.staging import staged_entries
 from tallystick.errors import ValueRejected
@@ -22,6 +22,9 @@ HISTORY_DAYS = 30
 
 MAX_RULES = 1000
 """Rules of one prefix: every look at a context goes through all of them."""
+
+MAX_HISTORY = 1 << 62
+"""Everything that there is."""
 
 MILLION = 1_000_000
 DAY_MS = 86_400_000
@@ -64,7 +67,7 @@ def is_due(shelf: Shelf) -> bool:
 
 def _due(shelf: Shelf) -> set[str]:
     rules = rules_of(shelf)
-    if all(rule.lifecycle.days is None for group in rules.values() for rule in group):
+    if not has_end(rules):
         return set()
     files: dict[str, int] = {}
     directories: list[str] = []
@@ -94,6 +97,36 @@ def expire(shelf: Shelf) -> int:
     return len(due)
 
 
+def forget_expired(shelf: Shelf) -> int:
+    """Forget what the history keeps longer than its rule lets it live (R6); within a write transaction."""
+    rules, engine, number = rules_of(shelf), shelf.ledger.engine, shelf.resource.number
+    if not has_end(rules):
+        return 0
+    now = shelf.ledger.now() * MILLION
+    rows = engine.query("SELECT version, key, content FROM tally_history WHERE context=?", (number,))
+    gone = [
+        (number, version, key)
+        for version, key, content in rows
+        if is_expired(key, entry_of(content).changed * MILLION, now, rules)
+    ]
+    engine.executemany("DELETE FROM tally_history WHERE context=? AND version=? AND key=?", gone)
+    return len(gone)
+
+
+def has_end(rules: Rules) -> bool:
+    """True when some rule lets something expire at all."""
+    return any(rule.lifecycle.days is not None for group in rules.values() for rule in group)
+
+
+def history(shelf: Shelf, prefix: str, most: int) -> list[Kept]:
+    """What was replaced or removed at or below a key, the latest first, without what has expired since (R6)."""
+    rules = rules_of(shelf)
+    if not has_end(rules):
+        return shelf.history(prefix, most)
+    now, found = shelf.ledger.now() * MILLION, shelf.history(prefix, MAX_HISTORY)
+    return [kept for kept in found if not is_expired(kept.key, kept.entry.changed * MILLION, now, rules)][:most]
+
+
 def expired(shelf: Shelf) -> Sequence[tuple[str, FileEntry]]:
     """The keys that rules took and nobody has written again."""
     rows = shelf.ledger.engine.query("SELECT key FROM tally_expired WHERE context=?", (shelf.resource.number,))
@@ -115,6 +148,7 @@ def sweep(ledger: Ledger, store: PackedStore, history_days: float = HISTORY_DAYS
         ledger.engine.execute("DELETE FROM tally_staged WHERE at<?", (now - grace_ns // MILLION,))
         for shelf in shelves(ledger):
             count += expire(shelf)
+            forgotten += forget_expired(shelf)
             chunks += _forget_chunks(shelf, now - grace_ns // MILLION)
     collected = store.collect(lambda: live_chunks(ledger), store.clock())
     return Swept(count, int(forgotten), chunks, collected)
