@@ -30,6 +30,8 @@ class NotedSide:
         self._reads = 0
         self.afresh = False
         """True when every directory is to be looked at entry by entry, because the scope changed."""
+        self.mounts: Collection[str] = ()
+        """Directories in which other file systems were mounted."""
         self._within: tuple[str, tuple[bytes, ...]] = ("", ())
 
     def keep_to(self, span: tuple[bytes, bytes] | None, inside: bool = True) -> None:

@@ -18,7 +18,7 @@ from tallystick.trees.intended import has_intentions
 from tallystick.trees.intending import take_up
 from tallystick.trees.merging import Side
 from tallystick.trees.mount import is_swap
-from tallystick.trees.nodes import Directory, Leaf
+from tallystick.trees.nodes import Directory, Leaf, upward
 from tallystick.trees.part import Part, Sides
 from tallystick.trees.placing import SPARE_BYTES
 from tallystick.trees.plan import Plan
@@ -57,6 +57,7 @@ class Run:
             self._refresh()
             if not self.options.dry_run:
                 self._clean_staged()
+            self._note_mounts()
             self.replaced = take_up(
                 self.state, {self.sides.stored[side]: end for side, end in self.ends.items()}, self.scope
             )
@@ -227,9 +228,10 @@ class Run:
 
     def _refresh(self) -> None:
         """Scan both trees under the rules that both trees hold by now."""
-        stored = self.state.meta("rules")
-        known = _unpacked(stored) if stored else {}
-        self.rule_paths = {side: list(known.get(self.sides.stored[side].value, ())) for side in Side}
+        known = self._known_paths("rules")
+        self.rule_paths = {side: list(paths) for side, paths in known.items()}
+        for side, paths in self._known_paths("mounts").items():
+            self.noted[side].mounts = paths
         for _ in range(MAX_RULE_ROUNDS):
             rules = self._rules()
             self.scope = self._scope(rules)
@@ -246,8 +248,23 @@ class Run:
         if before != fingerprint:
             self.meta["scope"] = fingerprint
         present = {side: [path for path in self.rule_paths[side] if path in rules[side]] for side in Side}
-        if any(present.values()) or known:
+        if any(present.values()) or any(known.values()):
             self.meta["rules"] = _packed({self.sides.stored[side].value: present[side] for side in Side})
+
+    def _known_paths(self, name: str) -> dict[Side, list[str]]:
+        """Remembered paths of either side."""
+        stored = self.state.meta(name)
+        known = _unpacked(stored) if stored else {}
+        return {side: list(known.get(self.sides.stored[side].value, ())) for side in Side}
+
+    def _note_mounts(self) -> None:
+        """Remember where other file systems stand, so that one that is not mounted is not taken for deletions (G4)."""
+        found = {
+            side: {path for path in self.noted[side].mounts if not scan.unknown.isdisjoint(upward(path))} | scan.mounted
+            for side, scan in self.scans.items()
+        }
+        if any(found[side] != set(self.noted[side].mounts) for side in Side):
+            self.meta["mounts"] = _packed({self.sides.stored[side].value: sorted(found[side]) for side in Side})
 
     def _rules(self) -> dict[Side, Mapping[str, bytes]]:
         if not self.options.ignore_files:

@@ -40,6 +40,7 @@ _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 SHARE_ENTRIES = 4000
 """When so many entries have been looked at, a tree is large enough for two processes."""
 
+_NOT_MOUNTED = "its file system is not mounted; mount it, or remove the empty directory to have its files deleted"
 _RESERVED = f"names that begin with {TEMPORARY} are reserved for temporary files"
 UNREAD = bytes((Mark.UNREAD,)) + NO_DIGEST
 """The value of a file that nobody has read yet."""
@@ -56,13 +57,16 @@ class _Unseen(NamedTuple):
     st_size: int = 0
     st_mtime_ns: int = 0
     st_ctime_ns: int = 0
+    st_dev: int = 0
 
 
 _UNSEEN = _Unseen()
 
 
 class Noted(Protocol):
-    """What is known from earlier scans."""
+    """What is known from earlier scans. In ``mounts`` other file systems were mounted then."""
+
+    mounts: Collection[str]
 
     def signature(self, path: str) -> tuple[bytes, bytes] | None:
         """Packed names and stats of a directory; None when it was never listed."""
@@ -88,7 +92,8 @@ class Scan:
     nothing else.
     ``warnings`` are (code, path, reason). ``leftovers`` are temporary files of ours. ``rules`` are the paths of
     ignore files in directories that differ. ``news`` names what is not as it was noted in a directory that differs:
-    new, changed or gone; a directory that is noted for the first time or afresh has none.
+    new, changed or gone; a directory that is noted for the first time or afresh has none. ``mounted`` are directories
+    in which another file system stands, or ought to.
     """
 
     changed: dict[str, Listing] = field(default_factory=dict)
@@ -98,6 +103,7 @@ class Scan:
     warnings: list[tuple[str, str, str]] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
+    mounted: set[str] = field(default_factory=set)
     entries: int = 0
     directories: int = 0
 
@@ -110,6 +116,7 @@ class Scan:
         self.warnings += other.warnings
         self.leftovers += other.leftovers
         self.rules += other.rules
+        self.mounted |= other.mounted
         self.entries += other.entries
         self.directories += other.directories
 
@@ -142,7 +149,7 @@ def scan(
 
     When it is ``shared``, a second process looks at a part of a large tree. What a cut takes away is left out.
     """
-    scanner = _Scanner(files, noted, scope, now_ns, shared, without)
+    scanner = _Scanner(files, noted, scope, now_ns, files.status_of(root).st_dev, shared, without)
     try:
         scanner.visit("", root)
         scanner.compare()
@@ -157,7 +164,7 @@ def scan(
 
 def scan_part(files: Files, root: Handle, noted: Noted, scope: Scope, now_ns: Callable[[], int], cut: Cut) -> Scan:
     """What ``scan`` leaves out for a cut. Its directories that cannot be entered are unknown; never raises OSError."""
-    scanner = _Scanner(files, noted, scope, now_ns, shared=False)
+    scanner = _Scanner(files, noted, scope, now_ns, files.status_of(root).st_dev)
     scanner.enter_part(root, cut)
     scanner.compare()
     return scanner.found
@@ -176,9 +183,12 @@ class _Scanner:
         noted: Noted,
         scope: Scope,
         now_ns: Callable[[], int],
-        shared: bool,
+        device: int,
+        shared: bool = False,
         without: Cut | None = None,
     ) -> None:
+        self.device = device
+        self.mounts = noted.mounts
         self.files = files
         self.noted = noted
         self.scope = scope
@@ -230,7 +240,7 @@ class _Scanner:
 
     def _rest(self, left: Level) -> Scan:
         """What is found in directories that were left to this process; their parent's handle came with it."""
-        scanner = _Scanner(self.files, self.noted, self.scope, self.now_ns, shared=False)
+        scanner = _Scanner(self.files, self.noted, self.scope, self.now_ns, self.device)
         for name in reversed(left.names):
             scanner._enter(left.path, left.handle, name, left.depth)
         scanner.compare()
@@ -271,7 +281,26 @@ class _Scanner:
         places = [place for place, mode in enumerate(modes) if stat.S_ISDIR(mode)]
         for place in places:
             numbers[place * WIDTH + 2 : (place + 1) * WIDTH] = _NO_NUMBERS
+        elsewhere = [names[place] for place in places if found[place].st_dev != self.device]
+        if elsewhere:
+            self._note_mounted(path, directory, elsewhere)
         return names, numbers, [names[place] for place in places]
+
+    def _note_mounted(self, path: str, directory: Handle, names: list[str]) -> None:
+        """Of directories on another device than the root, those that are on another one than their parent."""
+        own = self.files.status_of(directory).st_dev
+        if own == self.device:
+            self.found.mounted.update(joined(path, name) for name in names)
+            return
+        inner = ((name, self.files.status(name, directory).st_dev) for name in names)
+        self.found.mounted.update(joined(path, name) for name, device in inner if device != own)
+
+    def _is_unmounted(self, path: str, handle: Handle, parent: Handle) -> bool:
+        """True for an empty directory in which a file system was mounted: nobody has deleted what stood there (G4)."""
+        if path not in self.mounts or self.files.status_of(handle).st_dev != self.files.status_of(parent).st_dev:
+            return False
+        with self.files.entries(handle) as entries:
+            return next(iter(entries), None) is None
 
     def _look_singly(self, path: str, listed: list[Any]) -> tuple[list[Any], list[os.stat_result | _Unseen]]:
         """The entries that are there, and what they are; one that cannot be looked at is there, too (G4)."""
@@ -305,7 +334,11 @@ class _Scanner:
                 self.found.warnings.append(("unreadable", inner, str(problem)))
             return
         try:
-            self.visit(inner, handle, depth + 1)
+            if self.mounts and self._is_unmounted(inner, handle, directory):
+                self._unknown_below(path, [name], _NOT_MOUNTED)
+                self.found.mounted.add(inner)
+            else:
+                self.visit(inner, handle, depth + 1)
         except OSError as problem:
             self.found.unknown.add(inner)
             self.found.warnings.append(("unreadable", inner, str(problem)))

@@ -32,7 +32,7 @@ Scans = dict[Side, Scan]
 
 
 class Seen(NamedTuple):
-    """What the scans of a part found. ``plain``: no rules, leftovers or unreadable places among it."""
+    """What the scans of a part found. ``plain``: no rules, leftovers, mounts or unreadable places among it."""
 
     plain: bool
     differing: int
@@ -42,7 +42,7 @@ class Seen(NamedTuple):
     def of(cls, scans: Mapping[Side, Scan]) -> Seen:
         """In these scans."""
         found = scans.values()
-        plain = not any(scan.rules or scan.leftovers or scan.unknown for scan in found)
+        plain = not any(scan.rules or scan.leftovers or scan.mounted or scan.unknown for scan in found)
         return cls(plain, sum(len(scan.changed) for scan in found), sum(scan.entries for scan in found))
 
 

@@ -21,6 +21,8 @@ SAMPLE = 1000
 class NothingNoted:
     """What is known of a tree that nobody has looked at."""
 
+    mounts: Collection[str] = ()
+
     def signature(self, path: str) -> tuple[bytes, bytes] | None:
         """Nothing."""
         return None
