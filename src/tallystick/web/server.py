@@ -21,6 +21,7 @@ from tallystick.errors import ConfigurationError, LimitExceeded
 from tallystick.protocols.native.codec.errors import RequestError, encode_error
 from tallystick.protocols.native.codec.limits import LIMITS, Limits
 from tallystick.site import users
+from tallystick.web.allocator import keep_memory
 from tallystick.web.app import PROVIDERS, Application, SiteLike, create_app
 from tallystick.web.bounds import is_loopback
 from tallystick.web.providers import Mounting
@@ -48,6 +49,7 @@ def serve(
     address once requests are taken; without it a line is printed. Raises ConfigurationError when the site cannot be
     opened, the address cannot be used, or is not loopback while the site has no users.
     """
+    keep_memory()
     app = create_app(site, providers, limits=limits)
     _allow_connections()
     try:
