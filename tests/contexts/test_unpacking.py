@@ -75,7 +75,9 @@ def test_archives_are_known_by_the_whole_extension(name, suffix):
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), (("a.tar", "w"), ("a.tgz", "w:gz"), ("a.tar.gz", "w:gz"), ("a.tbz2", "w:bz2"), ("a.txz", "w:xz"))
+    ("name", "mode"),
+    (("a.tar", "w"), ("a.tgz", "w:gz"), ("a.tar.gz", "w:gz"), ("a.tbz2", "w:bz2"), ("a.txz", "w:xz"))
+    + (("a.TAR.BZ2", "w:bz2"), ("a.tar.xz", "w:xz")),
 )
 def test_tars_of_every_kind_are_read(read, name, mode):
     members = ("a", b"A"), ("sub/b", b"B"), special("l", tarfile.SYMTYPE, "a"), special("h", tarfile.LNKTYPE, "a")
@@ -142,6 +144,21 @@ def test_a_broken_checksum_or_a_cut_archive_is_refused(read):
         read(bytes(packed))
     with pytest.raises(ArchiveRefused):
         read(tarred(("a", b"x" * 100_000), mode="w:gz")[:-20], "a.tgz")
+
+
+def test_entries_that_share_bytes_and_names_with_zeros_are_refused(read):
+    packed = bytearray(zipped(("a", b"1"), ("b", b"2")))
+    second = packed.rindex(b"PK\x01\x02")
+    packed[second + 42 : second + 46] = bytes(4)  # where the entry is said to begin: as the first one
+    packed[second + 46 : second + 47] = b"a"
+    with pytest.raises(ArchiveRefused, match="overlap"):
+        read(bytes(packed))
+    with pytest.raises(ArchiveRefused, match="characters that no name may hold"):
+        read(zipped(("a_b", b"x")).replace(b"a_b", b"a\0b"))
+
+
+def test_the_usual_bounds_are_those_of_the_specification():
+    assert Bounds(1_000_000, 10 * 1024**3, 200, 64 * 1024**2) == Bounds()
 
 
 def test_an_encrypted_entry_is_refused(read):

@@ -10,12 +10,14 @@
 | W5 | out_of_scope |
 """
 
+import tarfile
+
 import pytest
 
 from tallystick.contexts import BWList, ExtractPolicy, WhiteList
 from tallystick.trees.names import Volume
 
-from ..test_unpacking import zipped
+from ..test_unpacking import tarred, zipped
 from .conftest import files, last, put, sync_of, write
 
 PACKAGE = zipped(("a.txt", b"A"), ("sub/b.txt", b"B"))
@@ -74,6 +76,20 @@ def test_a_folder_of_the_same_name_is_merged_into_and_a_file_is_avoided(opened, 
         *("pkg/a.txt", "pkg/own.txt", "pkg/sub/b.txt"),
         *("x", "x.extracted/a.txt", "x.extracted/sub/b.txt"),
     ]
+
+
+def test_the_folder_is_the_name_less_the_whole_extension_and_a_single_top_folder_is_kept(opened, host, context):
+    put(host, context, "/data/d/x.tar.gz", tarred(("top/a", b"A"), mode="w:gz"))
+
+    assert shown(opened(sync_of(context))) == ["d/x/top/a"]
+
+
+def test_members_have_their_permissions_but_no_borrowed_identity(opened, host, context):
+    program = tarfile.TarInfo("run")
+    program.mode = 0o6755
+    put(host, context, "/data/x.tar", tarred(program))
+
+    assert opened(sync_of(context)).path("/data/x/run").stat().st_mode & 0o7777 == 0o755
 
 
 def test_a_differing_file_keeps_its_name_and_the_member_becomes_a_copy(opened, host, context):
@@ -153,7 +169,7 @@ def test_an_expanded_archive_is_not_unpacked_again_elsewhere(opened, host, conte
 
     second = opened(sync_of(context, extract_policy=policy))
 
-    assert shown(second) == ["pkg/sub/b.txt"] if delete_source else ["pkg.zip", "pkg/sub/b.txt"]
+    assert shown(second) == (["pkg/sub/b.txt"] if delete_source else ["pkg.zip", "pkg/sub/b.txt"])
     assert second.delete().success
     assert "/data/pkg.zip" in files(host, context)
 
