@@ -60,6 +60,7 @@ def test_listing_pages_by_opaque_tokens_and_refuses_a_bad_one(service, name):
     assert len(service.list().contexts) == 10
     assert not service.list(ContextListParams(next_token="bad")).success
     assert service.list(ContextListParams(session_id="none")).contexts == []
+    assert not any(service.list(ContextListParams(max_results=most)).success for most in (0, -1))
 
 
 def test_renaming_refuses_a_taken_name(service, name):
@@ -85,7 +86,10 @@ def test_files_are_listed_by_pages_and_by_tokens(service, filled):
     assert [entry.file_name for entry in rest.entries] == ["f4.txt", "sub"]
     assert rest.next_token == ""
     assert not service.list_files(filled.id, "/", next_token=first.next_token).success
-    assert service.list_files(filled.id, "/nowhere").success
+    nowhere = service.list_files(filled.id, "/nowhere")
+    assert (nowhere.success, nowhere.entries, nowhere.count) == (True, [], 0)
+    assert not any(service.list_files(filled.id, "/data", max_results=most).success for most in (0, -1))
+    assert not service.list_files(filled.id, "/data", page_number=0).success
 
 
 def test_one_file_is_deleted_and_neither_a_folder_nor_what_is_not_there(service, filled, host):
@@ -106,10 +110,14 @@ def test_clearing_ends_with_an_empty_context(service, filled):
 
 
 def test_clearing_that_does_not_end_times_out(service, filled, monkeypatch):
-    busy = ClearContextResult(success=True, status="clearing")
-    monkeypatch.setattr(service, "get_clear_status", lambda _: busy)
+    busy, polls = ClearContextResult(success=True, status="clearing"), []
+    monkeypatch.setattr(service, "get_clear_status", lambda asked: (polls.append(asked), busy)[1])
     with pytest.raises(ClearanceTimeoutError, match="timed out"):
-        service.clear(filled.id, timeout=6, poll_interval=2)
+        service.clear(filled.id, timeout=7, poll_interval=2)
+    assert polls == [filled.id] * 3
+    failed = ClearContextResult(error_message="[Other] no answer")
+    monkeypatch.setattr(service, "get_clear_status", lambda _: failed)
+    assert service.clear(filled.id) is failed
 
 
 def test_a_deleted_context_is_not_found_any_more(service, filled):

@@ -94,7 +94,9 @@ class ContextService:
             if asked.session_id is not None:
                 bound = self._bound(asked.session_id)
                 infos = [info for info in infos if info.id in bound]
-            most = asked.max_results or PAGE_SIZE
+            most = PAGE_SIZE if asked.max_results is None else asked.max_results
+            if most < 1:
+                raise UsageError("a page holds at least one context", hint="ask for more, or leave max_results unset")
             start = _position(asked.next_token, "contexts")
             page = infos[start : start + most]
             token = _token("contexts", start + most) if start + most < len(infos) else ""
@@ -162,7 +164,7 @@ class ContextService:
         def found() -> ContextFileListResult:
             folder = _folder(parent_folder_path)
             by_token = max_results is not None or next_token is not None
-            most = (max_results or PAGE_SIZE) if by_token else page_size
+            most = page_size if not by_token else PAGE_SIZE if max_results is None else max_results
             if most < 1 or page_number < 1:
                 raise UsageError("pages count from 1 and hold at least one entry", hint="ask for page 1")
             start = _position(next_token, folder) if by_token else (page_number - 1) * page_size

@@ -241,7 +241,11 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(opened, host, context):
     (action,) = session.context.plan("upload").actions["/data"]
 
     assert (action.verb, action.side, action.path, action.reason) == ("put", "store", "a", "local new, remote absent")
-    assert files(host, context) == []
+    put(host, context, "/data/b", b"B")
+    both = session.context.plan("both").actions["/data"]
+    assert [(action.side, action.path) for action in both] == [("mount", "b"), ("store", "a")]
+    assert files(host, context) == ["/data/b"]
+    assert session.context.plan("sideways").error_message.startswith("[InvalidMode]")
 
 
 def test_mirror_makes_the_target_equal_to_the_source(opened, host, context):

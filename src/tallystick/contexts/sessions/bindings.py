@@ -185,21 +185,26 @@ class ContextManager:
         return self._answered(ContextSyncResult, work)
 
     def plan(self, mode: str = "upload", context_id: str | None = None, path: str | None = None) -> PlanResult:
-        """What ``sync`` would do now, with a reason for each action; nothing is done (T4)."""
+        """What ``sync`` would do now, with a reason for each action; nothing is done (T4).
+
+        ``both`` gives the actions of the download, then those of the upload, as they are before either.
+        """
 
         def work() -> PlanResult:
-            if mode not in ("upload", "download"):
-                raise UsageError(f"there is no mode {mode!r} to plan", code="InvalidMode", hint="upload or download")
-            wishes = replace(self._wishes, dry_run=True)
-            found = {}
-            for mounted in self._chosen(context_id, path):
-                report, _, _ = self._worker.call(
-                    lambda item=mounted: item.run(self._worker.opening, HALVES[mode], wishes, self.clock)  # type: ignore[misc]
-                )
-                found[mounted.binding.path] = _planned(report)
+            if mode not in MODES:
+                raise UsageError(f"there is no mode {mode!r}", code="InvalidMode", hint=f"modes are {', '.join(MODES)}")
+            found = {
+                mounted.binding.path: [action for kind in MODES[mode] for action in self._half(mounted, kind)]
+                for mounted in self._chosen(context_id, path)
+            }
             return PlanResult(success=True, actions=found)
 
         return self._answered(PlanResult, work)
+
+    def _half(self, mounted: Mounted, kind: str) -> list[PlannedAction]:
+        wishes = replace(self._wishes, dry_run=True)
+        report, _, _ = self._worker.call(lambda: mounted.run(self._worker.opening, HALVES[kind], wishes, self.clock))
+        return _planned(report)
 
     def explain(self, path: str, file: str) -> str:
         """Whether ``file``, relative to the mount at ``path``, is in scope, and which entry decided it (W5).
