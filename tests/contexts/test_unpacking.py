@@ -76,8 +76,10 @@ def test_archives_are_known_by_the_whole_extension(name, suffix):
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    (("a.tar", "w"), ("a.tgz", "w:gz"), ("a.tar.gz", "w:gz"), ("a.tbz2", "w:bz2"), ("a.txz", "w:xz"))
-    + (("a.TAR.BZ2", "w:bz2"), ("a.tar.xz", "w:xz")),
+    (
+        *(("a.tar", "w"), ("a.tgz", "w:gz"), ("a.tar.gz", "w:gz"), ("a.tbz2", "w:bz2"), ("a.TAR.BZ2", "w:bz2")),
+        *(("a.txz", "w:xz"), ("a.tar.xz", "w:xz")),
+    ),
 )
 def test_tars_of_every_kind_are_read(read, name, mode):
     members = ("a", b"A"), ("sub/b", b"B"), special("l", tarfile.SYMTYPE, "a"), special("h", tarfile.LNKTYPE, "a")

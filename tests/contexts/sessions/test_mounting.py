@@ -17,7 +17,7 @@
 | W1-W4 | white_lists |
 | W5 | idle_entries, explain |
 | M1, M2 | mapping, drive_letters |
-| G5 | (test_session) a_failed_first_download |
+| G5 | (test_tasks) until_the_first_download |
 """
 
 import os

@@ -1,0 +1,125 @@
+"""Tasks of a session: their rows in Python and on the wire, what waits for them, and for how long (spec contexts B.12).
+
+| rule | test |
+|---|---|
+| A.3 sync, S4 | a_wait_looks, a_release_waits |
+| A.3 bind, L1 | binding_waits |
+| A.3 list_bindings, info | bindings_and_rows |
+| T2 | the_wire_form, a_document_that_cannot_be_read |
+| G5 | until_the_first_download |
+"""
+
+import inspect
+import json
+import os
+import threading
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from tallystick.contexts import SyncPolicy
+from tallystick.contexts.sessions.bindings import ContextManager
+from tallystick.contexts.sessions.mounting import Mounted
+from tallystick.contexts.sessions.session import RELEASE_SECONDS
+from tallystick.contexts.sessions.tasks import rows_of, status_document
+from tallystick.contexts.sessions.working import ended_within, wait_for
+
+from .conftest import files, last, put, sync_of, write
+
+
+def test_a_wait_looks_150_times_from_half_a_second_on_ever_later_up_to_five():
+    asked, waited = inspect.signature(ContextManager.sync).parameters, []
+    never = SimpleNamespace(ended=SimpleNamespace(wait=lambda seconds: waited.append(seconds)))
+
+    assert not wait_for([never], asked["max_retries"].default, asked["retry_interval"].default / 1000)
+    assert (len(waited), max(waited), waited[0]) == (150, 5.0, 0.5)
+    assert waited[1:4] == pytest.approx([0.55, 0.605, 0.6655])
+
+
+def test_a_release_waits_for_five_minutes_altogether():
+    waited = []
+    never = SimpleNamespace(ended=SimpleNamespace(wait=lambda seconds: waited.append(seconds)))
+
+    assert not ended_within([never, never], RELEASE_SECONDS)
+    assert 299 < sum(waited) <= 300
+
+
+def test_the_wire_form_nests_and_comes_back(opened, context):
+    rows = opened(sync_of(context)).context.info().context_status_data
+
+    (back,) = rows_of(status_document(rows))
+
+    assert back.to_dict() == rows[0].to_dict()
+    assert rows[0].to_dict() == {
+        "contextId": context,
+        "path": "/data",
+        "errorMessage": "",
+        "status": "Success",
+        "startTime": rows[0].start_time,
+        "finishTime": rows[0].finish_time,
+        "taskType": "download",
+    }
+    (outer,) = json.loads(status_document(rows))
+    assert (outer["type"], json.loads(outer["data"])) == ("data", [rows[0].to_dict()])
+    mixed = json.dumps([{"type": "other", "data": "?"}, outer])
+    assert len(rows_of(mixed)) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    ("", "[", "{}", "7", '[{"type":"data","data":"["}]', '[{"type":"data","data":"[{}]"}]', '[{"type":"x"}]'),
+)
+def test_a_document_that_cannot_be_read_has_no_rows(document):
+    assert rows_of(document) == []
+
+
+def test_bindings_and_rows_say_what_was_asked_and_done(opened, context):
+    session = opened(sync_of(context))
+    (binding,) = session.context.list_bindings().bindings
+    (row,) = session.context.info(context, "/data", "download").context_status_data
+
+    assert (binding.context_id, binding.context_name, binding.path) == (context, "work", "/data")
+    assert SyncPolicy.from_dict(json.loads(binding.policy)) == SyncPolicy()
+    wire = {"ContextId": context, "ContextName": "work", "Path": "/data", "Policy": binding.policy}
+    assert binding.to_dict() == {**wire, "BindTime": binding.bind_time}
+    assert 0 <= row.finish_time - binding.bind_time < 60
+    assert (row.status, row.error_message, row.finish_time >= row.start_time > 0) == ("Success", "", True)
+    assert session.context.info(task_type="upload").context_status_data == []
+    assert session.context.info(path="/other").context_status_data == []
+
+
+def test_until_the_first_download_has_succeeded_absence_deletes_nothing(opened, host, context):
+    content = os.urandom(3 << 20)
+    put(host, context, "/data/large", content)
+    put(host, context, "/data/good", b"G")
+    (entry,) = host.entries(context, ["/data/large"]).values()
+    host.publish(context, "*", [("/data/large", msgspec.structs.replace(entry, digest=bytes(32)))])
+    session = opened(sync_of(context))
+    assert last(session).status == "Failed"
+    session.path("/data/good").unlink()
+    write(session, "/data/new", b"N")
+
+    held = session.context.sync()
+    assert "first download" in held.error_message
+    assert files(host, context) == ["/data/good", "/data/large", "/data/new"]
+
+    put(host, context, "/data/large", content)
+    assert session.context.sync(mode="download").success
+    assert session.context.sync().success
+    assert "/data/good" not in files(host, context)
+
+
+def test_binding_waits_for_the_first_download_unless_it_is_told_not_to(opened, host, context, monkeypatch):
+    put(host, context, "/data/a", b"A")
+    session, gate, run = opened(), threading.Event(), Mounted.run
+    monkeypatch.setattr(Mounted, "run", lambda *given: (gate.wait(), run(*given))[1])
+
+    bound = session.context.bind(sync_of(context), wait_for_completion=False)
+    assert (bound.success, session.path("/data/a").exists(), last(session).finished) == (True, False, False)
+
+    gate.set()
+    put(host, host.create("other").id, "/other/b", b"B")
+    assert session.context.bind(sync_of(host.find("other").id, "/other")).success
+    assert session.path("/data/a").exists()
+    assert session.path("/other/b").exists()
