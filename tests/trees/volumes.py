@@ -44,3 +44,18 @@ def _done(program, *arguments):
     if shutil.which(program) is None:
         return False
     return subprocess.run([program, *arguments], capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def disk(image, place):
+    """A file system in a file, made when it is missing, mounted at a directory; skips where that cannot be."""
+    if not image.exists():
+        with open(image, "wb") as file:
+            file.truncate(SIZE)
+        _done("mkfs.ext4", "-q", image)
+    if os.geteuid() != 0 or not _done("mount", "-o", "loop", image, place):
+        pytest.skip("mounting takes root, mkfs.ext4 and a system that lets it")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)

@@ -94,6 +94,10 @@ class ContextEnd:
         self._info = None
         return f"{self.info.id} {self.prefix}"
 
+    def is_same(self, known: str, found: str) -> bool:
+        """Compare them."""
+        return known == found
+
     def key(self, path: str) -> str:
         """The packed key of a path."""
         return packed(joined(self.prefix, path) if self.prefix else f"/{path}")

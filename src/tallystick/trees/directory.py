@@ -25,6 +25,7 @@ from tallystick.trees.probing import described, probe, remembered
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.processes import in_processes
 from tallystick.trees.reading import link_digest, read_group, read_stable
+from tallystick.trees.root_identity import RootIdentity
 from tallystick.trees.scan import Noted, Scan, scan, scan_part
 from tallystick.trees.scope import Scope
 
@@ -89,8 +90,12 @@ class DirectoryEnd:
         return known
 
     def identity(self) -> str:
-        """Volume and inode of the root."""
-        return self.mount.identity()
+        """What tells the root from another directory."""
+        return str(self.mount.identity())
+
+    def is_same(self, known: str, found: str) -> bool:
+        """Compare what is known of both."""
+        return RootIdentity.parsed(found).is_same(RootIdentity.parsed(known))
 
     # Looking --------------------------------------------------------------------------------------
 

@@ -64,6 +64,9 @@ class TreeEnd(Contents, Protocol):
     def identity(self) -> str:
         """What tells this tree from another one that stands in its place by now. Raises RootMissing (G3)."""
 
+    def is_same(self, known: str, found: str) -> bool:
+        """True when an identity that was remembered and one that was found are those of one tree."""
+
     def refresh(self, noted: Noted, scope: Scope) -> Scan:
         """Find the directories that differ from what was noted. Changes nothing at the tree.
 

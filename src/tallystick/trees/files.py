@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from struct import calcsize
 from typing import Any
@@ -21,6 +21,8 @@ READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 WALK_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
 USER_XATTR = "user."
 CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_VOLUMES = "/dev/disk/by-uuid"
 
 Handle = int
 """An open file or directory."""
@@ -62,6 +64,22 @@ class Files:
         except OSError:
             return 0
         return int.from_bytes(answer[:4], sys.byteorder)
+
+    def file_system(self, handle: Handle) -> int:
+        """What the file system says of itself to be told from others; 0 for nothing."""
+        try:
+            return os.fstatvfs(handle).f_fsid
+        except OSError:
+            return 0
+
+    def volume(self, device: int) -> str:
+        """The identifier of the file system on a block device, as the system lists it; "" where it does not."""
+        with suppress(OSError), os.scandir(_VOLUMES) as listed:
+            for entry in listed:
+                with suppress(OSError):
+                    if entry.stat().st_rdev == device:
+                        return entry.name
+        return ""
 
     def open_read(self, name: str, at: Handle) -> Handle:
         """A regular file to read."""

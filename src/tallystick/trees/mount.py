@@ -17,6 +17,7 @@ from tallystick.trees.files import REAL, Files, Handle, is_directory, umask
 from tallystick.trees.listing import same_file, stats_of
 from tallystick.trees.names import TEMPORARY
 from tallystick.trees.problems import RootMissing, TargetChanged
+from tallystick.trees.root_identity import RootIdentity
 
 MAX_HANDLES = 48
 """Directory handles that a mount keeps open."""
@@ -56,13 +57,19 @@ class Mount:
                 raise RootMissing(f"[RootMissing] {self.root}: {problem.strerror}") from None
         return self._root
 
-    def identity(self) -> str:
-        """What tells this root from another one in its place: volume, inode, and its generation where it has one.
+    def identity(self) -> RootIdentity:
+        """What tells this root from another one in its place.
 
         Numbers of inodes alone do not: ext4 gives a new directory that of the one that was removed a moment ago.
         """
-        found, generation = self.files.status_of(self.handle), self.files.generation(self.handle)
-        return f"{found.st_dev}:{found.st_ino}" + (f":{generation}" if generation else "")
+        found = self.files.status_of(self.handle)
+        return RootIdentity(
+            str(found.st_dev),
+            str(found.st_ino),
+            str(self.files.generation(self.handle) or ""),
+            str(self.files.file_system(self.handle) or ""),
+            self.files.volume(found.st_dev),
+        )
 
     def close(self) -> None:
         """Give all handles back."""

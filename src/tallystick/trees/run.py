@@ -209,7 +209,7 @@ class Run:
         for side, end in self.ends.items():
             name = f"root:{self.sides.stored[side].value}"
             known, found = self.state.meta(name), end.identity()
-            if known is not None and not f"{found}:".startswith(f"{known}:"):  # older memories have no generation
+            if known is not None and not end.is_same(known, found):
                 if not self.options.accept_root:
                     raise RootChanged(f"[RootChanged] {end.title} is not the tree that was synchronized before")
                 self.state.forget_base()
