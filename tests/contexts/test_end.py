@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import pytest
 
@@ -420,3 +420,25 @@ def test_content_that_is_damaged_where_it_is_stored_takes_no_other_file_along(
     assert list(report.failed) == list(again.failed) == ["f7"]
     assert "ChunkDamaged" in str(report.failed["f7"])
     assert shown(two.root) == {name: content for name, content in contents.items() if name != "f7"}
+
+
+def test_a_memory_that_lacks_a_directory_of_the_context_is_put_aside(mount, tmp_path):
+    one, two = mount("one"), mount("two")
+    fill(one.root)
+    one.run()
+    two.run()
+    with closing(sqlite3.connect(tmp_path / "two.state")) as database, database:
+        database.execute("DELETE FROM listing WHERE side = 1 AND path = ?", (b"sub",))
+    (one.root / "sub" / "more").write_text("more")
+    (one.root / "a.txt").write_text("edited")
+    (two.root / "sub" / "own").write_text("own")
+
+    one.run()
+    report = two.run()
+
+    assert [code for code, _, _ in report.warnings] == ["damaged"]
+    assert not two.run().actions
+    one.run()
+    assert shown(one.root) == shown(two.root)
+    assert (two.root / "sub" / "more").exists()
+    assert (one.root / "sub" / "own").exists()

@@ -20,6 +20,7 @@ from tallystick.trees.names import Volume
 from tallystick.trees.plan import Half, Verb, plan
 from tallystick.trees.problems import RootChanged, RootMissing
 from tallystick.trees.settling import settle
+from tallystick.trees.sums import checked, summed
 
 SAFE, NEWER, ADD, MIRROR, LOCAL, REMOTE = Reconcile
 
@@ -59,12 +60,13 @@ def test_a_memory_that_lists_in_another_order_is_sorted_and_nothing_else(ground)
     rows = listed(ground)
     with closing(sqlite3.connect(ground.state)) as database, database:
         for side, path, *row in rows:
-            backwards = Listing.of(list(Listing.from_row(*row))[::-1]).to_row()
+            names, stats, values = Listing.of(list(Listing.from_row(*row))[::-1]).to_row()
             given = "UPDATE listing SET names = ?, stats = ?, content = ? WHERE side = ? AND path = ?"
-            database.execute(given, (*backwards, side, path))
+            database.execute(given, (names, stats, summed(values, side, path, names, stats), side, path))
     assert listed(ground) != rows
 
-    assert ground.run().actions == []
+    report = ground.run()
+    assert (report.actions, report.warnings) == ([], [])
     assert listed(ground) == rows
     (ground.local / "d" / "y").write_text("6")
     assert paths(ground.run()) == ["d/y"]
@@ -72,7 +74,8 @@ def test_a_memory_that_lists_in_another_order_is_sorted_and_nothing_else(ground)
 
 def listed(ground):
     with closing(sqlite3.connect(ground.state)) as database:
-        return database.execute("SELECT side, path, names, stats, content FROM listing ORDER BY side, path").fetchall()
+        rows = database.execute("SELECT side, path, names, stats, content FROM listing ORDER BY side, path").fetchall()
+    return [(*row[:4], checked(row[4], *row[:4])) for row in rows]
 
 
 def test_a_second_run_finds_nothing_and_writes_nothing(ground):
@@ -398,9 +401,12 @@ def test_a_damaged_memory_is_put_aside_and_unites(ground):
     ground.run()
     regrow(ground.local, {"a": "alpha"})
     ground.state.write_bytes(b"not a database" * 1000)
-    assert ground.run().succeeded
+    report = ground.run()
+    assert report.succeeded
+    assert [(code, path) for code, path, _ in report.warnings] == [("damaged", str(ground.state))]
     assert agreed(ground) == START
     assert (ground.state.parent / "state.db.damaged-1").exists()
+    assert ground.run().warnings == []
 
 
 def test_a_memory_with_a_broken_page_is_put_aside(ground):

@@ -14,6 +14,7 @@ from tallystick.trees.listing import packed, packed_names, unpacked, unpacked_na
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import Node, upward
 from tallystick.trees.state import BaseRow, State
+from tallystick.trees.sums import checked, summed
 
 
 class Row(NamedTuple):
@@ -67,7 +68,10 @@ def _rows(state: State, number: int) -> Rows:
     found = state.connection.execute(
         "SELECT path, names, content, gone FROM intended WHERE number = ? ORDER BY path", (number,)
     )
-    return {unpacked(path): Row(BaseRow(names, content), unpacked_names(gone)) for path, names, content, gone in found}
+    return {
+        unpacked(path): Row(BaseRow(names, checked(content, number, path, names, gone)), unpacked_names(gone))
+        for path, names, content, gone in found
+    }
 
 
 def note(state: State, side: Side, run: str, token: str, rows: Rows) -> int:
@@ -81,9 +85,14 @@ def note(state: State, side: Side, run: str, token: str, rows: Rows) -> int:
         assert number is not None
         state.connection.executemany(
             "INSERT INTO intended VALUES (?, ?, ?, ?, ?)",
-            ((number, packed(path), *row.there, packed_names(sorted(row.gone))) for path, row in sorted(rows.items())),
+            (_summed(number, path, row) for path, row in sorted(rows.items())),
         )
     return number
+
+
+def _summed(number: int, path: str, row: Row) -> tuple[int | bytes, ...]:
+    (names, content), key, gone = row.there, packed(path), packed_names(sorted(row.gone))
+    return number, key, names, summed(content, number, key, names, gone), gone
 
 
 def note_placed(state: State, number: int, failed: Collection[str]) -> None:
@@ -102,8 +111,5 @@ def _leave_out(state: State, number: int, failed: Collection[str]) -> None:
             continue
         nodes = {name: node for name, node in row.nodes().items() if f"{prefix}{name}" not in failed}
         there = BaseRow.of({name: node for name, node in nodes.items() if node is not None})
-        gone = sorted(name for name, node in nodes.items() if node is None)
-        state.connection.execute(
-            "UPDATE intended SET names = ?, content = ?, gone = ? WHERE number = ? AND path = ?",
-            (*there, packed_names(gone), number, packed(path)),
-        )
+        left = Row(there, [name for name, node in nodes.items() if node is None])
+        state.connection.execute("INSERT OR REPLACE INTO intended VALUES (?, ?, ?, ?, ?)", _summed(number, path, left))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tallystick.trees.listing import VALUES, Listing, Mark, packed, unpacked, unpacked_names
 from tallystick.trees.nodes import joined
+from tallystick.trees.sums import SUM_BYTES, Damaged, checked, decoding
 
 if TYPE_CHECKING:
     from tallystick.trees.state import State
@@ -45,7 +46,7 @@ class NotedSide:
             self._within = (f" AND {'' if inside else 'NOT '}({bounds})", values)
 
     def signature(self, path: str) -> tuple[bytes, bytes] | None:
-        """Packed names and stats of a directory."""
+        """Packed names and stats of a directory, unchecked: what a scan finds to be so needs no sum."""
         if self.afresh:
             return None
         if self._signatures is None:
@@ -53,7 +54,8 @@ class NotedSide:
             rows = self._state.connection.execute(
                 f"SELECT path, names, stats FROM listing WHERE side = ?{where}", (self._side, *values)
             )
-            self._signatures = {unpacked(path): (names, stats) for path, names, stats in rows}
+            with decoding():
+                self._signatures = {unpacked(path): (names, stats) for path, names, stats in rows}
         return self._signatures.get(path)
 
     def subdirectories(self, path: str) -> Collection[str]:
@@ -70,7 +72,8 @@ class NotedSide:
         if self._signatures is not None or self._rows is not None:
             return self._signatures or self._rows or ()
         paths = self._state.connection.execute("SELECT path FROM listing WHERE side = ?", (self._side,))
-        return [unpacked(path) for (path,) in paths]
+        with decoding():
+            return [unpacked(path) for (path,) in paths]
 
     def token(self) -> str:
         """The token of the end when this was noted."""
@@ -81,25 +84,44 @@ class NotedSide:
         row = self._expected.get(path)
         if row is None:
             row = self._rows.get(path) if self._rows is not None else self._row(path)
-        return None if row is None else Listing.from_row(*row)
+        if row is None:
+            self._check_missing(path)
+            return None
+        names, stats, content = row
+        return Listing.from_row(names, stats, checked(content, self._side, packed(path), names, stats))
+
+    def _check_missing(self, path: str) -> None:
+        """Raise Damaged when there must be a row: one by which a directory was recognized, or that a token stands for.
+
+        A search among damaged keys may miss what is there.
+        """
+        if self._signatures is not None and path in self._signatures:
+            raise Damaged("the noted entries of a directory cannot be found")
+        parent, _, name = path.rpartition("/")
+        above = self.listing(parent) if path and self.token() else None
+        entry = above.find(name) if above is not None else None
+        if entry is not None and entry.mark == Mark.DIRECTORY:
+            raise Damaged("the noted entries of a directory are missing")
 
     def expect(self, paths: Collection[str]) -> None:
         """Read these rows together: they will be asked for."""
         query = f"SELECT path, names, stats, content FROM listing WHERE side = {self._side} AND path IN"
-        for path, *row in self._state.selected(query, paths):
-            self._expected[unpacked(path)] = (row[0], row[1], row[2])
+        with decoding():
+            for path, *row in self._state.selected(query, paths):
+                self._expected[unpacked(path)] = (row[0], row[1], row[2])
 
     def holders(self, digests: Collection[bytes]) -> dict[bytes, str]:
         """For those of the digests that were noted for a file, its path; one look at everything that was noted."""
         wanted = {bytes((Mark.FILE,)) + digest for digest in digests}
         found: dict[bytes, str] = {}
         rows = self._state.connection.execute("SELECT path, names, content FROM listing WHERE side = ?", (self._side,))
-        for path, names, content in rows:
-            values = [value for (value,) in VALUES.iter_unpack(content)]
-            if not wanted.isdisjoint(values):
-                for name, value in zip(unpacked_names(names), values, strict=True):
-                    if value in wanted:
-                        found.setdefault(value[1:], joined(unpacked(path), name))
+        with decoding():
+            for path, names, content in rows:
+                values = [value for (value,) in VALUES.iter_unpack(content[:-SUM_BYTES])]
+                if not wanted.isdisjoint(values):
+                    for name, value in zip(unpacked_names(names), values, strict=True):
+                        if value in wanted:
+                            found.setdefault(value[1:], joined(unpacked(path), name))
         return found
 
     def _row(self, path: str) -> tuple[bytes, bytes, bytes] | None:
@@ -109,7 +131,8 @@ class NotedSide:
             selected = self._state.connection.execute(
                 "SELECT path, names, stats, content FROM listing WHERE side = ?", (self._side,)
             )
-            self._rows = {unpacked(found): (names, stats, content) for found, names, stats, content in selected}
+            with decoding():
+                self._rows = {unpacked(found): (names, stats, content) for found, names, stats, content in selected}
             return self._rows.get(path)
         found: tuple[bytes, bytes, bytes] | None = self._state.connection.execute(
             "SELECT names, stats, content FROM listing WHERE side = ? AND path = ?", (self._side, packed(path))

@@ -12,16 +12,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from tallystick.errors import StorageError
+from tallystick.errors import TallystickError
 from tallystick.sync.uncollected import uncollected
 from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.merging import Side
 from tallystick.trees.options import Options
 from tallystick.trees.part import Sides
+from tallystick.trees.problems import Unreadable
 from tallystick.trees.report import Report
 from tallystick.trees.run import Run
-from tallystick.trees.state import State, is_damage
+from tallystick.trees.state import State
+from tallystick.trees.sums import Damaged
+
+_PUT_ASIDE = "this memory was damaged and put aside; the run began without one, as a first run does"
 
 
 class Pair:
@@ -42,15 +46,36 @@ class Pair:
         """
         options = options or Options()
         with self.state.held(), uncollected():
-            try:
-                return Run(self._sides(options)).run()
-            except sqlite3.DatabaseError as problem:
-                if not is_damage(problem):
-                    raise StorageError(f"{self.state.path}: {problem}") from problem
+            report = self._attempt(options)
+            if report is None:
                 self.state.put_aside()
-                return Run(self._sides(options)).run()
-            except OSError as problem:
+                report = self._attempt(options)
+            if report is None:
+                raise Damaged("the new one was damaged, too")
+        if self.state.lost:
+            self.state.lost = False
+            report.warnings.append(("damaged", str(self.state.path), _PUT_ASIDE))
+        return report
+
+    def _attempt(self, options: Options) -> Report | None:
+        """One run; None when it met a damaged memory. It may stop anywhere, so nothing has to be taken back."""
+        try:
+            report = Run(self._sides(options)).run()
+            doubtful = report.failed or report.plan.unknown
+            return None if doubtful and self.state.is_damaged() else report
+        except (sqlite3.Error, Unreadable) as problem:
+            if self.state.is_damaged(problem):
+                return None
+            raise
+        except TallystickError:
+            raise
+        except Exception as problem:
+            of_the_system = isinstance(problem, OSError) and not isinstance(problem, ChildProcessError)
+            if not of_the_system and self.state.is_damaged(problem):
+                return None  # what could not be understood was no defect of ours
+            if isinstance(problem, OSError):
                 raise storage_error(f"{self.local.title} or {self.remote.title}", problem) from problem
+            raise
 
     def _sides(self, options: Options) -> Sides:
         turned = options.pull and options.mode.one_way

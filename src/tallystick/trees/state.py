@@ -1,7 +1,8 @@
 """What a pair of trees remembers between runs: listings of both sides and the base, in one SQLite file outside them.
 
 The base moves with what was acknowledged, in one transaction with the listings that belong to it (DESIGN.md 4.10). A
-lost or damaged file is an empty base: both trees are united, nothing is deleted (G6).
+lost or damaged file is an empty base: both trees are united, nothing is deleted (G6). Sums tell what is damaged
+(``sums``).
 """
 
 from __future__ import annotations
@@ -35,8 +36,21 @@ from tallystick.trees.listing import (
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
 from tallystick.trees.noted_side import NotedSide
+from tallystick.trees.sums import (
+    SEAL,
+    SUM_BYTES,
+    Damaged,
+    check,
+    check_seal,
+    checked,
+    decoding,
+    is_damage,
+    seal,
+    summed,
+)
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no sums."""
 PAGE_BYTES = 32_768
 """Pages that hold several directories each: in small ones every row would spill into overflow pages."""
 CACHE_KIB = 16_384
@@ -63,6 +77,14 @@ _LATER = (
     "content BLOB NOT NULL, gone BLOB NOT NULL, PRIMARY KEY (number, path)) WITHOUT ROWID",
 )
 """Tables that memories of earlier releases lack (``intended``)."""
+_ADD_SUMS = (
+    "UPDATE listing SET content = summed(content, side, path, names, stats)",
+    "UPDATE base SET content = summed(content, files, path, names)",
+    "UPDATE intended SET content = summed(content, number, path, names, gone)",
+)
+
+
+_AGAIN = "run the same command again: it begins without that memory, as a first run does, and deletes nothing"
 
 
 class BaseRow(NamedTuple):
@@ -158,7 +180,10 @@ class State:
 
     @contextmanager
     def held(self) -> Iterator[State]:
-        """Hold the memory for one run; raises StorageLocked when another run has it."""
+        """Hold the memory for one run; raises StorageLocked when another run has it.
+
+        Raises StorageError for what SQLite says within it, with the file put aside when that is damaged.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = open(f"{self.path}.lock", "ab")  # noqa: SIM115 - kept open for the whole run
         try:
@@ -169,6 +194,11 @@ class State:
         try:
             self._prepare()
             yield self
+        except sqlite3.Error as problem:
+            if not self.is_damaged(problem):
+                raise StorageError(f"{self.path}: {problem}") from problem
+            self.put_aside()
+            raise StorageError(f"{self.path} was damaged, and put aside: {problem}", hint=_AGAIN) from problem
         finally:
             self.close()
             self._lock.close()
@@ -196,25 +226,36 @@ class State:
     def _prepare(self) -> None:
         try:
             self._create()
-        except sqlite3.DatabaseError as problem:
-            if not is_damage(problem):
+        except (sqlite3.Error, UnicodeDecodeError) as problem:  # the latter for the words of an error
+            if is_damage(problem, self.path) is False:
                 raise StorageError(f"{self.path}: {problem}") from problem
-            self.put_aside()
+            self.put_aside()  # whatever these few statements cannot do is for the sake of what is in the file
 
     def _create(self) -> None:
         found = self.connection.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
         if found is None:
             with self.transaction():
-                for statement in _SCHEMA.split(";"):
+                for statement in (*_SCHEMA.split(";"), *_LATER):
                     self.connection.execute(statement)
                 self.connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        form = self.meta("format")
-        if form is None:
-            raise sqlite3.DatabaseError("file is not a database: it has no format")
-        if int(form) > FORMAT:
+        with decoding():
+            form = int(self.meta("format") or "")
+        if form <= FORMAT:
+            for statement in _LATER:
+                self.connection.execute(statement)
+        if form < FORMAT and self.meta(SEAL) is None:
+            self._add_sums()
+        check_seal(self.connection)
+        if form > FORMAT:
             raise StorageCorrupt(f"{self.path} was written by a newer version", hint="use that version")
-        for statement in _LATER:
-            self.connection.execute(statement)
+
+    def _add_sums(self) -> None:
+        """Bring a memory of an earlier release to this format."""
+        self.connection.create_function("summed", -1, summed, deterministic=True)
+        with self.transaction():
+            for statement in _ADD_SUMS:
+                self.connection.execute(statement)
+            self.connection.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(FORMAT),))
 
     def put_aside(self) -> None:
         """Move a damaged file out of the way and start with an empty one (G6)."""
@@ -235,10 +276,22 @@ class State:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                seal(self.connection)
             except BaseException:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # some errors end it themselves
+                    self.connection.execute("ROLLBACK")
                 raise
             self.connection.execute("COMMIT")
+
+    def is_damaged(self, problem: Exception | None = None) -> bool:
+        """True when the file is to blame for what went wrong; where that cannot be told all of it is looked at."""
+        told = None if problem is None else is_damage(problem, self.path)
+        if told is None:
+            try:
+                check(self.connection)
+            except (sqlite3.Error, UnicodeDecodeError) as found:
+                return is_damage(found, self.path) is not False
+        return bool(told)
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -260,20 +313,26 @@ class State:
 
     def base_files(self) -> int:
         """How many materialised leaves the base holds."""
-        (found,) = self.connection.execute("SELECT coalesce(sum(files), 0) FROM base").fetchone()
-        return int(found)
+        most = f"(length(content) - {SUM_BYTES}) / {BASE_BYTES}"
+        found, odd = self.connection.execute(
+            f"SELECT coalesce(sum(files), 0), count(*) FILTER (WHERE files NOT BETWEEN 0 AND {most}) FROM base"
+        ).fetchone()
+        if odd:
+            raise Damaged("a directory cannot hold so many files")
+        with decoding():
+            return int(found)
 
     def base_row(self, path: str) -> BaseRow | None:
         """The base of one directory; None when it is not in the base."""
-        found = self.connection.execute("SELECT names, content FROM base WHERE path = ?", (packed(path),))
+        found = self.connection.execute("SELECT path, names, content, files FROM base WHERE path = ?", (packed(path),))
         row = found.fetchone()
-        return None if row is None else BaseRow(*row)
+        return None if row is None else _checked_base(*row)
 
     def base_rows(self, wanted: Collection[str]) -> dict[str, BaseRow | None]:
         """The base of these directories."""
-        rows = self.selected("SELECT path, names, content FROM base WHERE path IN", wanted)
+        rows = self.selected("SELECT path, names, content, files FROM base WHERE path IN", wanted)
         found: dict[str, BaseRow | None] = dict.fromkeys(wanted)
-        found.update((unpacked(path), BaseRow(names, content)) for path, names, content in rows)
+        found.update((unpacked(row[0]), _checked_base(*row)) for row in rows)
         return found
 
     def selected(self, query: str, paths: Iterable[str]) -> Iterator[tuple[Any, ...]]:
@@ -285,12 +344,14 @@ class State:
 
     def base_paths(self) -> set[str]:
         """Every directory of the base."""
-        return {unpacked(path) for (path,) in self.connection.execute("SELECT path FROM base")}
+        with decoding():
+            return {unpacked(path) for (path,) in self.connection.execute("SELECT path FROM base")}
 
     def entries(self, side: Side) -> dict[str, int]:
         """How many entries were noted in each directory of a side."""
         rows = self.connection.execute("SELECT path, length(stats) FROM listing WHERE side = ?", (_SIDES[side],))
-        return {unpacked(path): size // STATS.size for path, size in rows}
+        with decoding():
+            return {unpacked(path): size // STATS.size for path, size in rows}
 
     def unsettled(self) -> set[str]:
         """Directories that have to be planned again although nothing changes in them."""
@@ -341,7 +402,7 @@ class State:
                         f"DELETE FROM listing WHERE side = ? AND {clause}", (_SIDES[side], *argument)
                     )
         rows = (
-            (_SIDES[side], packed(path), *listing.to_row())
+            _summed_listing(_SIDES[side], packed(path), *listing.to_row())
             for (side, path), listing in sorted(listings.items(), key=_place)  # in the order of the pages
             if listing is not None
         )
@@ -352,7 +413,7 @@ class State:
             if row is None:
                 for clause, argument in _subtree(path):
                     self.connection.execute(f"DELETE FROM base WHERE {clause}", argument)
-        rows = ((packed(path), *row, row.files) for path, row in sorted(base.items()) if row is not None)
+        rows = (_summed_base(packed(path), row) for path, row in sorted(base.items()) if row is not None)
         self.connection.executemany("INSERT OR REPLACE INTO base VALUES (?, ?, ?, ?)", rows)
 
     def forget_base(self) -> None:
@@ -379,10 +440,16 @@ def _subtree(path: str) -> list[tuple[str, tuple[bytes, ...]]]:
     return [("path = ?", (key,)), ("path > ? AND path < ?", (key + b"/", key + b"0"))]
 
 
-def is_damage(problem: sqlite3.DatabaseError) -> bool:
-    """True when the file itself is broken, not the wish."""
-    text = str(problem)
-    return "not a database" in text or "malformed" in text or "no such table" in text or "no such column" in text
+def _summed_listing(side: int, path: bytes, names: bytes, stats: bytes, values: bytes) -> tuple[int | bytes, ...]:
+    return side, path, names, stats, summed(values, side, path, names, stats)
+
+
+def _summed_base(path: bytes, row: BaseRow) -> tuple[bytes, bytes, bytes, int]:
+    return path, row.names, summed(row.content, row.files, path, row.names), row.files
+
+
+def _checked_base(path: bytes, names: bytes, content: bytes, files: int) -> BaseRow:
+    return BaseRow(names, checked(content, files, path, names))
 
 
 def _packed_base(children: Mapping[str, Node]) -> BaseRow:
