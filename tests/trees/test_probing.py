@@ -45,6 +45,11 @@ class Merging(Files):
             raise FileExistsError(errno.EEXIST, "it stands there", name)
         return super().create(name, at, 0o644 if not self.volume.permissions else permissions)
 
+    def rename_new(self, source, source_at, target, target_at):
+        if self._there(target, target_at) in os.listdir(target_at):
+            raise FileExistsError(errno.EEXIST, "it stands there", target)
+        super().rename_new(source, source_at, target, target_at)
+
     def permit(self, handle, permissions):
         if self.volume.permissions:
             super().permit(handle, permissions)
@@ -114,6 +119,66 @@ def test_twins_are_reported_and_never_overwritten_where_the_volume_merges_them(t
     assert shown(tmp_path / "remote") == {"Read": "upper", "x": "1"}
     assert [(code, path) for code, path, _ in report.warnings if code == "name_clash"] == [("name_clash", "read")]
     assert shown(tmp_path / "local") == {"Read": "upper", "read": "lower", "x": "1"}
+
+
+SPELLINGS = (
+    (Volume(keeps_case=False), "Readme", "README"),
+    (Volume(keeps_form=False), unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")),
+)
+
+
+@pytest.mark.parametrize("inside", ("", "dir"))
+@pytest.mark.parametrize(("volume", "old", "new"), SPELLINGS)
+def test_a_renaming_to_another_spelling_on_a_volume_that_merges_both_is_one(tmp_path, volume, old, new, inside):
+    wood = {old: {"f": "text"}} if inside else {old: "text"}
+    grow(tmp_path, {"local": wood, "remote": {}})
+    run(tmp_path, Merging(volume))
+    (tmp_path / "remote" / old).rename(tmp_path / "remote" / new)
+
+    report = run(tmp_path, Merging(volume))
+
+    assert (report.succeeded, report.held, report.bytes) == (True, [], 0)
+    assert shown(tmp_path / "local") == shown(tmp_path / "remote") == {new: wood[old]}
+    assert run(tmp_path, Merging(volume)).actions == []
+
+
+@pytest.mark.parametrize(("volume", "old", "new"), SPELLINGS)
+def test_a_renaming_to_another_spelling_reaches_a_volume_that_merges_both(tmp_path, volume, old, new):
+    grow(tmp_path, {"local": {old: "text"}, "remote": {}})
+    run(tmp_path, Merging(volume))
+    (tmp_path / "local" / old).rename(tmp_path / "local" / new)
+
+    for _ in range(2):
+        assert run(tmp_path, Merging(volume)).succeeded
+
+    assert shown(tmp_path / "local") == shown(tmp_path / "remote") == {new: "text"}
+    assert run(tmp_path, Merging(volume)).actions == []
+
+
+def test_an_edit_under_the_old_spelling_survives_a_renaming_on_a_volume_that_merges_both(tmp_path):
+    grow(tmp_path, {"local": {"Readme": "text"}, "remote": {}})
+    files = Merging(Volume(keeps_case=False))
+    run(tmp_path, files)
+    (tmp_path / "remote" / "Readme").rename(tmp_path / "remote" / "README")
+    (tmp_path / "local" / "Readme").write_text("edited")
+
+    for _ in range(3):
+        run(tmp_path, files)
+
+    assert shown(tmp_path / "local") == {"Readme": "edited", "README": "text"}
+    assert shown(tmp_path / "remote") == {"README": "text"}
+
+
+def test_a_twin_that_gave_way_arrives_when_the_other_has_gone(tmp_path):
+    grow(tmp_path, {"local": {"Read": "upper", "read": "lower", "x": "1"}, "remote": {}})
+    files = Merging(Volume(keeps_case=False))
+    run(tmp_path, files)
+    (tmp_path / "local" / "Read").unlink()
+
+    for _ in range(2):
+        assert run(tmp_path, files).succeeded
+
+    assert shown(tmp_path / "local") == shown(tmp_path / "remote") == {"read": "lower", "x": "1"}
 
 
 def test_permissions_that_a_volume_forgets_are_not_taken_away_elsewhere(tmp_path):

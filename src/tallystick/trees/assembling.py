@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tallystick.trees.listing import DIGEST_BYTES, NO_DIGEST, VALUE_BYTES, WIDTH, Entry, Listing, Mark
 from tallystick.trees.merging import Side
-from tallystick.trees.names import POSIX, Volume, hidden_names
+from tallystick.trees.names import CLASH, POSIX, Volume, hidden_names, renamed_away
 from tallystick.trees.nodes import (
     EXPIRED,
     PERMISSIONS,
@@ -249,7 +249,13 @@ class Forest:
             return hidden
         for source, listing in zip(self.sources.values(), listings, strict=True):
             materialised = set(listing.names) if listing is not None and not source.volume.exact else set()
-            hidden.update(hidden_names(sorted(names), source.volume, materialised))
+            found = hidden_names(sorted(names), source.volume, materialised)
+            if CLASH in found.values():
+                row = self.base(path)
+                losers = [name for name, why in found.items() if why == CLASH]
+                for name in renamed_away(losers, source.volume, materialised, row.children() if row else ()):
+                    del found[name]
+            hidden.update(found)
         return hidden
 
 

@@ -106,6 +106,9 @@ def folded(name: str, volume: Volume) -> str:
     return name
 
 
+CLASH = "name_clash"
+"""Why a name is hidden that a volume takes for another one that it shows."""
+
 MERGES_EVERYTHING = Volume(keeps_case=False, keeps_form=False)
 
 
@@ -131,6 +134,15 @@ def clash_losers(names: Iterable[str], volume: Volume, materialised: Collection[
     return losers
 
 
+def renamed_away(losers: Iterable[str], volume: Volume, shown: Collection[str], held: Collection[str]) -> set[str]:
+    """Losers that were renamed on the volume to another spelling of theirs: they have gone there (M5).
+
+    ``shown`` is what stands there now, ``held`` what both sides are known to have held.
+    """
+    fresh = {folded(name, volume) for name in shown if name not in held}
+    return {name for name in losers if name in held and name not in shown and folded(name, volume) in fresh}
+
+
 def hidden_names(names: Iterable[str], volume: Volume, materialised: Collection[str] = ()) -> dict[str, str]:
     """Names that cannot be shown on a volume, with ``illegal_name`` or ``name_clash`` (M3, M4)."""
     if volume.exact:
@@ -139,7 +151,7 @@ def hidden_names(names: Iterable[str], volume: Volume, materialised: Collection[
     if volume.windows_names:
         hidden = {name: "illegal_name" for name in names if illegal_on_windows(name)}
     rest = [name for name in names if name not in hidden]
-    hidden.update((name, "name_clash") for name in clash_losers(rest, volume, materialised))
+    hidden.update((name, CLASH) for name in clash_losers(rest, volume, materialised))
     return hidden
 
 

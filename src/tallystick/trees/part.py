@@ -19,6 +19,7 @@ from tallystick.trees.history import History
 from tallystick.trees.intending import Intending
 from tallystick.trees.listing import Entry, Listing
 from tallystick.trees.merging import Side
+from tallystick.trees.names import CLASH
 from tallystick.trees.nodes import UNKNOWN, Directory, Leaf, Node, find, joined, known_equal, upward
 from tallystick.trees.noted_side import NotedSide
 from tallystick.trees.options import Options
@@ -380,6 +381,8 @@ class Part:
         troubles |= self.ends[Side.LOCAL].unknown | self.ends[Side.REMOTE].unknown
         unsettled = {trouble.rpartition("/")[0] for trouble in troubles}
         unsettled |= {path for path in self.dirty if not troubles.isdisjoint(upward(path))}
+        clashing = {path for path, hidden in self.forest.hidden.items() if CLASH in hidden.values()}
+        unsettled |= clashing & {action.path.rpartition("/")[0] for action in found.actions}  # the name may be free now
         if found.half is not Half.WHOLE:
             unsettled |= set(disagreeing("", after, found.local, found.remote, self.grafted))
         self.changes.unsettled = unsettled - self.unsettled
