@@ -25,11 +25,11 @@ class Merging(Files):
     """A real directory that behaves like another volume: names are merged, refused, permissions forgotten."""
 
     def __init__(self, volume):
-        self.volume = volume
+        self.behaves = volume
 
     def _folded(self, name):
-        name = name if self.volume.keeps_form else unicodedata.normalize("NFC", name)
-        return name if self.volume.keeps_case else name.casefold()
+        name = name if self.behaves.keeps_form else unicodedata.normalize("NFC", name)
+        return name if self.behaves.keeps_case else name.casefold()
 
     def _there(self, name, at):
         """The name under which an entry stands, if one does."""
@@ -39,11 +39,11 @@ class Merging(Files):
         return super().status(self._there(name, at), at)
 
     def create(self, name, at, permissions):
-        if self.volume.windows_names and ":" in name:
+        if self.behaves.windows_names and ":" in name:
             raise OSError(errno.EINVAL, "no such names here")
         if self._there(name, at) in os.listdir(at):
             raise FileExistsError(errno.EEXIST, "it stands there", name)
-        return super().create(name, at, 0o644 if not self.volume.permissions else permissions)
+        return super().create(name, at, 0o644 if not self.behaves.permissions else permissions)
 
     def rename_new(self, source, source_at, target, target_at):
         if self._there(target, target_at) in os.listdir(target_at):
@@ -51,7 +51,7 @@ class Merging(Files):
         super().rename_new(source, source_at, target, target_at)
 
     def permit(self, handle, permissions):
-        if self.volume.permissions:
+        if self.behaves.permissions:
             super().permit(handle, permissions)
 
 
