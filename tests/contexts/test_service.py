@@ -2,8 +2,10 @@
 
 import asyncio
 import inspect
+import socket
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -182,6 +184,17 @@ def test_a_file_goes_up_and_down_by_url_with_ranges(served, filled):
         assert headers["content-range"].endswith(f"/{len(content)}")
     assert request(down.url, Range="bytes=99999999-")[0] == 416
     assert request(down.url, "HEAD")[1] == b""
+
+
+def test_an_upload_that_is_cut_short_leaves_what_was_there(served, filled):
+    parts = urlsplit(served.get_file_upload_url(filled.id, "/top").url)
+    head = f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port)) as connection:
+        connection.sendall(head.encode() + b"a half")
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1000)
+
+    assert request(served.get_file_download_url(filled.id, "/top").url)[:2] == (200, b"0123456789")
 
 
 def test_an_empty_file_goes_up_and_down(served, filled):

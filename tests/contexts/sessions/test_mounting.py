@@ -3,6 +3,7 @@
 | rule | test |
 |---|---|
 | K1 | keys_are_full_paths, one_context_at_two_paths |
+| K3 | a_mount_below_another |
 | K6 | a_changed_white_list |
 | K7 | links_modes_and_empty_directories |
 | U1 | (test_session) only_what_uploads_by_itself |
@@ -55,6 +56,21 @@ def test_keys_are_full_paths_and_only_those_below_the_mount_arrive(opened, host,
     put(host, context, "/other/s.txt", b"S")
 
     assert shown(opened(sync_of(context))) == ["r.txt"]
+
+
+def test_a_mount_below_another_takes_its_subtree_out_of_scope_and_deletes_nothing(opened, host, context):
+    session, inner = opened(sync_of(context)), host.create("inner").id
+    write(session, "/data/in/x", b"X")
+    assert session.context.sync().success
+    put(host, inner, "/data/in/y", b"Y")
+
+    assert session.context.bind(sync_of(inner, "/data/in")).success
+    write(session, "/data/in/z", b"Z")
+    (session.path("/data/in/x")).unlink()
+
+    assert session.delete(sync_context=True).success
+    assert files(host, context) == ["/data/in/x"]
+    assert files(host, inner) == ["/data/in/y", "/data/in/z"]
 
 
 def test_one_context_at_two_paths_is_two_trees(opened, host, context):

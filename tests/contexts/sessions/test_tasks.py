@@ -6,9 +6,11 @@
 | A.3 bind, L1 | binding_waits |
 | A.3 list_bindings, info | bindings_and_rows |
 | T2 | the_wire_form, a_document_that_cannot_be_read |
+| G4 | what_cannot_be_read |
 | G5 | until_the_first_download |
 """
 
+import errno
 import inspect
 import json
 import os
@@ -24,6 +26,7 @@ from tallystick.contexts.sessions.mounting import Mounted
 from tallystick.contexts.sessions.session import RELEASE_SECONDS
 from tallystick.contexts.sessions.tasks import rows_of, status_document
 from tallystick.contexts.sessions.working import ended_within, wait_for
+from tallystick.trees.files import Files
 
 from .conftest import files, last, put, sync_of, write
 
@@ -123,3 +126,22 @@ def test_binding_waits_for_the_first_download_unless_it_is_told_not_to(opened, h
     assert session.context.bind(sync_of(host.find("other").id, "/other")).success
     assert session.path("/data/a").exists()
     assert session.path("/other/b").exists()
+
+
+def test_what_cannot_be_read_fails_the_task_by_name_and_the_rest_is_done(opened, host, context, monkeypatch):
+    session, real = opened(sync_of(context)), Files.open_directory
+    for path in ("d/x", "d/y", "f"):
+        write(session, f"/data/{path}", b"X")
+    assert session.context.sync().success
+
+    def refused(self, name, *given):
+        if name == "d":
+            raise PermissionError(errno.EACCES, "not yours")
+        return real(self, name, *given)
+
+    (session.path("/data/d/x")).unlink()
+    write(session, "/data/new", b"N")
+    monkeypatch.setattr(Files, "open_directory", refused)
+
+    assert session.context.sync().error_message == "[Unreadable] cannot be read: d"
+    assert files(host, context) == ["/data/d/x", "/data/d/y", "/data/f", "/data/new"]
