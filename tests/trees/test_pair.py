@@ -444,6 +444,64 @@ def test_only_one_run_at_a_time(ground):
 # Links, special files, names ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "edited",
+    (
+        {},
+        {"d": {}},
+        {"one": "edited", "two": "edited otherwise", "d": {"three": "edited, too"}},
+        {"one-moved": "content", "two": "content", "d": {"three-moved": "content"}},
+        {"one": "edited", "two-moved": "content", "d": {}},
+    ),
+)
+def test_several_names_of_one_file_change_in_one_run(ground, edited):
+    grow(ground.local, {"one": "content", "d": {}})
+    os.link(ground.local / "one", ground.local / "two")
+    os.link(ground.local / "one", ground.local / "d" / "three")
+    assert ground.run().succeeded
+    time.sleep(0.01)  # for the ctime to move
+    regrow(ground.remote, edited)
+    report = ground.run(confirm_deletions=True)
+    assert report.failed == {}
+    assert agreed(ground) == edited
+    assert ground.run().actions == []
+
+
+def test_a_renamed_name_of_a_file_leaves_time_and_permissions_of_the_others_alone(ground):
+    grow(ground.local, {"one": "content"})
+    os.link(ground.local / "one", ground.local / "two")
+    ground.run()
+    before = os.stat(ground.local / "two")
+    os.rename(ground.remote / "one", ground.remote / "renamed")
+    os.utime(ground.remote / "renamed", (1, 1))
+    os.chmod(ground.remote / "renamed", 0o600)
+    assert ground.run().succeeded
+    assert agreed(ground) == {"renamed": "content", "two": "content"}
+    renamed, after = os.stat(ground.local / "renamed"), os.stat(ground.local / "two")
+    assert (renamed.st_mtime, renamed.st_mode & 0o777) == (1, 0o600)
+    assert (after.st_mtime_ns, after.st_mode) == (before.st_mtime_ns, before.st_mode)
+
+
+def test_a_name_of_a_file_that_was_edited_under_another_one_stays(ground):
+    class Editing(Files):
+        """Somebody edits the file when one of its names is going."""
+
+        def remove(self, name, at):
+            if name.startswith(".tally-swap-") and not edited:
+                edited.append(name)
+                (ground.local / "two").write_text("edited")
+            super().remove(name, at)
+
+    edited = []
+    grow(ground.local, {"one": "content"})
+    os.link(ground.local / "one", ground.local / "two")
+    ground.run()
+    regrow(ground.remote, {})
+    report = ground.run(files=Editing(), confirm_deletions=True)
+    assert list(report.failed) == ["two"]
+    assert shown(ground.local) == {"two": "edited"}
+
+
 def test_links_that_leave_the_tree_are_skipped_and_protected(ground):
     grow(ground.local, {"out": "@/etc/passwd", "up": "@../x", "in": "@a", "a": "x"})
     report = ground.run()

@@ -35,6 +35,7 @@ class Mount:
         self._serial = 0
         self._handles: OrderedDict[str, Handle] = OrderedDict()
         self._root: Handle | None = None
+        self._relinked: set[Stats] = set()
         self.mask = umask()
         self.xattrs = False
         """True when the extended attributes of files go along with their content."""
@@ -74,6 +75,7 @@ class Mount:
     def close(self) -> None:
         """Give all handles back."""
         self.forget()
+        self._relinked.clear()
         if self._root is not None:
             self.files.close(self._root)
             self._root = None
@@ -143,10 +145,12 @@ class Mount:
             self._check(at, name, expected)
             self.files.rename(swapping, at, name, at)
             return
-        if not same_file(expected, stats_of(self.files.status(swapping, at)), renamed=True):
+        found = self.files.status(swapping, at)
+        if not same_file(expected, stats_of(found), renamed=True):
             self.files.exchange(swapping, at, name, at)
             self.files.rename(swapping, at, temporary, at)
             raise TargetChanged(f"{name!r} was changed meanwhile")
+        self.note_links(found)
         self.files.remove(swapping, at)
 
     def remove_checked(self, at: Handle, name: str, expected: Sequence[int]) -> None:
@@ -157,17 +161,29 @@ class Mount:
         self._check(at, name, expected)
         going = self.temporary("swap")
         self.files.rename(name, at, going, at)
-        if not same_file(expected, stats_of(self.files.status(going, at)), renamed=True):
+        found = self.files.status(going, at)
+        if not same_file(expected, stats_of(found), renamed=True):
             self.files.rename_new(going, at, name, at)
             raise TargetChanged(f"{name!r} was changed meanwhile")
+        self.note_links(found)
         self.files.remove(going, at)
+
+    def is_noted(self, noted: Sequence[int], found: os.stat_result) -> bool:
+        """True when a file is what was noted; also when we have only changed its other names since."""
+        stats = stats_of(found)
+        return same_file(noted, stats) or (stats[:4] in self._relinked and tuple(noted[:4]) == stats[:4])
+
+    def note_links(self, found: os.stat_result) -> None:
+        """A file changes a name by our own doing, which moves the ctime under all the names that it has."""
+        if found.st_nlink > 1:
+            self._relinked.add(stats_of(found)[:4])
 
     def _check(self, at: Handle, name: str, expected: Sequence[int]) -> None:
         try:
             found = self.files.status(name, at)
         except FileNotFoundError:
             raise TargetChanged(f"{name!r} has gone meanwhile") from None
-        if not same_file(expected, stats_of(found)):
+        if not self.is_noted(expected, found):
             raise TargetChanged(f"{name!r} was changed meanwhile")
 
     # Temporary entries ----------------------------------------------------------------------------

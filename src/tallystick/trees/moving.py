@@ -31,14 +31,16 @@ def move(mount: Mount, noted: Entry, old: str, new: str, now_ns: int) -> Entry:
     files = mount.files
     at, old_name = mount.split(old)
     to, name = mount.split(new)
-    if not same_file(noted.stats, stats_of(files.status(old_name, at))):
+    if not mount.is_noted(noted.stats, files.status(old_name, at)):
         raise TargetChanged(f"[TargetChanged] {old!r} was changed meanwhile")
     files.rename_new(old_name, at, name, to)
-    found = stats_of(files.status(name, to))
-    if not same_file(noted.stats, found, renamed=True):
+    found = files.status(name, to)
+    stats = stats_of(found)
+    if not same_file(noted.stats, stats, renamed=True):
         files.rename_new(name, to, old_name, at)
         raise TargetChanged(f"[TargetChanged] {old!r} was changed meanwhile")
-    return noted._replace(name=name, stats=settled_stats(found, now_ns, ours=True))
+    mount.note_links(found)
+    return noted._replace(name=name, stats=settled_stats(stats, now_ns, ours=True))
 
 
 def link(mount: Mount, noted: Entry, old: str, directory: str, name: str, leaf: Leaf, now_ns: int) -> tuple[int, ...]:
@@ -49,14 +51,19 @@ def link(mount: Mount, noted: Entry, old: str, directory: str, name: str, leaf: 
     """
     files = mount.files
     at, old_name = mount.split(old)
-    if not same_file(noted.stats, stats_of(files.status(old_name, at))):
+    before = files.status(old_name, at)
+    if not mount.is_noted(noted.stats, before):
         raise TargetChanged(f"{old!r} was changed meanwhile")
+    dressed = leaf.kind is Kind.FILE and (noted.mtime_ns, noted.permissions) != (leaf.mtime_ns, leaf.permissions)
+    if dressed and before.st_nlink > 1:
+        raise TargetChanged(f"{old!r} has other names, which keep their time and permissions")
     target = mount.directory(directory)
     files.link(old_name, at, name, target)
+    mount.note_links(before)
     found = stats_of(files.status(name, target))
     if not same_file(noted.stats, found, renamed=True):
         raise TargetChanged(f"{old!r} was changed meanwhile")
-    if leaf.kind is Kind.FILE and (found[3], found[0] & PERMISSIONS) != (leaf.mtime_ns, leaf.permissions):
+    if dressed:
         _dress(mount, name, target, leaf)
         # Our own time would hide an edit of this very moment: it is read once more.
         return (*stats_of(files.status(name, target))[:4], DISTRUST)
