@@ -72,7 +72,7 @@ class Files:
         except OSError:
             return 0
 
-    def volume(self, device: int) -> str:
+    def volume_name(self, device: int) -> str:
         """The identifier of the file system on a block device, as the system lists it; "" where it does not."""
         with suppress(OSError), os.scandir(_VOLUMES) as listed:
             for entry in listed:

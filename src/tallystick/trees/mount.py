@@ -69,7 +69,7 @@ class Mount:
             str(found.st_ino),
             str(self.files.generation(self.handle) or ""),
             str(self.files.file_system(self.handle) or ""),
-            self.files.volume(found.st_dev),
+            self.files.volume_name(found.st_dev),
         )
 
     def close(self) -> None:
