@@ -72,7 +72,7 @@ def hosted(site: str, password_file: str | None, create: bool = False) -> Iterat
 @site_options
 @click.argument("name")
 @click.option("--quota", metavar="BYTES", help="Most bytes it may hold, as 500000, 10MiB, 2GiB.")
-@click.option("--quota-files", type=int, metavar="N", help="Most files it may hold.")
+@click.option("--quota-files", type=int, metavar="N", help="Most files, links and directories it may hold.")
 @click.option("--store", metavar="URL", help="Keep the content of all contexts of SITE here (before the first file).")
 def create(site: str, name: str, quota: str | None, quota_files: int | None, store: str | None, **given: Any) -> None:
     """Make a context, or change the quotas of one that is there. An SQLite database is made, too.

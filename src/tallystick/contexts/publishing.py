@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from tallystick.contexts import staging
+from tallystick.contexts.bounds import trim_history
 from tallystick.contexts.entries import DIRECTORY, Change, FileEntry
 from tallystick.contexts.problems import EntryRejected, QuotaExceeded, VersionMoved
 from tallystick.contexts.shelf import Shelf
@@ -113,11 +114,12 @@ class _Publication:
 
     def write(self) -> None:
         """Check everything, then write it."""
-        fresh = len(self.keys - self.gone) > sum(entry is not None for entry in self.replacing.values())
+        fresh = len(self.keys - self.gone) - sum(entry is not None for entry in self.replacing.values())
         if not self.changed and not fresh:
             return
         self._add_parents()
         self._check_emptied()
+        self._count_entries(fresh)
         self._count()
         self._keep_history()
         ledger, resource = self.shelf.ledger, self.shelf.resource
@@ -179,35 +181,45 @@ class _Publication:
                     if self.changed.get(inner, old) is not None:
                         raise EntryRejected(f"[EntryRejected] {key!r} is removed but {inner!r} in it is not")
 
+    def _count_entries(self, fresh: int) -> None:
+        """Keep files, links and directories together within the quota of files."""
+        shelf, more = self.shelf, fresh + len(self.parents) - sum(entry is None for entry in self.changed.values())
+        if shelf.quota_files is None or more <= 0:
+            return
+        entries = shelf.count() + more
+        if entries > shelf.quota_files:
+            raise QuotaExceeded(
+                f"[QuotaExceeded] {shelf.name} would hold {entries:,} files and directories of {shelf.quota_files:,}",
+                hint="remove some, or raise the quota: tallystick contexts create SITE NAME --quota-files N",
+            )
+
     def _count(self) -> None:
-        """Keep the totals of the context within its quotas."""
+        """Keep the bytes of the context within its quota, and its totals up to date."""
         shelf = self.shelf
         kept = [entry for key, entry in self.replacing.items() if entry is not None and key not in self.changed]
         lost = kept + [self.old[key] for key in self.changed]
         files = shelf.files + self.leaves - staging.leaves_of(lost)
         size = shelf.size + self.size - sum(entry.size for entry in lost)
-        for name, value, before, quota in (
-            ("files", files, shelf.files, shelf.quota_files),
-            ("bytes", size, shelf.size, shelf.quota_bytes),
-        ):
-            if quota is not None and value > quota and value > before:
-                raise QuotaExceeded(f"[QuotaExceeded] {shelf.name} would hold {value:,} {name} of {quota:,}")
+        if shelf.quota_bytes is not None and size > max(shelf.quota_bytes, shelf.size):
+            raise QuotaExceeded(f"[QuotaExceeded] {shelf.name} would hold {size:,} bytes of {shelf.quota_bytes:,}")
         shelf.files, shelf.size, shelf.used = files, size, self.now
         shelf.ledger.engine.execute(
             "UPDATE tally_context SET files=?, bytes=?, used=? WHERE id=?", (files, size, self.now, shelf.id)
         )
 
     def _keep_history(self) -> None:
-        """What is replaced or removed stays until its retention ends (X3)."""
+        """What is replaced or removed stays until its retention ends, or there is too much of it (X3)."""
         number, version = self.shelf.resource.number, self.shelf.ledger.seq + 1
         lost = [
-            (number, version, key, self.now, msgspec.msgpack.encode(old.content()))
+            (number, version, key, self.now, msgspec.msgpack.encode(old.content()), old.size)
             for key, entry in self.changed.items()
             if (old := self.old[key]).kind != DIRECTORY and is_lost(old, entry)
         ]
         self.shelf.ledger.engine.executemany(
-            "INSERT INTO tally_history(context, version, key, at, content) VALUES (?, ?, ?, ?, ?)", lost
+            "INSERT INTO tally_history(context, version, key, at, content, size) VALUES (?, ?, ?, ?, ?, ?)", lost
         )
+        if lost:
+            trim_history(self.shelf, version)
 
 
 def is_lost(old: FileEntry, new: FileEntry | None) -> bool:

@@ -84,6 +84,11 @@ class Shelf:
 
     # Entries ----------------------------------------------------------------------------------------------------------
 
+    def count(self) -> int:
+        """How many entries there are, directories too."""
+        rows = self.ledger.engine.query("SELECT count(*) FROM tally_managed WHERE resource=?", (self.resource.number,))
+        return int(rows[0][0])
+
     def entries(self, keys: Sequence[str]) -> dict[str, FileEntry]:
         """The entries of the keys that are there."""
         rows = self.ledger.engine.query_in(

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import msgspec
 
 from tallystick.content.problems import ChunkMissing
+from tallystick.contexts.bounds import check_staged
 from tallystick.contexts.entries import DIRECTORY, FILE, Change, FileEntry, check_changes, entry_of
 from tallystick.contexts.problems import EntryRejected, PagesLost
 from tallystick.contexts.shelf import Shelf
@@ -134,14 +135,18 @@ def leaves_of(entries: Iterable[FileEntry]) -> int:
 
 
 def stage(shelf: Shelf, run: str, number: int, changes: Sequence[Change], chunks: Mapping[bytes, int] = _NONE) -> None:
-    """Lay one page of a run aside, in the place of one of the same number; ``chunks`` came with it."""
+    """Lay one page of a run aside, in the place of one of the same number; ``chunks`` came with it.
+
+    Raises EntryRejected, and QuotaExceeded for more than the context could publish: the caller rolls back.
+    """
     page = page_of(shelf, changes, chunks, held=False)
     engine, context = shelf.ledger.engine, shelf.resource.number
     engine.execute("DELETE FROM tally_staged WHERE context=? AND run=? AND page=?", (context, run, number))
     engine.execute(
-        "INSERT INTO tally_staged(context, run, page, at, body) VALUES (?, ?, ?, ?, ?)",
-        (context, run, number, shelf.ledger.now(), _encode(page)),
+        "INSERT INTO tally_staged(context, run, page, at, body, changes) VALUES (?, ?, ?, ?, ?, ?)",
+        (context, run, number, shelf.ledger.now(), _encode(page), len(page.keys) or 1),
     )
+    check_staged(shelf, run)
 
 
 class Staged:

@@ -35,6 +35,11 @@ STEPS = (
         "CREATE TABLE tally_unpublished (context {int} NOT NULL, hash {blob} NOT NULL, length {int} NOT NULL, "
         "PRIMARY KEY (context, hash))",
     ),
+    (
+        "ALTER TABLE tally_staged ADD COLUMN changes {int} NOT NULL DEFAULT 0",
+        "ALTER TABLE tally_history ADD COLUMN size {int} NOT NULL DEFAULT 0",  # older rows count nothing for 30 days
+        "CREATE INDEX tally_history_size ON tally_history (context, version, size)",
+    ),
 )
 """Formats of the tables, for ``Ledger.require``."""
 
