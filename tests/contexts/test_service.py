@@ -58,7 +58,7 @@ def test_listing_pages_by_opaque_tokens_and_refuses_a_bad_one(service, name):
         if not token:
             break
     assert page.total_count == len(found)
-    assert [each for each in found if each.startswith(name)] == [f"{name}-{number:02}" for number in range(12)]
+    assert sorted(each for each in found if each.startswith(name)) == [f"{name}-{number:02}" for number in range(12)]
     assert len(service.list().contexts) == 10
     assert not service.list(ContextListParams(next_token="bad")).success
     assert service.list(ContextListParams(session_id="none")).contexts == []
