@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+import stat
 import subprocess
 import sys
 
@@ -212,6 +213,21 @@ def directory(tmp_path, clock):
 
 def pack_files(store):
     return [path for path in (store.root / "packs").rglob("*") if path.is_file()]
+
+
+def test_a_pack_is_on_the_disk_under_its_name_before_anybody_is_told_of_it(directory, monkeypatch):
+    steps, fsync, rename, add = [], os.fsync, os.rename, directory.catalog.add
+
+    def noted(name, call):
+        return lambda *given, **named: (steps.append(name(*given)), call(*given, **named))[1]
+
+    kind = lambda handle: "directory" if stat.S_ISDIR(os.fstat(handle).st_mode) else "pack"  # noqa: E731
+    monkeypatch.setattr(os, "fsync", noted(kind, fsync))
+    monkeypatch.setattr(os, "rename", noted(lambda *_: "rename", rename))
+    monkeypatch.setattr(directory.catalog, "add", noted(lambda *_: "catalog", add))
+    directory.store(chunks("a"))
+
+    assert steps == ["pack", "rename", "directory", "directory", "catalog"]
 
 
 def test_a_lost_catalog_is_made_anew(directory, clock):

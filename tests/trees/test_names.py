@@ -19,6 +19,7 @@ from tallystick.trees.names import (
     twins,
 )
 from tallystick.trees.problems import UnsafePath
+from tallystick.trees.reading import digest_of, link_digest
 
 MERGING = Volume(keeps_case=False, keeps_form=False)
 MAC = Volume(keeps_form=False)
@@ -144,6 +145,10 @@ def test_what_is_shown_on_a_volume_never_clashes(names, volume):
 )
 def test_the_name_of_a_conflict_copy(name, copy):
     assert next(conflict_names(name, b"\xab" * 32)) == copy
+
+
+def test_a_link_and_a_file_that_holds_its_target_have_copies_of_different_names():
+    assert link_digest("a") != link_digest("b") != digest_of(b"a") != link_digest("a")
 
 
 @given(

@@ -374,6 +374,34 @@ def test_held_deletions_keep_their_base_and_everything_else_is_done():
     assert shown(carried_out(confirmed)[1]) == shown(here)
 
 
+@pytest.mark.parametrize(
+    ("mode", "half", "expected"),
+    (
+        (SAFE, Half.UPLOAD, {"a": "Y", "l": "L"}),
+        (SAFE, Half.DOWNLOAD, {"a": "X", "r": "R", "kept": "X"}),
+        (ADD, Half.WHOLE, {"a": "Y", "l": "L", "kept": "X"}),
+        (MIRROR, Half.WHOLE, {"a": "Y", "l": "L"}),
+    ),
+)
+def test_the_base_afterwards_is_what_both_sides_have_held(mode, half, expected):
+    base, local = {"a": "X", "gone": "X", "kept": "X"}, {"a": "Y", "l": "L"}
+    *_, after = run(base, local, {"a": "X", "r": "R", "kept": "X"}, mode, half)
+    assert shown(after) == shown(tree(expected))
+
+
+def test_permissions_that_nobody_saw_before_are_those_of_the_store():
+    for local, remote in (("X!", "X"), ("X", "X!")):
+        _, here, there, _ = run({}, {"f": local}, {"f": remote})
+        assert shown(here) == shown(there) == shown(tree({"f": remote}))
+
+
+def test_a_conflict_copy_takes_a_longer_name_where_its_own_holds_something_else():
+    short, longer = (name for name, _ in zip(conflict_names("f.txt", leaf("Y").digest), range(2), strict=False))
+    taken = {short: "T"}
+    _, here, there, _ = run({"f.txt": "X", **taken}, {"f.txt": "Y", **taken}, {"f.txt": "Z", **taken})
+    assert shown(here) == shown(there) == shown(tree({"f.txt": "Z", **taken, longer: "Y"}))
+
+
 def test_failed_paths_keep_their_base():
     base, local = {"a": "X", "d": {"x": "X"}}, {"a": "Y", "d": {"x": "Y", "n": "Y"}, "e": {"f": "Y", "g": "Y"}}
     found = plan(tree(base), tree(local), tree(base))

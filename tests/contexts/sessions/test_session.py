@@ -296,7 +296,7 @@ def test_a_context_may_be_left_out_of_the_wait(opened, context):
     assert session.context.sync(mode="download").success
 
 
-def test_only_what_uploads_by_itself_is_uploaded_unless_all_is_asked_for(opened, host, context):
+def test_only_what_uploads_by_itself_is_uploaded_unless_all_is_asked_for(opened, sessions, host, context):
     manual = {"upload_policy": UploadPolicy(auto_upload=False), "download_policy": DownloadPolicy(auto_download=False)}
     first = opened(sync_of(context, **manual))
     write(first, "/data/a", b"A")
@@ -304,7 +304,7 @@ def test_only_what_uploads_by_itself_is_uploaded_unless_all_is_asked_for(opened,
     assert files(host, context) == []
 
     second = opened(sync_of(context, **manual), root=first.context.place.root)
-    assert second.delete(sync_context=True).success
+    assert sessions.delete(second, sync_context=True).success
     assert files(host, context) == ["/data/a"]
 
 
