@@ -10,11 +10,14 @@
 | W5 | out_of_scope |
 """
 
+import errno
 import tarfile
 
 import pytest
 
 from tallystick.contexts import BWList, ExtractPolicy, WhiteList
+from tallystick.contexts.sessions.expanding import Expanded
+from tallystick.trees.files import Files
 from tallystick.trees.names import Volume
 
 from ..test_unpacking import tarred, zipped
@@ -172,6 +175,47 @@ def test_an_expanded_archive_is_not_unpacked_again_elsewhere(opened, host, conte
     assert shown(second) == (["pkg/sub/b.txt"] if delete_source else ["pkg.zip", "pkg/sub/b.txt"])
     assert second.delete().success
     assert "/data/pkg.zip" in files(host, context)
+
+
+def test_an_archive_that_a_full_disk_hindered_is_no_success_and_is_unpacked_by_the_next_download(
+    opened, host, context, monkeypatch
+):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    create = Files.create
+
+    def full(self, name, *given):
+        if name == "b.txt":
+            raise OSError(errno.ENOSPC, "no room")
+        return create(self, name, *given)
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Files, "create", full)
+        session = opened(sync_of(context))
+    assert (last(session).status, last(session).error_message[:9]) == ("Failed", "[NoSpace]")
+    assert shown(session) == ["pkg.zip"]
+
+    assert session.context.sync(mode="download").success
+    assert shown(session) == ["pkg/a.txt", "pkg/sub/b.txt"]
+    assert session.context.sync(mode="download").success
+
+
+@pytest.mark.parametrize("edited", (False, True))
+def test_an_archive_whose_unpacking_was_cut_short_is_unpacked_by_the_next_download_unless_it_was_edited(
+    opened, host, context, monkeypatch, edited
+):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+
+    def killed(*given):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Expanded, "unpack", killed)
+        session = opened(sync_of(context))
+    if edited:
+        write(session, "/data/pkg.zip", zipped(("mine", b"M")))
+
+    assert session.context.sync(mode="download").success
+    assert shown(session) == (["pkg.zip"] if edited else ["pkg/a.txt", "pkg/sub/b.txt"])
 
 
 def test_an_archive_is_unpacked_again_when_its_content_changes(opened, host, context):

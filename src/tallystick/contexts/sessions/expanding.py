@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,8 +19,9 @@ from tallystick.contexts.entries import FILE, FileEntry
 from tallystick.contexts.policies import ExtractPolicy
 from tallystick.contexts.problems import VersionMoved
 from tallystick.contexts.unpacking import Archive, ArchiveRefused, Member, opened_archive, suffix_of
-from tallystick.errors import StorageError, TallystickError
+from tallystick.errors import StorageError, StorageFull, TallystickError
 from tallystick.trees.conflict_names import conflict_names
+from tallystick.trees.copying import OUT_OF_SPACE, storage_error
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.mount import Mount
 from tallystick.trees.names import Volume, hidden_names
@@ -48,6 +50,13 @@ class HiddenArchives:
     def fingerprint(self) -> bytes:
         """The paths."""
         return "\0".join(sorted(self._paths)).encode("utf-8", "surrogateescape")
+
+
+class Unpacked(NamedTuple):
+    """Warnings about archives that were left alone, and what hindered those that have to wait for the next download."""
+
+    warnings: list[str]
+    failed: dict[str, StorageError]
 
 
 class Expanded:
@@ -96,24 +105,35 @@ class Expanded:
 
     # Unpacking ------------------------------------------------------------------------------------
 
-    def unpack(self, local: DirectoryEnd, arrived: Sequence[str]) -> list[str]:
-        """Unpack the archives among the files that arrived; returns warnings about those that were left alone."""
+    def unpack(self, local: DirectoryEnd, waiting: Sequence[str], arrived: Sequence[str]) -> Unpacked:
+        """Unpack archives that ``arrived`` now, or were ``waiting`` since a run that was cut short."""
+        done = Unpacked([], {})
         if not self.policy.extract:
-            return []
-        warnings = []
-        paths = [path for path in sorted(set(arrived)) if suffix_of(path.rpartition("/")[2])]
-        for path, entry in self._entries(paths).items():
+            return done
+        for path, entry in self._entries(waiting).items():
             if self.known.get(path) == entry.digest.hex():
                 continue
             try:
-                self._unpack(local, path, entry)
+                if path in arrived or self._is_here(local.mount, path, entry):
+                    self._unpack(local, path, entry)
             except ArchiveRefused as problem:
-                warnings.append(f"[ArchiveRefused] {path}: {problem.message}")
+                done.warnings.append(f"[ArchiveRefused] {path}: {problem.message}")
             except (TallystickError, OSError) as problem:
-                warnings.append(f"[ArchiveRefused] {path}: {problem}")
+                hindered = hindrance(path, problem)
+                if hindered is None:
+                    done.warnings.append(f"[ArchiveRefused] {path}: {problem}")
+                else:
+                    done.failed[path] = hindered
             finally:
                 local.mount.forget()
-        return warnings
+        return done
+
+    def _is_here(self, mount: Mount, path: str, entry: FileEntry) -> bool:
+        """True when an archive that waits is still what arrived."""
+        if mount.status(path) is None:
+            return False
+        at, name = mount.split(path)
+        return read_stable(mount.files, at, name).digest == entry.digest
 
     def _unpack(self, local: DirectoryEnd, path: str, entry: FileEntry) -> None:
         mount = local.mount
@@ -127,6 +147,20 @@ class Expanded:
             found = read_stable(mount.files, at, name)
             if found.digest == entry.digest:
                 mount.remove_checked(at, name, found.stats)
+
+
+def hindrance(path: str, problem: Exception) -> StorageError | None:
+    """What hindered an archive from outside, so that it is worth another attempt; None for what will not change."""
+    if isinstance(problem, OSError):
+        return storage_error(path, problem) if problem.errno in (*OUT_OF_SPACE, errno.EIO) else None
+    if isinstance(problem, StorageError) and (problem.transient or isinstance(problem, StorageFull)):
+        return problem
+    return None
+
+
+def archives_among(paths: Iterable[str]) -> set[str]:
+    """Those of the paths that have the name of an archive (E2)."""
+    return {path for path in paths if suffix_of(path.rpartition("/")[2])}
 
 
 def check_names(paths: Iterable[str], volume: Volume) -> None:

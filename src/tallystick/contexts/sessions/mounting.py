@@ -20,7 +20,7 @@ from tallystick.contexts.layout import Layout
 from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.policies import SyncPolicy
 from tallystick.contexts.recycling import rules_of
-from tallystick.contexts.sessions.expanding import Expanded
+from tallystick.contexts.sessions.expanding import Expanded, archives_among
 from tallystick.contexts.white_lists import WhiteListScope
 from tallystick.errors import ValueRejected
 from tallystick.trees.assembling import leaf_of
@@ -42,6 +42,7 @@ from tallystick.trees.state import BaseRow, Changes, State
 
 DOWNLOADED = "session:downloaded"
 EXPANDED = "session:expanded"
+WAITING = "session:waiting"
 LAID_OUT = "session:laid-out"
 HISTORY = ".history"
 """What the directory beside a memory ends with that keeps what lost its name here (D.1, codes N and mirror)."""
@@ -169,13 +170,14 @@ class Mounted:
             options = self._options(half, wishes, _meta(state, DOWNLOADED), expanded.hidden(str(self.directory)))
             report = again_while_moved(lambda: pair.run(options), wishes.wait)
             warnings: list[str] = []
+            waiting: list[str] | None = None
             if not wishes.dry_run:
                 if half is Half.DOWNLOAD:
-                    warnings = expanded.unpack(local, local.arrived)
+                    warnings, waiting = self._unpack(state, expanded, local, report)
                 elif not report.failed:
                     expanded.tell()
                 version = self._lay_out(state, remote, wishes.wait) if half is Half.UPLOAD else remote.token
-                self._keep(state, half, report, expanded)
+                self._keep(state, half, report, expanded, waiting)
                 return report, version, warnings + self._idle()
             return report, remote.token, self._idle()
         finally:
@@ -225,9 +227,22 @@ class Mounted:
         known = json.loads(_meta(state, EXPANDED) or "{}")
         return Expanded(self.policy.extract_policy, self.white_lists(), remote, known)
 
-    def _keep(self, state: State, half: Half, report: Report, expanded: Expanded) -> None:
+    def _unpack(self, state: State, expanded: Expanded, local: MountEnd, report: Report) -> tuple[list[str], list[str]]:
+        """Unpack what arrived; gives warnings, and what has to wait. Noted before, so that a crash forgets nothing."""
+        before = _meta(state, WAITING) or "[]"
+        waiting = sorted({*json.loads(before), *archives_among(local.arrived)})
+        if expanded.policy.extract and json.dumps(waiting) != before:
+            with state.held():
+                state.remember(Changes(meta={WAITING: json.dumps(waiting)}))
+        done = expanded.unpack(local, waiting, local.arrived)
+        report.failed.update(done.failed)
+        return done.warnings, sorted(done.failed)
+
+    def _keep(self, state: State, half: Half, report: Report, expanded: Expanded, waiting: list[str] | None) -> None:
         """Remember what belongs to the binding rather than to the pair of trees."""
         meta: dict[str, str | None] = {EXPANDED: json.dumps(expanded.known, sort_keys=True)}
+        if waiting is not None and _meta(state, WAITING):
+            meta[WAITING] = json.dumps(waiting) if waiting else None
         if half is Half.DOWNLOAD and report.succeeded:
             meta[DOWNLOADED] = "1"
         with state.held():
