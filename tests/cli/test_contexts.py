@@ -97,6 +97,19 @@ def test_a_quota_is_kept_and_a_size_that_is_none_is_refused(run, site, tmp_path)
     assert run("contexts", "create", site, "ws", "--quota", "much").code == 2
 
 
+def test_content_is_kept_where_it_was_said_wherever_the_site_is_opened_from(run, people, tmp_path, monkeypatch):
+    (tmp_path / "f").write_bytes(b"content")
+    assert run("contexts", "create", "a.db", "ws", "--store", "elsewhere").code == 0
+    assert run("contexts", "put", "a.db", "ws", "f", "/f").code == 0
+    assert run("contexts", "create", "a.db", "ws", "--store", "third").code == 2
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+
+    assert run("contexts", "get", "../a.db", "ws", "/f", "copy").code == 0
+    assert (tmp_path / "sub" / "copy").read_bytes() == b"content"
+    assert (tmp_path / "elsewhere" / "packs").is_dir()
+
+
 def test_a_directory_goes_to_a_served_site_and_to_another_directory(run, site, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "one").mkdir()

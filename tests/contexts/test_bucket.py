@@ -190,6 +190,30 @@ def test_a_bucket_is_listed_and_swept_like_a_site(url, host, capsys):
         assert expected in capsys.readouterr().out
 
 
+def test_commands_synchronize_with_a_bucket_and_sites_keep_their_content_in_one(url, tmp_path, capsys):
+    from tallystick.cli.main import main
+
+    def run(*words):
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in words])
+        return left.value.code or 0
+
+    content = os.urandom(300_000)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "f").write_bytes(content)
+    assert run("sync", tmp_path / "one", url) == 0
+    assert run("sync", url, tmp_path / "two") == 0
+    assert shown(tmp_path / "two") == {"f": content}
+
+    site = tmp_path / "site.db"
+    assert run("contexts", "create", site, "ws", "--store", f"{url}-content") == 0
+    assert run("contexts", "put", site, "ws", tmp_path / "one" / "f", "/f") == 0
+    assert run("contexts", "get", site, "ws", "/f", tmp_path / "copy") == 0
+    assert (tmp_path / "copy").read_bytes() == content
+    assert not list(tmp_path.glob("site.db.content/**/*"))
+    assert run("contexts", "create", site, "ws", "--store", tmp_path / "elsewhere") != 0
+
+
 @pytest.mark.parametrize("problem", (StorageError("the connection died"), HeadMoved("what a repeated request gets")))
 def test_a_publication_whose_answer_was_lost_is_known_again(url, tmp_path, monkeypatch, problem):
     one, two = mount(tmp_path, url, "one"), mount(tmp_path, url, "two")

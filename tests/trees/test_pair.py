@@ -94,11 +94,12 @@ def test_times_and_permissions_travel(ground):
     os.utime(ground.local / "a", ns=(1, 1_234_567_890_123_456_789))
     os.chmod(ground.local / "a", 0o600)
     os.chmod(ground.local / "d", 0o700)
+    os.chmod(ground.local / "d" / "b", 0o6755)
     ground.run()
     assert (ground.remote / "a").stat().st_mtime_ns == 1_234_567_890_123_456_789
     assert (ground.remote / "a").stat().st_mode & 0o777 == 0o600
     assert (ground.remote / "d").stat().st_mode & 0o777 == 0o700
-    assert (ground.remote / "d" / "b").stat().st_mode & 0o777 == 0o755
+    assert (ground.remote / "d" / "b").stat().st_mode & 0o7777 == 0o755
 
 
 def test_a_change_of_permissions_travels_alone_and_meets_an_edit_without_conflict(ground):

@@ -38,6 +38,8 @@ def location_of(ledger: Ledger) -> str:
 
 def choose_location(ledger: Ledger, location: str) -> None:
     """Keep the content of a site elsewhere from now on. Raises ConfigurationError once there is content."""
+    if "://" not in location:
+        location = os.path.abspath(location)  # the site is opened from other directories, too
     if location == location_of(ledger):
         return
     if ledger.engine.query("SELECT 1 FROM tally_context_chunk LIMIT 1"):
