@@ -29,6 +29,8 @@ class NotedSide:
         self._inner: dict[str, set[str]] | None = None
         self._expected: dict[str, tuple[bytes, bytes, bytes]] = {}
         self._reads = 0
+        self._promised: dict[str, frozenset[str]] = {}
+        """By directory the names of those in it that must be noted themselves."""
         self.afresh = False
         """True when every directory is to be looked at entry by entry, because the scope changed."""
         self.mounts: Collection[str] = ()
@@ -81,11 +83,16 @@ class NotedSide:
 
     def listing(self, path: str) -> Listing | None:
         """All that was noted of a directory."""
+        found = self._noted(path)
+        if found is None:
+            self._check_missing(path)
+        return found
+
+    def _noted(self, path: str) -> Listing | None:
         row = self._expected.get(path)
         if row is None:
             row = self._rows.get(path) if self._rows is not None else self._row(path)
         if row is None:
-            self._check_missing(path)
             return None
         names, stats, content = row
         return Listing.from_row(names, stats, checked(content, self._side, packed(path), names, stats))
@@ -98,9 +105,10 @@ class NotedSide:
         if self._signatures is not None and path in self._signatures:
             raise Damaged("the noted entries of a directory cannot be found")
         parent, _, name = path.rpartition("/")
-        above = self.listing(parent) if path and self.token() else None
-        entry = above.find(name) if above is not None else None
-        if entry is not None and entry.mark == Mark.DIRECTORY:
+        if parent not in self._promised:
+            above = self._noted(parent) if self.token() else None
+            self._promised[parent] = frozenset(above.subdirectories() if above is not None else ())
+        if name in self._promised[parent]:
             raise Damaged("the noted entries of a directory are missing")
 
     def expect(self, paths: Collection[str]) -> None:
