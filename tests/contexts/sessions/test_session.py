@@ -339,6 +339,20 @@ def test_a_release_that_takes_too_long_is_unsuccessful_keeps_the_files_and_may_b
     assert files(host, context) == ["/data/a"]
 
 
+def test_a_forced_release_does_not_wait_for_what_takes_too_long(opened, context, tmp_path):
+    session, gate = opened(sync_of(context)), threading.Event()
+    session.context._worker._thread.submit(gate.wait)
+    try:
+        result = session.delete(force=True, timeout=0.01)
+        assert (result.success, result.timed_out, result.lost) == (True, True, ["/data"])
+        assert session.context.sync().error_message.startswith("[SessionReleased]")
+        assert any((tmp_path / "memory0" / session.session_id).iterdir()), "somebody may be at work in it"
+    finally:
+        gate.set()
+    session.context.close()
+    assert not (tmp_path / "memory0" / session.session_id).exists()
+
+
 def test_a_forced_release_says_what_was_lost(opened, context):
     session = opened(sync_of(context))
     shutil.rmtree(session.path("/data"))

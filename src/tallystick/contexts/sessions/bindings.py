@@ -244,6 +244,11 @@ class ContextManager:
         self.released = self.released or why
         self._worker.close()
 
+    def close_later(self, why: str, then: Callable[[], object]) -> None:
+        """Refuse further calls; when its tasks are done, whenever that is, do something and end the thread."""
+        self.released = self.released or why
+        self._worker.close_later(then)
+
     def _begin(self, mounted: Mounted, task_type: str, wishes: Wishes | None = None) -> Task:
         return self._worker.begin(mounted, task_type, wishes or self._wishes)
 

@@ -123,7 +123,7 @@ class Session:
                 return result
             result.lost = [row.path for row in failed]
             result.success = True
-        self._end(why, keep=bool(held) and not force)
+        self._end(why, keep=bool(held) and not force, in_time=in_time)
         return result
 
     # A life of its own ----------------------------------------------------------------------------
@@ -166,9 +166,16 @@ class Session:
                 life.postpone(self._clock())
             return result
 
-    def _end(self, why: str, keep: bool) -> None:
-        """Give everything back. What the session made for itself goes, unless held deletions may still be wanted."""
-        self.context.close(why)
+    def _end(self, why: str, keep: bool, in_time: bool) -> None:
+        """Give everything back; where a task is still at work, as soon as it is not, and without waiting for it."""
+        if in_time:
+            self.context.close(why)
+            self._clean(keep)
+        else:
+            self.context.close_later(why, lambda: self._clean(keep))
+
+    def _clean(self, keep: bool) -> None:
+        """What the session made for itself goes, unless held deletions may still be wanted."""
         if keep:
             return
         if self._owns_root:

@@ -33,8 +33,13 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, "tally-session")
 
     def close(self) -> None:
-        """End the thread when its last task is done."""
+        """End the thread when its last task is done, and wait for that."""
         self._thread.shutdown()
+
+    def close_later(self, then: Callable[[], object]) -> None:
+        """End the thread when its last task is done, whenever that is, and do something there first."""
+        self._thread.submit(then)
+        self._thread.shutdown(wait=False)
 
     def call(self, work: Callable[[], T]) -> T:
         """Do something in the thread and give its answer, or raise what it raised."""
