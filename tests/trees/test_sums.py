@@ -160,6 +160,20 @@ def test_what_is_no_damage_leaves_the_memory_where_it_is(agreed):
     assert put_aside(agreed) == []
 
 
+def test_a_directory_that_the_base_names_and_cannot_find_makes_a_run_look_at_everything(agreed):
+    change(agreed, "DELETE FROM base WHERE path = ?", b"d/e")
+    (agreed.local / "d" / "e" / "f").write_text("edited")
+    report = agreed.run()
+    assert (put_aside(agreed), len(report.conflicts)) == ([], 1)
+
+    change(agreed, "DELETE FROM base WHERE path = ?", b"d/e")
+    change(agreed, "UPDATE base SET names = X'00' WHERE path = X'68'")
+    (agreed.local / "d" / "e" / "g").write_text("edited, too")
+    assert [code for code, _, _ in agreed.run().warnings] == ["damaged"]
+    assert put_aside(agreed) == ["state.db.damaged-1"]
+    assert shown(agreed.local) == shown(agreed.remote)
+
+
 def test_damage_that_a_run_does_not_meet_changes_nothing(agreed):
     change(agreed, BREAKS["a base"])
     grow(agreed.local, {"new": "n"})

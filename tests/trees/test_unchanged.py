@@ -3,10 +3,10 @@
 import pytest
 from disk import Ground, grow, shown
 
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.listing import NO_DIGEST, Entry, Listing, Mark
 from tallystick.trees.nodes import Directory, Kind, Leaf
 from tallystick.trees.plan import Verb
-from tallystick.trees.state import BaseRow
 from tallystick.trees.unchanged import unchanged_but, unchanged_names
 
 ONE, TWO = bytes([1]) * 32, bytes([2]) * 32

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.listing import DIGEST_BYTES, NO_DIGEST, VALUE_BYTES, WIDTH, Entry, Listing, Mark
 from tallystick.trees.merging import Side
 from tallystick.trees.names import CLASH, POSIX, Volume, hidden_names, renamed_away
@@ -26,7 +27,6 @@ from tallystick.trees.nodes import (
 )
 from tallystick.trees.problems import Unreadable
 from tallystick.trees.scope import Scope
-from tallystick.trees.state import BaseRow
 from tallystick.trees.unchanged import JOURNALS, NOTHING, ends_with, unchanged_but, unchanged_names
 
 _LEAVES = (Mark.UNREAD, Mark.FILE, Mark.LINK)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.listing import packed, packed_names, unpacked, unpacked_names
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import Node, upward
-from tallystick.trees.state import BaseRow, State
+from tallystick.trees.state import State
 from tallystick.trees.sums import checked, summed
 
 

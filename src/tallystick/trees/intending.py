@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from tallystick.trees.assembling import leaf_of
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.intended import Row, Rows, intentions, note, note_placed
 from tallystick.trees.listing import Entry, Listing, Mark
 from tallystick.trees.merging import Side
 from tallystick.trees.nodes import Directory, Kind, Leaf, Node, children_of, find, joined, same
 from tallystick.trees.plan import Plan, Verb
 from tallystick.trees.scope import Scope
-from tallystick.trees.state import BaseRow, Changes, State
+from tallystick.trees.state import Changes, State
 
 if TYPE_CHECKING:
     from tallystick.trees.ends import TreeEnd

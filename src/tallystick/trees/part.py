@@ -12,6 +12,7 @@ from functools import partial
 
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.copying import storage_error
 from tallystick.trees.cut import Cut
 from tallystick.trees.ends import ReadValue, TreeEnd
@@ -41,7 +42,7 @@ from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan, unread
 from tallystick.trees.scope import Scope
 from tallystick.trees.settling import settle
-from tallystick.trees.state import BaseRow, Changes, State
+from tallystick.trees.state import Changes, State
 from tallystick.trees.unchanged import NOTHING
 from tallystick.trees.unsettled import disagreeing
 from tallystick.trees.warnings import warnings_of

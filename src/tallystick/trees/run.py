@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.cut import Cut, cut_of
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.ends import TreeEnd
@@ -28,7 +29,6 @@ from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan
 from tallystick.trees.scope import Both, Scope
 from tallystick.trees.second_part import Intent, SecondPart, Seen
-from tallystick.trees.state import BaseRow
 
 MAX_RULE_ROUNDS = 4
 WORTH_ENTRIES = 4000

@@ -10,31 +10,22 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import struct
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 from urllib.parse import quote
 
 from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
+from tallystick.trees.base_row import BASE_BYTES, BaseRow
 from tallystick.trees.listing import (
-    DIGEST_BYTES,
-    FEW_NAMES,
     STATS,
-    VALUE_BYTES,
-    WIDTH,
     Listing,
-    Mark,
     packed,
-    packed_names,
     unpacked,
-    unpacked_names,
 )
 from tallystick.trees.merging import Side
-from tallystick.trees.nodes import PERMISSIONS, Directory, Kind, Leaf, Node
 from tallystick.trees.noted_side import NotedSide
 from tallystick.trees.sums import (
     SEAL,
@@ -56,9 +47,6 @@ PAGE_BYTES = 32_768
 CACHE_KIB = 16_384
 ASKED = 500
 """So many rows are asked for in one query."""
-BASE_VALUE = struct.Struct(">BHQ32s")
-BASE_BYTES = BASE_VALUE.size
-_FILE, _LINK, _DIRECTORY, _NEVER_HELD = Mark.FILE, Mark.LINK, Mark.DIRECTORY, 0x80
 _SIDES = {Side.LOCAL: 0, Side.REMOTE: 1}
 
 _SCHEMA = """
@@ -77,6 +65,7 @@ _LATER = (
     "content BLOB NOT NULL, gone BLOB NOT NULL, PRIMARY KEY (number, path)) WITHOUT ROWID",
 )
 """Tables that memories of earlier releases lack (``intended``)."""
+_BASE_ROW = "SELECT path, names, content, files FROM base WHERE path"
 _ADD_SUMS = (
     "UPDATE listing SET content = summed(content, side, path, names, stats)",
     "UPDATE base SET content = summed(content, files, path, names)",
@@ -85,66 +74,6 @@ _ADD_SUMS = (
 
 
 _AGAIN = "run the same command again: it begins without that memory, as a first run does, and deletes nothing"
-
-
-class BaseRow(NamedTuple):
-    """The entries of one directory that both sides are known to hold, as they are stored."""
-
-    names: bytes
-    content: bytes
-
-    @classmethod
-    def of(cls, children: Mapping[str, Node]) -> BaseRow:
-        """The row of these leaves and directories; whatever else is among them is left out."""
-        return _packed_base(children)
-
-    @classmethod
-    def listed(cls, listing: Listing) -> BaseRow:
-        """The row of everything that a listing shows."""
-        pack = BASE_VALUE.pack
-        modes, sizes = listing.stats[::WIDTH], listing.stats[2::WIDTH]
-        marks, values = listing.values[::VALUE_BYTES], bytes(listing.values)
-        names, content = [], []
-        for position, (name, mode, size, mark) in enumerate(zip(listing.names, modes, sizes, marks, strict=True)):
-            start = position * VALUE_BYTES + 1
-            if mark in (_FILE, _LINK):
-                names.append(name)
-                content.append(pack(mark, mode & PERMISSIONS, size, values[start : start + DIGEST_BYTES]))
-            elif mark == _DIRECTORY:
-                names.append(name)
-                content.append(pack(mark, 0, 0, b""))
-        return cls(packed_names(names), b"".join(content))
-
-    def children(self, without: Collection[str] = ()) -> dict[str, Node]:
-        """The leaves and (empty) directories of the row, but for some names."""
-        return _unpacked_base(self.names, self.content, without)
-
-    def updated(self, kept: Collection[str], children: Mapping[str, Node]) -> BaseRow:
-        """The row that holds what this one holds under the ``kept`` names, and these children."""
-        own = BaseRow.of(children)
-        if not kept:
-            return own
-        names, content, parts = unpacked_names(self.names), bytearray(self.content), dict(own.parts())
-        changed = {name for name in names if name not in kept} | parts.keys()
-        if len(changed) > FEW_NAMES or names != sorted(names):
-            parts = {**{name: part for name, part in self.parts() if name in kept}, **parts}
-            return BaseRow(packed_names(listed := sorted(parts)), b"".join(parts[name] for name in listed))
-        for name in changed:
-            place = bisect_left(names, name)
-            end = place + (name in names)
-            names[place:end] = [name] if name in parts else []
-            content[place * BASE_BYTES : end * BASE_BYTES] = parts.get(name, b"")
-        return BaseRow(packed_names(names), bytes(content))
-
-    def parts(self) -> Iterator[tuple[str, bytes]]:
-        """Every name with what is stored of it."""
-        for position, name in enumerate(unpacked_names(self.names)):
-            yield name, self.content[position * BASE_BYTES : (position + 1) * BASE_BYTES]
-
-    @property
-    def files(self) -> int:
-        """How many materialised leaves it holds."""
-        return sum(mark in (_FILE, _LINK) for mark in self.content[::BASE_BYTES])
 
 
 @dataclass(slots=True)
@@ -175,6 +104,9 @@ class State:
         self._inherited: list[sqlite3.Connection] = []
         self._owner = 0
         self._lock: IO[bytes] | None = None
+        self._looked = False
+        self._promised: dict[str, frozenset[str]] = {}
+        """By directory of the base the names of those in it that must have rows."""
 
     # Opening --------------------------------------------------------------------------------------
 
@@ -222,6 +154,8 @@ class State:
         if self._connection is not None and self._owner == os.getpid():
             self._connection.close()
         self._connection = None
+        self._looked = False
+        self._promised = {}
 
     def _prepare(self) -> None:
         try:
@@ -289,6 +223,7 @@ class State:
         if told is None:
             try:
                 check(self.connection)
+                self.connection.execute("UPDATE meta SET value = value")  # a file that forbids it was not written by us
             except (sqlite3.Error, UnicodeDecodeError) as found:
                 return is_damage(found, self.path) is not False
         return bool(told)
@@ -324,15 +259,35 @@ class State:
 
     def base_row(self, path: str) -> BaseRow | None:
         """The base of one directory; None when it is not in the base."""
-        found = self.connection.execute("SELECT path, names, content, files FROM base WHERE path = ?", (packed(path),))
+        found = self.connection.execute(f"{_BASE_ROW} = ?", (packed(path),))
         row = found.fetchone()
+        if row is None:
+            self._miss(path)
         return None if row is None else _checked_base(*row)
+
+    def _miss(self, path: str) -> None:
+        """Look at the whole file, once in a run, when the base names a directory and no row can be found for it.
+
+        A search among damaged keys may miss what is there.
+        """
+        parent, _, name = path.rpartition("/")
+        if self._looked or not path:
+            return
+        if parent not in self._promised:
+            above = self.connection.execute(f"{_BASE_ROW} = ?", (packed(parent),)).fetchone()
+            self._promised[parent] = _checked_base(*above).directories() if above is not None else frozenset()
+        if name in self._promised[parent]:
+            self._looked = True
+            check(self.connection)
 
     def base_rows(self, wanted: Collection[str]) -> dict[str, BaseRow | None]:
         """The base of these directories."""
-        rows = self.selected("SELECT path, names, content, files FROM base WHERE path IN", wanted)
+        rows = self.selected(f"{_BASE_ROW} IN", wanted)
         found: dict[str, BaseRow | None] = dict.fromkeys(wanted)
         found.update((unpacked(row[0]), _checked_base(*row)) for row in rows)
+        for path, row in found.items():
+            if row is None:
+                self._miss(path)
         return found
 
     def selected(self, query: str, paths: Iterable[str]) -> Iterator[tuple[Any, ...]]:
@@ -450,35 +405,3 @@ def _summed_base(path: bytes, row: BaseRow) -> tuple[bytes, bytes, bytes, int]:
 
 def _checked_base(path: bytes, names: bytes, content: bytes, files: int) -> BaseRow:
     return BaseRow(names, checked(content, files, path, names))
-
-
-def _packed_base(children: Mapping[str, Node]) -> BaseRow:
-    names, content = [], bytearray()
-    for name, child in sorted(children.items()):
-        if isinstance(child, Leaf):
-            assert child.digest is not None, f"{name!r} was never read and cannot be agreed on"
-            mark = _LINK if child.kind is Kind.LINK else _FILE
-            parts = (mark, child.permissions, child.size, child.digest, child.materialised)
-        elif isinstance(child, Directory):
-            parts = (_DIRECTORY, 0, 0, b"", child.materialised)
-        else:
-            continue
-        names.append(name)
-        content += BASE_VALUE.pack(parts[0] | (0 if parts[4] else _NEVER_HELD), *parts[1:4])
-    return BaseRow(packed_names(names), bytes(content))
-
-
-def _unpacked_base(names: bytes, content: bytes, without: Collection[str] = ()) -> dict[str, Node]:
-    children: dict[str, Node] = {}
-    for position, name in enumerate(unpacked_names(names)):
-        if name in without:
-            continue
-        mark, permissions, size, digest = BASE_VALUE.unpack_from(content, position * BASE_VALUE.size)
-        held = not mark & _NEVER_HELD
-        kind = mark & ~_NEVER_HELD
-        if kind == _DIRECTORY:
-            children[name] = Directory(materialised=held)
-        else:
-            found = Kind.LINK if kind == _LINK else Kind.FILE
-            children[name] = Leaf(found, digest, size, 0, permissions, held)
-    return children

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterable
 
+from tallystick.trees.base_row import BASE_BYTES, BaseRow
 from tallystick.trees.conflict_names import CONFLICT, is_conflict_name
 from tallystick.trees.listing import VALUE_BYTES, WIDTH, Listing, Mark, unpacked_names
 from tallystick.trees.nodes import PERMISSIONS
-from tallystick.trees.state import BASE_BYTES, BaseRow
 
 JOURNALS = ("-wal", "-journal")
 NOTHING: frozenset[str] = frozenset()

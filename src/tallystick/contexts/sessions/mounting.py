@@ -24,6 +24,7 @@ from tallystick.contexts.sessions.expanding import Expanded, archives_among
 from tallystick.contexts.white_lists import WhiteListScope
 from tallystick.errors import ValueRejected
 from tallystick.trees.assembling import leaf_of
+from tallystick.trees.base_row import BaseRow
 from tallystick.trees.copying import storage_error
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.ends import TreeEnd
@@ -38,7 +39,7 @@ from tallystick.trees.plan import Action, Half
 from tallystick.trees.progress import Progress
 from tallystick.trees.report import Report
 from tallystick.trees.scope import Both, Scope
-from tallystick.trees.state import BaseRow, Changes, State
+from tallystick.trees.state import Changes, State
 
 DOWNLOADED = "session:downloaded"
 EXPANDED = "session:expanded"
