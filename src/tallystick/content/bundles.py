@@ -82,9 +82,9 @@ def bundles_of(chunks: Iterable[Chunk], size: int = BUNDLE_BYTES) -> Iterator[by
 def pack(chunks: Sequence[Chunk]) -> bytes:
     """One bundle of these chunks; at least one. Names are believed: ``unpack`` is who checks them."""
     content = chunks[0].data if len(chunks) == 1 else b"".join([chunk.data for chunk in chunks])
-    payload = _compressed(content)
-    codec = 0 if payload is None else 1
-    body = content if payload is None else payload
+    body = _compressed(content) or content
+    codec = int(body is not content)
+    del content  # nobody needs it beside what it was compressed to
     table = b"".join([ENTRY.pack(chunk.hash, len(chunk.data)) for chunk in chunks])
     return HEADER.pack(MAGIC, codec, len(chunks).to_bytes(3, "big"), len(body)) + table + body
 

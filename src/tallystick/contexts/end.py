@@ -202,7 +202,6 @@ class ContextEnd:
         upload = Upload(self.host, self.info, self.key, self.listing, other, orders, self.layout)
         with uncollected():
             upload.collect(actions)
-            upload.intend()
         expected = self._token or self.info.version
         self._publication = Publication(upload, expected, self.host.concurrent)
         return upload.outcome

@@ -65,7 +65,10 @@ class Upload:
         return self.changeset.outcome
 
     def collect(self, actions: Sequence[Action]) -> None:
-        """Find out what the actions change, send the content that the host lacks, lay most of the changes aside."""
+        """Find out what the actions change, send the content that the host lacks, lay most of the changes aside.
+
+        What is about to be published, and under which name, is noted while the last of it is on its way.
+        """
         try:
             waiting = self.changeset.items(actions)
             self._expect(waiting)
@@ -76,6 +79,7 @@ class Upload:
             self._expect_listed(wholes)
             for steps in together(wholes):
                 self._carry(steps)
+            self._intend()
             self.delivery.finish()
         except BaseException:
             self.delivery.close()
@@ -161,8 +165,7 @@ class Upload:
         entry = FileEntry(FILE, given.permissions, given.size, given.mtime_ns, given.digest, packed_parts(parts))
         self.changeset.take_file(item, entry, given)
 
-    def intend(self) -> None:
-        """Note what is about to be published, and under which name."""
+    def _intend(self) -> None:
         if self.orders.intending is not None:
             found = self.outcome
             nodes: dict[str, Node] = {path: Directory() for path in found.made}
