@@ -18,7 +18,7 @@ from tallystick.trees.pair import Pair
 from tallystick.trees.probing import described, probe, remembered
 from tallystick.trees.state import State
 
-EVERY = [Volume(*marks) for marks in product((True, False), repeat=4)]
+EVERY = [Volume(*marks) for marks in product((True, False), repeat=5)]
 
 
 class Merging(Files):
@@ -50,6 +50,11 @@ class Merging(Files):
             raise FileExistsError(errno.EEXIST, "it stands there", target)
         super().rename_new(source, source_at, target, target_at)
 
+    def make_link(self, target, name, at):
+        if not self.behaves.links:
+            raise PermissionError(errno.EPERM, "no links here")
+        super().make_link(target, name, at)
+
     def permit(self, handle, permissions):
         if self.behaves.permissions:
             super().permit(handle, permissions)
@@ -70,7 +75,38 @@ def test_what_is_remembered_is_what_was_found(volume):
 
 
 def test_what_is_no_description_is_a_posix_volume():
-    assert remembered("") == remembered("11111") == POSIX
+    assert remembered("") == remembered("111111") == remembered("0") == POSIX
+
+
+def test_what_an_earlier_release_did_not_ask_is_asked_now(tmp_path):
+    grow(tmp_path, {"root": {}})
+    end = DirectoryEnd(str(tmp_path / "root"), future, Merging(Volume(keeps_case=False, links=False)))
+    assert end.learn("0101", may_write=False) == "0101"
+    assert end.volume == Volume(keeps_case=False)
+    assert end.learn("0101", may_write=True) == "01010"
+    assert end.volume == Volume(keeps_case=False, links=False)
+    end.close()
+
+
+def test_links_are_left_alone_where_the_volume_cannot_hold_them(tmp_path):
+    start = {"link": "@a", "a": "1", "d": {"link": "@x"}, "new": {"deep": {"link": "@y", "b": "2"}}}
+    grow(tmp_path, {"local": start, "remote": {"d": {"link": "a file there"}}})
+    files = Merging(Volume(links=False))
+
+    report = run(tmp_path, files)
+    assert report.failed == {}
+    assert [path for code, path, _ in report.warnings if code == "no_links"] == ["link", "d/link", "new/deep/link"]
+    assert shown(tmp_path / "remote") == {"a": "1", "d": {"link": "a file there"}, "new": {"deep": {"b": "2"}}}
+    assert shown(tmp_path / "local") == start
+
+    (tmp_path / "remote" / "a").unlink()
+    assert run(tmp_path, files).failed == {}
+    assert shown(tmp_path / "local") == {name: start[name] for name in ("link", "d", "new")}
+
+    (tmp_path / "local" / "link").unlink()
+    grow(tmp_path / "local", {"link": "a file by now"})
+    assert run(tmp_path, files).failed == {}
+    assert shown(tmp_path / "remote")["link"] == "a file by now"
 
 
 def test_where_nothing_can_be_written_nothing_is_told(tmp_path):

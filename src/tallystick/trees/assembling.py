@@ -34,6 +34,8 @@ _LINK_TYPE = 0o120000
 _TYPE = 0o170000
 SHARED_MEMORY = "-shm"
 SHARED = "shared memory of a database"
+NO_LINKS = "no_links"
+"""Why a symbolic link is hidden that the other volume cannot hold."""
 
 
 def _untold(path: str) -> Collection[str] | None:
@@ -239,6 +241,9 @@ class Forest:
         for listing in listings:
             if listing is not None and Mark.INVISIBLE in listing.values[::VALUE_BYTES]:
                 hidden.update((entry.name, "out of scope") for entry in listing if entry.mark == Mark.INVISIBLE)
+        for source, listing in zip(self.sources.values(), reversed(listings), strict=True):
+            if listing is not None and not source.volume.links:
+                hidden.update(dict.fromkeys(_links_of(listing), NO_LINKS))
         if self.exact and not any(
             listing is not None and ends_with(listing.names, SHARED_MEMORY) for listing in listings
         ):
@@ -347,6 +352,11 @@ def group_databases(children: dict[str, Node]) -> None:
             leaf = children[member]
             assert isinstance(leaf, Leaf)
             children[member] = leaf._replace(group=main)
+
+
+def _links_of(listing: Listing) -> list[str]:
+    modes = listing.stats[::WIDTH]
+    return [name for name, mode in zip(listing.names, modes, strict=True) if mode & _TYPE == _LINK_TYPE]
 
 
 def _is_shared(name: str, names: Collection[str]) -> bool:

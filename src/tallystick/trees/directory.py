@@ -21,7 +21,7 @@ from tallystick.trees.nodes import PERMISSIONS, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.placing import place
 from tallystick.trees.plan import Action
-from tallystick.trees.probing import described, probe, remembered
+from tallystick.trees.probing import described, is_description, probe, remembered
 from tallystick.trees.problems import SourceChanged
 from tallystick.trees.processes import in_processes
 from tallystick.trees.reading import link_digest, read_group, read_stable
@@ -83,7 +83,7 @@ class DirectoryEnd:
         """Ask the root by a temporary file, once; a volume that was given is believed."""
         if self._is_given:
             return ""
-        if not known and may_write:
+        if not is_description(known) and may_write:
             found = probe(self.mount.files, self.mount.handle, self.mount.temporary())
             known = "" if found is None else described(found)
         self.volume = remembered(known)

@@ -32,6 +32,8 @@ class Volume(NamedTuple):
     """The names that Windows refuses are refused."""
     permissions: bool = True
     """Permission bits are stored."""
+    links: bool = True
+    """Symbolic links can stand there."""
 
     @property
     def exact(self) -> bool:
@@ -106,6 +108,7 @@ def folded(name: str, volume: Volume) -> str:
     return name
 
 
+ILLEGAL = "illegal_name"
 CLASH = "name_clash"
 """Why a name is hidden that a volume takes for another one that it shows."""
 
@@ -149,7 +152,7 @@ def hidden_names(names: Iterable[str], volume: Volume, materialised: Collection[
         return {}
     hidden: dict[str, str] = {}
     if volume.windows_names:
-        hidden = {name: "illegal_name" for name in names if illegal_on_windows(name)}
+        hidden = {name: ILLEGAL for name in names if illegal_on_windows(name)}
     rest = [name for name in names if name not in hidden]
     hidden.update((name, CLASH) for name in clash_losers(rest, volume, materialised))
     return hidden

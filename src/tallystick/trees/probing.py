@@ -15,6 +15,8 @@ _UPPER, _LOWER = "-A", "-a"
 _COMPOSED, _DECOMPOSED = "\u00e9", "e\u0301"
 _FORBIDDEN = "-:"
 _FEW, _MANY = 0o600, 0o755
+EARLIER = 4
+"""So many marks earlier releases remembered; what they did not ask is taken to be as on POSIX until it is asked."""
 
 
 def probe(files: Files, at: Handle, temporary: str) -> Volume | None:
@@ -35,6 +37,7 @@ def probe(files: Files, at: Handle, temporary: str) -> Volume | None:
             keeps_form=not _stands(files, at, f"{temporary}{_DECOMPOSED}{_UPPER}"),
             windows_names=not _takes(files, at, f"{temporary}{_FORBIDDEN}"),
             permissions=permissions,
+            links=_takes_links(files, at, f"{temporary}{_UPPER}"),
         )
     finally:
         files.remove(name, at)
@@ -57,6 +60,15 @@ def _takes(files: Files, at: Handle, name: str) -> bool:
     return True
 
 
+def _takes_links(files: Files, at: Handle, name: str) -> bool:
+    try:
+        files.make_link("nowhere", name, at)
+    except OSError:
+        return False
+    files.remove(name, at)
+    return True
+
+
 def _keeps_permissions(files: Files, handle: Handle) -> bool:
     try:
         files.permit(handle, _MANY)
@@ -67,12 +79,16 @@ def _keeps_permissions(files: Files, handle: Handle) -> bool:
 
 def described(volume: Volume) -> str:
     """A volume in a form that can be remembered."""
-    marks = (volume.keeps_case, volume.keeps_form, volume.windows_names, volume.permissions)
-    return "".join("1" if mark else "0" for mark in marks)
+    return "".join("1" if mark else "0" for mark in volume)
+
+
+def is_description(text: str) -> bool:
+    """False for nothing, and for what an earlier release told of a volume."""
+    return len(text) == len(POSIX)
 
 
 def remembered(description: str) -> Volume:
     """The volume that was described; a POSIX one for anything that is no description."""
-    if len(description) != 4:
+    if not EARLIER <= len(description) <= len(POSIX):
         return POSIX
     return Volume(*(mark == "1" for mark in description))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import chain
 
-from tallystick.trees.assembling import Forest
+from tallystick.trees.assembling import NO_LINKS, Forest
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import unpacked_names
-from tallystick.trees.names import portability
+from tallystick.trees.names import CLASH, ILLEGAL, portability
 from tallystick.trees.nodes import joined
 from tallystick.trees.scan import Scan
+
+UNSHOWN = (ILLEGAL, CLASH, NO_LINKS)
 
 Warned = tuple[str, str, str]
 """A code, a path, and why."""
@@ -27,7 +29,7 @@ def warnings_of(scans: Collection[Scan], ends: Collection[TreeEnd], forest: Fore
 def _of_directory(path: str, ends: Collection[TreeEnd], forest: Forest) -> Iterator[Warned]:
     hidden = forest.hidden_at(path)
     for name, why in sorted(hidden.items()):
-        if why in ("illegal_name", "name_clash"):
+        if why in UNSHOWN:
             yield why, joined(path, name), "cannot be shown on a side; it is left alone on both"
     listings = [end.listing(path) for end in ends]
     names = set(chain.from_iterable(listing.names for listing in listings if listing is not None))

@@ -24,7 +24,7 @@ from tallystick.trees.conflict_names import conflict_names
 from tallystick.trees.copying import OUT_OF_SPACE, storage_error
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.mount import Mount
-from tallystick.trees.names import Volume, hidden_names
+from tallystick.trees.names import ILLEGAL, Volume, hidden_names
 from tallystick.trees.nodes import joined
 from tallystick.trees.reading import read_stable
 from tallystick.trees.scope import Scope
@@ -173,7 +173,7 @@ def check_names(paths: Iterable[str], volume: Volume) -> None:
             path = parent
     for folder, names in sorted(folders.items()):
         for name, why in sorted(hidden_names(sorted(names), volume).items()):
-            reason = "is no name here" if why == "illegal_name" else "is another spelling of a name beside it here"
+            reason = "is no name here" if why == ILLEGAL else "is another spelling of a name beside it here"
             raise ArchiveRefused(f"{joined(folder, name)!r} {reason}")
 
 
