@@ -110,11 +110,17 @@ def check_chunks(shelf: Shelf, files: Iterable[tuple[str, FileEntry]], chunks: M
 
     Of the ``chunks`` (hash -> bytes) it is known that they are here.
     """
-    wanted = list(files)
+    wanted = [
+        (key, entry)
+        for key, entry in files
+        if entry.chunks or chunks.get(entry.digest) != entry.size  # most files are one chunk that came along
+    ]
+    if not wanted:
+        return
     named = {name for _, entry in wanted for name in (entry.hashes if entry.chunks else (entry.digest,))}
     lengths = {**chunks, **shelf.lengths(list(named.difference(chunks)))}
     for key, entry in wanted:
-        if entry.chunks or lengths.get(entry.digest) != entry.size:  # most files are one chunk that is there
+        if entry.chunks or lengths.get(entry.digest) != entry.size:
             _check_parts(key, entry, lengths)
 
 
