@@ -256,7 +256,7 @@ def test_a_damaged_index_is_named_when_the_catalog_is_made_anew(directory):
     directory.store(chunks("b"))
     path = sorted(pack_files(directory))[0]
     path.write_bytes(path.read_bytes()[:-3] + b"xyz")
-    directory.catalog.forget(path.name)
+    directory.catalog.forget([path.name])
     assert directory.rebuild() == [path.name]
 
 
@@ -304,7 +304,7 @@ def test_a_collection_tidies_up_after_writers_that_died(directory, clock):
     (directory.root / "filling" / "0123456789abcdef0123456789abcdef").write_bytes(b"torn")
     directory.store(chunks("a"))
     (path,) = pack_files(directory)
-    directory.catalog.forget(path.name)
+    directory.catalog.forget([path.name])
 
     directory.collect(lambda: names(chunks("a")), clock())
 

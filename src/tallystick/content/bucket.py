@@ -111,8 +111,7 @@ class BucketStore(PackedStore):
         present = self._listed("packs/")
         condemned = self._listed("condemned/")
         known = self.catalog.packs()
-        for name in known.keys() - present.keys():
-            self.catalog.forget(name)
+        self.catalog.forget(known.keys() - present.keys())
         for name, (size, at_ns) in sorted(present.items(), key=lambda item: item[1][1]):
             if name not in known:
                 self.catalog.add(name, size, self._index(name, size), at_ns)

@@ -6,7 +6,7 @@ It can always be made anew from the packs. Several processes may use it at once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +26,10 @@ CREATE TABLE IF NOT EXISTS bundle (
 CREATE INDEX IF NOT EXISTS bundle_by_pack ON bundle (pack);
 CREATE TABLE IF NOT EXISTS chunk (
   hash BLOB PRIMARY KEY, bundle INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS chunk_by_bundle ON chunk (bundle);
+DROP INDEX IF EXISTS chunk_by_bundle;
 """
+"""Earlier releases kept an index of chunks by bundle, too: as large as the table, written with every chunk, and asked
+only by what looks at all of them anyway."""
 BATCH = 512
 
 
@@ -157,46 +159,58 @@ class Catalog:
         """Condemn a pack, or (None) take that back."""
         self._execute("UPDATE pack SET condemned_at = ? WHERE name = ?", (now_ns, name))
 
-    def forget(self, name: str) -> None:
-        """Know a pack no more, nor the chunks that stand in it."""
+    def forget(self, names: Collection[str]) -> None:
+        """Know packs no more, nor the chunks that stand in them."""
+        if not names:
+            return
         with self._transaction():
-            inner = "SELECT number FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)"
-            self._execute(f"DELETE FROM chunk WHERE bundle IN ({inner})", (name,))
-            self._execute("DELETE FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)", (name,))
-            self._execute("DELETE FROM pack WHERE name = ?", (name,))
+            for name in names:
+                self._execute(
+                    "DELETE FROM bundle WHERE pack = (SELECT number FROM pack WHERE name = ?)",
+                    (name,),
+                )
+                self._execute("DELETE FROM pack WHERE name = ?", (name,))
+            self._execute("DELETE FROM chunk WHERE bundle NOT IN (SELECT number FROM bundle)")
 
     def states(self, live: Iterable[bytes]) -> list[PackState]:
         """Every pack with how much of it is among the ``live`` chunks."""
         self._execute("CREATE TEMP TABLE IF NOT EXISTS live (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._execute(
+            "CREATE TEMP TABLE IF NOT EXISTS placed (pack INTEGER, bundle INTEGER, hash BLOB, length INTEGER)"
+        )
+        self._execute("CREATE INDEX IF NOT EXISTS temp.placed_by_pack ON placed (pack)")
         with self._transaction():
             self._execute("DELETE FROM temp.live")
+            self._execute("DELETE FROM temp.placed")
             self._connection.executemany("INSERT OR IGNORE INTO temp.live VALUES (?)", ((name,) for name in live))
+            self._execute(
+                "INSERT INTO temp.placed SELECT bundle.pack, bundle.number, chunk.hash, chunk.length FROM temp.live"
+                " CROSS JOIN chunk ON chunk.hash = live.hash JOIN bundle ON bundle.number = chunk.bundle"
+            )
             rows = self._execute(
-                "SELECT pack.name, pack.size, pack.stored_at, pack.condemned_at,"
+                "SELECT name, size, stored_at, condemned_at,"
                 " (SELECT coalesce(sum(content), 0) FROM bundle WHERE pack = pack.number),"
-                " (SELECT coalesce(sum(chunk.length), 0) FROM bundle JOIN chunk ON chunk.bundle = bundle.number"
-                "  JOIN temp.live ON live.hash = chunk.hash WHERE bundle.pack = pack.number) FROM pack"
+                " (SELECT coalesce(sum(length), 0) FROM temp.placed WHERE pack = pack.number) FROM pack"
             ).fetchall()
             return [PackState(*row) for row in rows]
 
     def live_in(self, name: str) -> list[bytes]:
         """The chunks of a pack that were live in the last ``states``, in the order in which they stand there."""
         rows = self._execute(
-            "SELECT chunk.hash FROM pack JOIN bundle ON bundle.pack = pack.number"
-            " JOIN chunk ON chunk.bundle = bundle.number JOIN temp.live ON live.hash = chunk.hash"
-            " WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
+            "SELECT chunk.hash FROM pack JOIN temp.placed ON placed.pack = pack.number"
+            " CROSS JOIN chunk ON chunk.hash = placed.hash AND chunk.bundle = placed.bundle"
+            " JOIN bundle ON bundle.number = chunk.bundle WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
             (name,),
         )
         return [found for (found,) in rows]
 
-    def chunks_in(self, name: str) -> list[bytes]:
-        """The chunks that are served from a pack, in the order in which they stand there."""
+    def chunks(self) -> Iterator[bytes]:
+        """Every chunk that is served, pack by pack, in the order in which they stand there."""
         rows = self._execute(
-            "SELECT chunk.hash FROM pack JOIN bundle ON bundle.pack = pack.number"
-            " JOIN chunk ON chunk.bundle = bundle.number WHERE pack.name = ? ORDER BY bundle.offset, chunk.offset",
-            (name,),
+            "SELECT chunk.hash FROM chunk JOIN bundle ON bundle.number = chunk.bundle"
+            " ORDER BY bundle.pack, bundle.offset, chunk.offset"
         )
-        return [found for (found,) in rows]
+        return (found for (found,) in rows)
 
     def totals(self) -> tuple[int, int, int]:
         """(chunks, bytes of their content, bytes of all packs)."""

@@ -118,8 +118,7 @@ class DirectoryStore(PackedStore):
         known = self.catalog.packs()
         present = {path.name: path for path in self._packs.glob("??/*") if len(path.name) == 32}
         damaged: list[str] = []
-        for name in known.keys() - present.keys():
-            self.catalog.forget(name)
+        self.catalog.forget(known.keys() - present.keys())
         for name, path in sorted(present.items()):
             if name not in known:
                 try:
@@ -170,12 +169,11 @@ class DirectoryStore(PackedStore):
     def verify(self) -> list[bytes]:
         """Read everything back; returns the names of chunks that are damaged or gone."""
         damaged: list[bytes] = []
-        for name in self.catalog.packs():
-            for chunk in self.catalog.chunks_in(name):
-                try:
-                    next(iter(self.fetch([chunk])))
-                except StorageError:
-                    damaged.append(chunk)
+        for chunk in self.catalog.chunks():
+            try:
+                next(iter(self.fetch([chunk])))
+            except StorageError:
+                damaged.append(chunk)
         return damaged
 
 

@@ -230,19 +230,21 @@ class PackedStore(ABC):
     def collect(self, live: Callable[[], Iterable[bytes]], now_ns: int) -> Collected:
         """Condemn what nothing refers to, remove what was condemned long enough ago, rewrite what is mostly dead."""
         self._refresh()
-        condemned = removed = rewritten = freed = 0
-        for state in self.catalog.states(live()):
-            if state.live:
-                self._reprieve(state)
-                rewritten += self._rewrite(state, now_ns)
-            elif state.condemned_at is None:
-                condemned += self._condemn(state, now_ns)
-            elif now_ns - state.condemned_at >= self.grace_ns:
-                self._discard(state.name)
-                self.catalog.forget(state.name)
-                removed += 1
-                freed += state.size
-        return Collected(condemned, removed, rewritten, freed)
+        condemned = rewritten = 0
+        removed: dict[str, int] = {}
+        try:
+            for state in self.catalog.states(live()):
+                if state.live:
+                    self._reprieve(state)
+                    rewritten += self._rewrite(state, now_ns)
+                elif state.condemned_at is None:
+                    condemned += self._condemn(state, now_ns)
+                elif now_ns - state.condemned_at >= self.grace_ns:
+                    self._discard(state.name)
+                    removed[state.name] = state.size
+        finally:
+            self.catalog.forget(removed.keys())
+        return Collected(condemned, len(removed), rewritten, sum(removed.values()))
 
     def _reprieve(self, state: PackState) -> None:
         if state.condemned_at is not None:
