@@ -149,6 +149,38 @@ def test_a_mirror_makes_the_other_side_equal(sync, tmp_path):
     assert shown(tmp_path / "a") == {"x": "one", "back": "b"}
 
 
+@pytest.mark.parametrize(("source", "target"), (("a", "b"), ("b", "a")))
+@pytest.mark.parametrize("direction", ("push", "pull"))
+def test_a_mirror_names_the_sides_as_they_were_named(sync, tmp_path, source, target, direction):
+    (tmp_path / "b").mkdir()
+    grow(tmp_path / source, **{f"f{number}": "x" for number in range(12)})
+    sync("a", "b")
+    grow(tmp_path / target, extra="only there")
+    ends = (source, target) if direction == "push" else (target, source)
+    arrow, reason = ("->", "A absent, B new") if direction == "push" else ("<-", "A new, B absent")
+    words = (*ends, "--mirror", "--direction", direction, "--dry-run")
+    assert f"{arrow} remove extra  [{reason}]" in sync(*words).out
+    planned = sync(*words, "--json").json["actions"]
+    assert [(action["at"], action["reason"]) for action in planned] == [("b" if arrow == "->" else "a", reason)]
+    for path in (tmp_path / source).iterdir():
+        path.unlink()
+    held = sync(*words).err
+    assert f"held: {arrow} remove f0" in held
+    assert f"the {'A' if direction == 'push' else 'B'} side is empty" in held
+
+
+@pytest.mark.parametrize("more", ((), ("--dry-run",)))
+def test_trees_that_could_not_be_read_whole_are_not_said_to_agree(sync, tmp_path, more):
+    grow(tmp_path / "a", x="one")
+    sync("a", "b")
+    (tmp_path / "a" / "/".join(["d"] * 600)).mkdir(parents=True)
+    sync("a", "b")
+    done = sync("a", "b", *more)
+    assert done.code == 3
+    assert "unreadable: d/d/" in done.err
+    assert "in agreement" not in done.out
+
+
 def test_an_addition_deletes_nothing(sync, tmp_path):
     grow(tmp_path / "a", x="one", y="two")
     sync("a", "b")

@@ -64,7 +64,7 @@ def show_plan(report: Report, turned: bool) -> None:
         click.echo(line)
     _show_rest(report, turned)
     files, size = total(report.actions)
-    if not report.actions and not report.held:
+    if report.idle:
         click.echo("in agreement; nothing to do")
     else:
         click.echo(f"{len(report.actions):,} actions; {files:,} files, {amount(size)} to write")

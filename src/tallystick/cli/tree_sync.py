@@ -71,12 +71,13 @@ def _run(opened: OpenedPair, wishes: Wishes, quiet: bool) -> tuple[Report, float
 
 
 def _show(opened: OpenedPair, report: Report, seconds: float, as_json: bool) -> None:
+    turned = opened.turned is not report.exchanged
     if as_json:
-        print_json(plain(report, opened.turned, seconds))
+        print_json(plain(report, turned, seconds))
     elif report.dry_run:
-        show_plan(report, opened.turned)
+        show_plan(report, turned)
     else:
-        show_report(report, opened.turned, seconds)
+        show_report(report, turned, seconds)
 
 
 def _elsewhere(a: str, b: str, given: Mapping[str, Any]) -> Callable[[], bool]:

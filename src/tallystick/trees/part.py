@@ -117,7 +117,8 @@ class Part:
 
     def report(self, found: Plan) -> Report:
         """The report of what is planned, for ``carry_out`` to complete."""
-        report = Report(found, self.options.dry_run, failed=self.failures)
+        exchanged = self.sides.stored[Side.LOCAL] is not Side.LOCAL
+        report = Report(found, self.options.dry_run, exchanged, failed=self.failures)
         report.warnings = warnings_of(self.scans.values(), self.ends.values(), self.forest)
         report.entries = sum(scan.entries for scan in self.scans.values())
         return report

@@ -15,12 +15,14 @@ from tallystick.trees.plan import Action, Plan
 class Report:
     """What a run did, or (``dry_run``) would do. Paths are relative to the roots.
 
+    ``exchanged``: the sides of actions and reasons are roles, and the pair's remote tree had that of the local one.
     ``files`` and ``bytes`` were written, ``removals`` are the actions that remove. ``beside`` are those of another
     process, packed until somebody asks for ``actions``.
     """
 
     plan: Plan
     dry_run: bool
+    exchanged: bool = False
     beside: bytes = b""
     files: int = 0
     bytes: int = 0
@@ -41,8 +43,8 @@ class Report:
 
     @property
     def idle(self) -> bool:
-        """True when there was nothing to do."""
-        return not (self.plan.actions or len(self.beside) or self.held or self.failed)
+        """True when there was nothing to do, and nothing that nobody could look at."""
+        return not (self.plan.actions or len(self.beside) or self.held or self.failed or self.plan.unknown)
 
     @property
     def conflicts(self) -> list[Conflict]:
