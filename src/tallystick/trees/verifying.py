@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import leaf_of
 from tallystick.trees.contents import Wanted
+from tallystick.trees.depth import allow_depth
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Entry, Listing, Mark
 from tallystick.trees.nodes import joined
@@ -65,6 +66,7 @@ class TreeVerdict:
 
 def rules_in(end: TreeEnd) -> Mapping[str, bytes]:
     """The content of every ignore file of a tree, by path. Raises RootMissing."""
+    allow_depth()
     scan = end.refresh(NothingNoted(), Everything())
     return end.rules(scan.rules)
 
@@ -75,6 +77,7 @@ def compare(a: TreeEnd, b: TreeEnd, scope: Scope, deep: bool = False) -> TreeVer
     Every file of a directory is read. What a tree elsewhere holds is told by its manifest; ``deep`` fetches that too
     and checks it, for content that was damaged where it is stored.
     """
+    allow_depth()
     verdict = TreeVerdict()
     sides = []
     for end in (a, b):
