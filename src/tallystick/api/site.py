@@ -354,7 +354,7 @@ class Site:
         if result.success and result.session is not None:
             return result.session
         if result.session is not None:
-            result.session.context.close()
+            result.session.abandon()
         raise SessionFailed(result.error_message)
 
     # Waiting

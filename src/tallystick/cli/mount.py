@@ -169,7 +169,7 @@ def mounted(
     if result.success and result.session is not None:
         return result.session
     if result.session is not None:
-        result.session.context.close()
+        result.session.abandon()
     for code, option in WAYS.items():
         if result.error_message.startswith(code):
             raise GuardStopped(result.error_message, hint=f"{NOT_STARTED}; {option}")

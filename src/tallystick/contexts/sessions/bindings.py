@@ -18,6 +18,7 @@ from tallystick.contexts.results import Result
 from tallystick.contexts.sessions.lifetime import Lifetime
 from tallystick.contexts.sessions.mounting import Mounted, Wishes
 from tallystick.contexts.sessions.problems import NotBound, SessionPaused, SessionReleased, message_of
+from tallystick.contexts.sessions.releases import Release, Upload, follow
 from tallystick.contexts.sessions.results import (
     ContextBinding,
     ContextBindingsResult,
@@ -39,6 +40,8 @@ MODES = {"upload": (UPLOAD,), "download": (DOWNLOAD,), "both": (DOWNLOAD, UPLOAD
 RECONCILE = {"safe": Reconcile.SAFE, "newer": Reconcile.NEWER, "mirror": Reconcile.MIRROR}
 RETRIES, INTERVAL_MS = 150, 500
 DEFAULT_LIMITS = Limits()
+WAIT_SECONDS = 30.0
+"""How long a first download waits for what another session is storing (S2)."""
 R = TypeVar("R", bound=Result)
 
 
@@ -63,7 +66,7 @@ class ContextManager:
     """What a session does with its contexts. Calls may come from any thread; failures are returned.
 
     ``limits`` are those of the guards on deletions (B.11), ``durable`` and ``accept_root`` as in
-    ``trees.pair.Options``.
+    ``trees.pair.Options``; ``wait_seconds`` is how long a first download waits for the release of another session.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class ContextManager:
         durable: bool = True,
         life: Lifetime | None = None,
         accept_root: bool = False,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self.place = place
         self.clock = clock
@@ -82,7 +86,10 @@ class ContextManager:
         """Why the session has ended; "" while it has not."""
         self.life = life or Lifetime(None, None, clock())
         self._wishes = Wishes(time.sleep, accept_root=accept_root, limits=limits, durable=durable)
-        self._worker = Worker(opening, clock)
+        self._wait_seconds = wait_seconds
+        self.release = Release(place.memory, clock, durable)
+        """What others find of what this session has yet to store."""
+        self._worker = Worker(opening, clock, self._follow)
         self._mounted: list[Mounted] = []
         self._binding = threading.Lock()
 
@@ -120,6 +127,16 @@ class ContextManager:
         for mounted in self._mounted:
             mounted.inner = _inner(mounted, found)
         self._mounted = found
+        self.release.work([_upload(mounted) for mounted in found if mounted.auto_upload])
+
+    def _follow(self, mounted: Mounted, wishes: Wishes) -> list[str]:
+        """Before the first download of a binding: wait for what others are storing there; warnings about the rest."""
+        if mounted.followed:
+            return []
+        mounted.followed = True
+        left = self.life.seconds_left(self.clock())
+        seconds = self._wait_seconds if left is None else min(self._wait_seconds, left / 2)
+        return follow(self.place.memory, mounted.binding, wishes.wait, seconds)
 
     def list_bindings(self) -> ContextBindingsResult:
         """What is mounted where, under which policy."""
@@ -217,7 +234,13 @@ class ContextManager:
 
     def upload(self, everything: bool) -> list[Task]:
         """Begin the uploads of a release: all bindings, or those that upload by themselves (S1)."""
-        return [self._begin(item, UPLOAD) for item in self._mounted if everything or item.auto_upload]
+        chosen = [item for item in self._mounted if everything or item.auto_upload]
+        self.release.begin([_upload(item) for item in chosen])
+        return [self._begin(item, UPLOAD) for item in chosen]
+
+    def when_ended(self, tasks: list[Task], then: Callable[[], object]) -> None:
+        """Do something, in another thread, when these tasks have ended."""
+        self._worker.when_done(tasks, lambda _: then())
 
     def judged(self, result: R, tasks: list[Task], retries: int = RETRIES, interval_ms: float = INTERVAL_MS) -> R:
         """The result after waiting for these tasks: successful only if every one of them was."""
@@ -243,6 +266,7 @@ class ContextManager:
         """Refuse further calls, and end the thread when its tasks are done."""
         self.released = self.released or why
         self._worker.close()
+        self.release.close()
 
     def close_later(self, why: str, then: Callable[[], object]) -> None:
         """Refuse further calls; when its tasks are done, whenever that is, do something and end the thread."""
@@ -278,6 +302,11 @@ class ContextManager:
 
 def _inner(mounted: Mounted, all_mounted: list[Mounted]) -> list[str]:
     return inner_mounts(mounted.binding, [other.binding for other in all_mounted if other is not mounted])
+
+
+def _upload(mounted: Mounted) -> Upload:
+    binding = mounted.binding
+    return Upload(binding.context_id, binding.prefix, binding.path, str(mounted.directory))
 
 
 def _matches(context_id: str, path: str, wanted_id: str | None, wanted_path: str | None) -> bool:

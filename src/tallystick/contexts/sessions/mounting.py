@@ -78,6 +78,8 @@ class Mounted:
     memory: Path
     name: str = ""
     bind_time: int = 0
+    followed: bool = False
+    """True when its first download has begun, after what others were storing (S2)."""
     inner: list[str] = field(default_factory=list)
 
     @classmethod

@@ -16,12 +16,12 @@ from typing import Self
 from tallystick.contexts.context_sync import ContextSync
 from tallystick.contexts.host import ContextHost
 from tallystick.contexts.results import OperationResult
-from tallystick.contexts.sessions.bindings import ContextManager, Place
+from tallystick.contexts.sessions.bindings import WAIT_SECONDS, ContextManager, Place
 from tallystick.contexts.sessions.lifetime import IDLE_SECONDS, MAXIMUM_SECONDS, Lifetime
 from tallystick.contexts.sessions.mounting import HISTORY
 from tallystick.contexts.sessions.problems import ReleaseFailed
 from tallystick.contexts.sessions.results import DeleteResult
-from tallystick.contexts.sessions.tasks import SUCCESS, Task
+from tallystick.contexts.sessions.tasks import SUCCESS, ContextStatusData, Task
 from tallystick.contexts.sessions.working import ended_within
 from tallystick.trees.guards import Limits
 from tallystick.trees.opening import state_directory
@@ -39,7 +39,8 @@ class CreateSessionParams:
     sessions remember; ``limits`` are those of the guards on deletions. ``accept_root`` unites a mount with a directory
     that was made anew in the place of the one that it was before (G3). A session of which nothing is asked and in
     whose mounts nothing changes for ``idle_seconds``, and one that ran for ``maximum_seconds``, is released like by
-    ``delete``; None for never.
+    ``delete``; None for never. ``wait_seconds`` is how long the first download of a context waits while another session
+    on this machine, remembered in the same place, is storing what it changed there (S2).
     """
 
     context_syncs: Sequence[ContextSync] = ()
@@ -52,6 +53,7 @@ class CreateSessionParams:
     idle_seconds: float | None = IDLE_SECONDS
     maximum_seconds: float | None = MAXIMUM_SECONDS
     accept_root: bool = False
+    wait_seconds: float = WAIT_SECONDS
 
 
 class Session:
@@ -67,7 +69,9 @@ class Session:
         root = self._home / "root" if params.root is None else Path(params.root)
         place = Place(root, self._home, dict(params.directories))
         life = Lifetime(params.idle_seconds, params.maximum_seconds, clock())
-        self.context = ContextManager(opening, place, clock, params.limits, params.durable, life, params.accept_root)
+        self.context = ContextManager(
+            opening, place, clock, params.limits, params.durable, life, params.accept_root, params.wait_seconds
+        )
         self._clock = clock
         self._ending = threading.RLock()
         self._forgets = params.session_id is None or self._owns_root
@@ -111,8 +115,9 @@ class Session:
         if self.context.life.is_paused:
             return DeleteResult(request, error_message="[SessionPaused] the session is paused; resume it first")
         tasks = self.context.upload(sync_context)
+        begun = self.context.release.note
         in_time = ended_within(tasks, timeout)
-        failed = [task.row for task in tasks if task.row.status != SUCCESS and not _only_held(task)]
+        failed = _failed(tasks)
         held = [task.row.error_message for task in tasks if _only_held(task)]
         result = DeleteResult(request, success=in_time and not failed, error_message="; ".join(held))
         result.rows = [task.row for task in tasks]
@@ -120,11 +125,17 @@ class Session:
             result.timed_out, result.release_failed = not in_time, True
             result.error_message = failed[0].error_message if in_time else _timed_out(timeout)
             if not force:
+                self.context.when_ended(tasks, lambda: self.context.release.settle(begun, _problems(tasks)))
                 return result
             result.lost = [row.path for row in failed]
             result.success = True
         self._end(why, keep=bool(held) and not force, in_time=in_time)
         return result
+
+    def abandon(self) -> None:
+        """End a session that never got going: nothing is uploaded, and everything stays where it is."""
+        self.context.release.abandon()
+        self.context.close()
 
     # A life of its own ----------------------------------------------------------------------------
 
@@ -169,6 +180,7 @@ class Session:
     def _end(self, why: str, keep: bool, in_time: bool) -> None:
         """Give everything back; where a task is still at work, as soon as it is not, and without waiting for it."""
         if in_time:
+            self.context.release.forget()  # before its lock goes: others would take the session for dead
             self.context.close(why)
             self._clean(keep)
         else:
@@ -176,6 +188,7 @@ class Session:
 
     def _clean(self, keep: bool) -> None:
         """What the session made for itself goes, unless held deletions may still be wanted."""
+        self.context.release.forget()
         if keep:
             return
         if self._owns_root:
@@ -198,6 +211,14 @@ def _forget(home: Path) -> None:
 
 def _timed_out(seconds: float) -> str:
     return f"[TimedOut] the upload timed out after {seconds:g} seconds; files are kept"
+
+
+def _failed(tasks: Sequence[Task]) -> list[ContextStatusData]:
+    return [task.row for task in tasks if task.row.status != SUCCESS and not _only_held(task)]
+
+
+def _problems(tasks: Sequence[Task]) -> dict[str, str]:
+    return {row.path: row.error_message for row in _failed(tasks)}
 
 
 def _only_held(task: Task) -> bool:

@@ -24,11 +24,20 @@ NAMED = 5
 
 
 class Worker:
-    """Carries out the tasks of one session. ``opening`` makes a host; ``clock`` gives nanoseconds since the epoch."""
+    """Carries out the tasks of one session. ``opening`` makes a host; ``clock`` gives nanoseconds since the epoch.
 
-    def __init__(self, opening: Callable[[], ContextHost], clock: Callable[[], int]) -> None:
+    ``follow`` is called in the thread before a download, and gives warnings for its row.
+    """
+
+    def __init__(
+        self,
+        opening: Callable[[], ContextHost],
+        clock: Callable[[], int],
+        follow: Callable[[Mounted, Wishes], list[str]],
+    ) -> None:
         self.opening = opening
         self.clock = clock
+        self._follow = follow
         self.tasks: list[Task] = []
         self._thread = ThreadPoolExecutor(1, "tally-session")
 
@@ -83,6 +92,7 @@ class Worker:
         task.ended.set()
 
     def _run(self, row: ContextStatusData, mounted: Mounted, wishes: Wishes) -> None:
+        stale = row.warnings = self._follow(mounted, wishes) if row.task_type == DOWNLOAD else []
         progress = Progress(lambda now: _count(row, now))
         found = mounted.run(self.opening, HALVES[row.task_type], replace(wishes, progress=progress), self.clock)
         report, row.version, warnings = found
@@ -92,7 +102,7 @@ class Worker:
         row.conflicts = sorted(conflict.path for conflict in report.conflicts)
         row.held = sorted(action.path for action, _ in report.held)
         row.skipped = sorted({path for _, path, _ in report.warnings} | set(report.blocked))
-        row.warnings = [f"[{code}] {path}: {why}" for code, path, why in report.warnings]
+        row.warnings = stale + [f"[{code}] {path}: {why}" for code, path, why in report.warnings]
         row.warnings += [f"[blocked] {path}: holds something out of scope" for path in report.blocked] + warnings
         row.warnings += [f"[replaced] {path}: what stood here is now {place}" for path, place in report.kept.items()]
         row.error_message = problem_in(report)
