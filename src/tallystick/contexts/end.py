@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tallystick.contexts.entries import DIRECTORY, EXPIRED, FILE, LINK, Change, FileEntry, check_told, packed, unpacked
 from tallystick.contexts.host import ContextHost, ContextInfo
@@ -38,6 +38,16 @@ _TYPES = {FILE: 0o100000, DIRECTORY: 0o040000}
 _LINK_TYPE = 0o120000
 
 
+class Unseen(Protocol):
+    """Files that are out of scope because of what the manifest says of them."""
+
+    def take(self, path: str, entry: FileEntry | None) -> bool:
+        """Hear what the manifest says of a path, None for nothing any more; True when that is out of scope."""
+
+    def keep(self) -> None:
+        """Remember what was heard; called before anything that rests on it is remembered."""
+
+
 class ContextEnd:
     """The tree below ``prefix`` (a key in normal form, "" for all) of the context ``name``.
 
@@ -55,6 +65,7 @@ class ContextEnd:
         self.prefix = prefix
         self.layout: Layout | None = None
         """How uploads lay out what they write; None: files stand alone."""
+        self.unseen: Unseen | None = None
         self.refreshed = ""
         """The version that the last refresh read."""
         self._create = create
@@ -112,11 +123,13 @@ class ContextEnd:
         if known == self.info.version:
             return Scan()
         manifest = self.host.manifest(self.info.id, known, packed(self.prefix))
-        reading = _Reading(noted, scope, manifest.whole)
+        reading = _Reading(noted, scope, manifest.whole, self.unseen)
         for key, entry in chain.from_iterable(map(self._believed, manifest.pages)):
             path = below(self.prefix, unpacked(key))
             if path:
                 reading.take(path, entry)
+        if self.unseen is not None:
+            self.unseen.keep()
         self._token, self._complete = manifest.version, manifest.whole
         self.refreshed = manifest.version
         self._listings = reading.listings()
@@ -239,10 +252,11 @@ class ContextEnd:
 class _Reading:
     """A manifest on its way into listings."""
 
-    def __init__(self, noted: Noted, scope: Scope, whole: bool) -> None:
+    def __init__(self, noted: Noted, scope: Scope, whole: bool, unseen: Unseen | None) -> None:
         self.noted = noted
         self.scope = scope
         self.whole = whole
+        self.unseen = unseen
         self.found = Scan()
         self._entries: dict[str, dict[str, Entry]] = {"": {}} if whole else {}
         self._gone: dict[str, set[str]] = {}
@@ -254,11 +268,12 @@ class _Reading:
         self.found.entries += 1
         if not self._enters(parent):
             return  # a scan of a directory does not look there either
+        unseen = self.unseen is not None and self.unseen.take(path, entry)
         if entry is None:
             self._gone.setdefault(parent, set()).add(name)
             self._leaves.add(path)
             return
-        self._entries.setdefault(parent, {})[name] = self._entry(path, name, entry)
+        self._entries.setdefault(parent, {})[name] = self._entry(path, name, entry, unseen)
         if entry.kind == DIRECTORY:
             if self._enters(path):
                 self._entries.setdefault(path, {})
@@ -270,8 +285,8 @@ class _Reading:
     def _enters(self, path: str) -> bool:
         return self.scope.everything or not path or self.scope.enters(path)
 
-    def _entry(self, path: str, name: str, entry: FileEntry) -> Entry:
-        mark = Mark.EXPIRED if entry.kind == EXPIRED else entry.kind
+    def _entry(self, path: str, name: str, entry: FileEntry, unseen: bool) -> Entry:
+        mark = Mark.EXPIRED if entry.kind == EXPIRED else Mark.INVISIBLE if unseen else entry.kind
         if not self.scope.everything:
             directory = entry.kind == DIRECTORY
             if not (self.scope.enters(path) if directory else self.scope.includes(path, False)):

@@ -6,16 +6,17 @@
 | E2 | no_archive |
 | E3, E4 | the_table, a_folder_of_the_same_name, a_file_of_the_same_name, a_differing_file |
 | E5 | refused_whole, a_planted_link, merges_or_refuses |
-| E6, X2 | the_store_keeps, not_unpacked_again, unpacked_again_when_changed |
+| E6, X2 | the_store_keeps, not_unpacked_again, unpacked_again_when_changed, expanded_archive, stayed_here |
 | W5 | out_of_scope |
 """
 
 import errno
+import shutil
 import tarfile
 
 import pytest
 
-from tallystick.contexts import BWList, ExtractPolicy, WhiteList
+from tallystick.contexts import BWList, DownloadPolicy, ExtractPolicy, WhiteList
 from tallystick.contexts.sessions.expanding import Expanded
 from tallystick.trees.files import Files
 from tallystick.trees.names import Volume
@@ -175,6 +176,88 @@ def test_an_expanded_archive_is_not_unpacked_again_elsewhere(opened, host, conte
     assert shown(second) == (["pkg/sub/b.txt"] if delete_source else ["pkg.zip", "pkg/sub/b.txt"])
     assert second.delete().success
     assert "/data/pkg.zip" in files(host, context)
+
+
+@pytest.fixture
+def expanded(opened, host, context):
+    """A context whose archive was unpacked and marked by a session; its members are stored."""
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    assert opened(sync_of(context)).delete().success
+    return context
+
+
+def test_an_expanded_archive_is_not_even_fetched(opened, host, expanded):
+    session = opened(sync_of(expanded))
+
+    row = last(session)
+    assert (row.files_done, row.bytes_done) == (2, 2), "its members, and not the archive"
+    assert shown(session) == ["pkg/a.txt", "pkg/sub/b.txt"]
+    assert session.context.plan("both").actions == {"/data": []}
+
+
+@pytest.mark.parametrize("again", (False, True))
+def test_an_expanded_archive_is_fetched_and_unpacked_when_its_content_has_changed(opened, host, expanded, again):
+    session = opened(sync_of(expanded))
+    put(host, expanded, "/data/pkg.zip", zipped(("new.txt", b"N")))
+    if again:
+        session = opened(sync_of(expanded))
+    else:
+        assert session.context.sync(mode="download").success
+
+    assert shown(session) == ["pkg/a.txt", "pkg/new.txt", "pkg/sub/b.txt"]
+    assert session.delete().success
+    assert shown(opened(sync_of(expanded))) == ["pkg/a.txt", "pkg/new.txt", "pkg/sub/b.txt"]
+
+
+@pytest.mark.parametrize("arguments", ({}, {"reconcile": "mirror"}))
+@pytest.mark.parametrize("download", (True, False))
+def test_nothing_happens_to_an_expanded_archive_that_a_mount_does_not_see(opened, host, expanded, arguments, download):
+    policy = DownloadPolicy(auto_download=download)
+    session = opened(sync_of(expanded, download_policy=policy))
+    write(session, "/data/other", b"O")
+    session.path("/data/pkg/a.txt").unlink(missing_ok=True)
+
+    assert session.context.sync(confirm_deletions=True, **arguments).success
+    assert session.context.sync(mode="both").success
+    assert session.delete().success
+    assert "/data/pkg.zip" in files(host, expanded)
+    assert ("/data/pkg/a.txt" in files(host, expanded)) is (not download and not arguments)
+
+
+@pytest.mark.parametrize("policy", (ExtractPolicy(extract=False), ExtractPolicy(delete_src_file=False)))
+def test_a_mount_that_keeps_archives_sees_expanded_ones_also_if_it_was_another_one_before(
+    opened, expanded, tmp_path, policy
+):
+    fresh = opened(sync_of(expanded, extract_policy=policy))
+    before = opened(sync_of(expanded), session_id="s", root=tmp_path / "kept")
+    assert shown(before) == ["pkg/a.txt", "pkg/sub/b.txt"]
+    before.context.close()
+    number = fresh.context.place.memory.parent.name.removeprefix("memory")
+    shutil.copytree(tmp_path / f"memory{int(number) + 1}", tmp_path / f"memory{int(number) + 2}")
+    after = opened(sync_of(expanded, extract_policy=policy), session_id="s", root=tmp_path / "kept")
+
+    for session in (fresh, after):
+        assert shown(session) == ["pkg.zip", "pkg/a.txt", "pkg/sub/b.txt"]
+
+
+def test_a_file_made_under_the_name_of_an_expanded_archive_is_stored_beside_it(opened, host, expanded):
+    session = opened(sync_of(expanded))
+    write(session, "/data/pkg.zip", b"mine")
+
+    assert session.delete().success
+    found = [key for key in files(host, expanded) if key.endswith(".zip")]
+    assert (len(found), found[1]) == (2, "/data/pkg.zip")
+    assert "conflict" in found[0]
+
+
+def test_an_archive_that_stayed_here_is_seen_when_others_expand_it(opened, host, context):
+    put(host, context, "/data/pkg.zip", PACKAGE)
+    keeping = opened(sync_of(context, extract_policy=ExtractPolicy(extract=False)))
+    assert opened(sync_of(context)).delete().success
+    keeping.path("/data/pkg.zip").unlink()
+
+    assert keeping.context.sync().success
+    assert "/data/pkg.zip" not in files(host, context)
 
 
 def test_an_archive_that_a_full_disk_hindered_is_no_success_and_is_unpacked_by_the_next_download(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -52,6 +52,38 @@ class HiddenArchives:
         return "\0".join(sorted(self._paths)).encode("utf-8", "surrogateescape")
 
 
+class SparedArchives:
+    """Archives that others have expanded and that are not here: not fetched, and out of scope until they change (E6).
+
+    ``known`` are those that were spared before; ``remember`` is given all of them when there are others.
+    """
+
+    def __init__(self, directory: str, known: Iterable[str], remember: Callable[[list[str]], None]) -> None:
+        self._directory = directory
+        self._before = set(known)
+        self._paths = set(self._before)
+        self._remember = remember
+
+    def take(self, path: str, entry: FileEntry | None) -> bool:
+        """True for an archive that is marked as expanded, unless something stands under its name here."""
+        if entry is not None and entry.kind == FILE and entry.expanded and not is_here(self._directory, path):
+            self._paths.add(path)
+            return True
+        self._paths.discard(path)
+        return False
+
+    def keep(self) -> None:
+        """Remember which archives were spared."""
+        if self._paths != self._before:
+            self._remember(sorted(self._paths))
+            self._before = set(self._paths)
+
+
+def is_here(directory: str, path: str) -> bool:
+    """True when something stands at a path of a mount."""
+    return os.path.lexists(os.path.join(directory, path))
+
+
 class Unpacked(NamedTuple):
     """Warnings about archives that were left alone, and what hindered those that have to wait for the next download."""
 
@@ -83,7 +115,7 @@ class Expanded:
             for path, digest in self.known.items()
             if path in entries and entries[path].digest.hex() == digest
         }
-        gone = [path for path in self.known if not os.path.lexists(os.path.join(directory, path))]
+        gone = [path for path in self.known if not is_here(directory, path)]
         return HiddenArchives(gone if self.policy.extract and self.policy.delete_src_file else ())
 
     def tell(self) -> None:

@@ -20,7 +20,7 @@ from tallystick.contexts.layout import Layout
 from tallystick.contexts.opening import again_while_moved
 from tallystick.contexts.policies import SyncPolicy
 from tallystick.contexts.recycling import rules_of
-from tallystick.contexts.sessions.expanding import Expanded, archives_among
+from tallystick.contexts.sessions.expanding import Expanded, SparedArchives, archives_among, is_here
 from tallystick.contexts.white_lists import WhiteListScope
 from tallystick.errors import ValueRejected
 from tallystick.trees.assembling import leaf_of
@@ -43,6 +43,7 @@ from tallystick.trees.state import Changes, State
 
 DOWNLOADED = "session:downloaded"
 EXPANDED = "session:expanded"
+SPARED = "session:spared"
 WAITING = "session:waiting"
 LAID_OUT = "session:laid-out"
 HISTORY = ".history"
@@ -149,6 +150,7 @@ class Mounted:
     def _note_unheld(self, host: ContextHost, clock: Callable[[], int]) -> None:
         """L4: what the store holds becomes a base of entries that were never held here."""
         state, end = State(self.memory), ContextEnd(host, self.binding.context_id, self.binding.prefix)
+        end.unseen = self._spared(state)
         with state.held():
             found = end.refresh(state.side(Side.REMOTE), self.white_lists())
             rows = {path: BaseRow.of(_unheld(listing)) for path, listing in found.changed.items()}
@@ -169,6 +171,7 @@ class Mounted:
         remote.layout = Layout.of(self.policy.upload_policy, self.binding)
         pair = Pair(local, remote, state, clock)
         try:
+            remote.unseen = self._spared(state)
             expanded = self._expanded(state, remote)
             options = self._options(half, wishes, _meta(state, DOWNLOADED), expanded.hidden(str(self.directory)))
             report = again_while_moved(lambda: pair.run(options), wishes.wait)
@@ -229,6 +232,27 @@ class Mounted:
         assert self.policy.extract_policy is not None
         known = json.loads(_meta(state, EXPANDED) or "{}")
         return Expanded(self.policy.extract_policy, self.white_lists(), remote, known)
+
+    def _spared(self, state: State) -> SparedArchives | None:
+        """What leaves archives out that others have expanded; None where the policy keeps them.
+
+        Where one of them is to be seen again, because of the policy or of something that stands under its name by now,
+        the whole manifest is looked at once more.
+        """
+        policy, known = self.policy.extract_policy, json.loads(_meta(state, SPARED) or "[]")
+        assert policy is not None
+        spares = policy.extract and policy.delete_src_file
+        if any(not spares or is_here(str(self.directory), path) for path in known):
+            afresh = Changes(meta={SPARED: None})
+            afresh.note_token(Side.REMOTE, "")
+            with state.held():
+                state.remember(afresh)
+            known = []
+
+        def remember(paths: list[str]) -> None:
+            state.remember(Changes(meta={SPARED: json.dumps(paths)}))
+
+        return SparedArchives(str(self.directory), known, remember) if spares else None
 
     def _unpack(self, state: State, expanded: Expanded, local: MountEnd, report: Report) -> tuple[list[str], list[str]]:
         """Unpack what arrived; gives warnings, and what has to wait. Noted before, so that a crash forgets nothing."""
