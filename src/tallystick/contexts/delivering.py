@@ -22,7 +22,7 @@ from tallystick.errors import PeerUnreachable
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-LOAD_BYTES = 9 << 20
+LOAD_BYTES = 7 << 20
 LOAD_CHUNKS = 4096
 """What is read before the host is asked which of it is missing."""
 LARGE_LOAD_BYTES = 4 << 20
