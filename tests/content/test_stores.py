@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tallystick.content.bundles import pack, unpack
+from tallystick.content.catalog import Catalog
 from tallystick.content.chunking import Chunk, hash_of
 from tallystick.content.directory import DirectoryStore
 from tallystick.content.heads import NOTHING, FileHead
@@ -235,6 +236,33 @@ def test_a_lost_catalog_is_made_anew(directory, clock):
     directory.close()
     for path in directory.root.glob("catalog.db*"):
         path.unlink()
+    again = DirectoryStore(directory.root, clock)
+    assert list(again.fetch(names(chunks("b", "a")))) == chunks("b", "a")
+    again.close()
+
+
+@pytest.mark.parametrize("left", ("nothing", "one pack"))
+def test_a_catalog_that_was_not_made_to_its_end_is_completed(directory, clock, monkeypatch, left):
+    directory.store(chunks("a"))
+    directory.store(chunks("b"))
+    directory.close()
+    for path in directory.root.glob("catalog.db*"):
+        path.unlink()
+    if left == "nothing":
+        (directory.root / "catalog.db").touch()
+    else:
+        add, added = Catalog.add, []
+
+        def dies(catalog, name, *rest, **more):
+            if added:
+                raise KeyboardInterrupt
+            added.append(name)
+            add(catalog, name, *rest, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Catalog, "add", dies)
+            with pytest.raises(KeyboardInterrupt):
+                DirectoryStore(directory.root, clock)
     again = DirectoryStore(directory.root, clock)
     assert list(again.fetch(names(chunks("b", "a")))) == chunks("b", "a")
     again.close()

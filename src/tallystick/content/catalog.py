@@ -128,6 +128,15 @@ class Catalog:
 
     # Packs ----------------------------------------------------------------------------------------
 
+    @property
+    def whole(self) -> bool:
+        """True once all packs that there were have been entered: one that is made anew may be cut short, too."""
+        return bool(self._execute("PRAGMA user_version").fetchone()[0])
+
+    def complete(self) -> None:
+        """All packs that there are have been entered."""
+        self._execute("PRAGMA user_version = 1")
+
     def packs(self) -> dict[str, int | None]:
         """Every pack that is known, with when it was condemned."""
         return dict(self._execute("SELECT name, condemned_at FROM pack"))

@@ -42,11 +42,11 @@ class DirectoryStore(PackedStore):
         self._filling = self.root / "filling"
         for directory in (self._packs, self._filling):
             directory.mkdir(parents=True, exist_ok=True)
-        known = (self.root / "catalog.db").exists()
         super().__init__(Catalog(self.root / "catalog.db"), clock, grace_ns)
         self._handles: OrderedDict[str, int] = OrderedDict()
-        if not known:
+        if not self.catalog.whole:
             self.rebuild()
+            self.catalog.complete()
 
     def path_of(self, pack: str) -> Path:
         """Where a pack stands."""
