@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tallystick.errors import StorageCorrupt, StorageError
 from tallystick.trees import run as run_module
 from tallystick.trees import scan as scan_module
+from tallystick.trees.opening import synchronize
 from tallystick.trees.state import State
 from tallystick.trees.sums import Damaged, checked, is_damage, summed
 
@@ -140,6 +141,22 @@ def test_a_file_that_says_it_must_not_be_written_is_put_aside(agreed):
     assert agreed.run().succeeded
     assert shown(agreed.remote) == {**WOOD, "new": "n"}
     assert put_aside(agreed) == ["state.db.damaged-1"]
+
+
+def test_a_memory_whose_damage_cannot_even_be_said_is_put_aside(tmp_path):
+    a, b, state = tmp_path / "a", tmp_path / "b", tmp_path / "state"
+    a.mkdir()
+    grow(a, {"x": "one"})
+    assert synchronize(str(a), str(b), state=state).succeeded
+    (memory,) = state.glob("*.db")
+    with closing(sqlite3.connect(memory)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    memory.write_bytes(memory.read_bytes().replace(b"CREATE TABLE meta", b"CRE\xd4TE TABLE meta"))
+    grow(a, {"y": "two"})
+    report = synchronize(str(a), str(b), state=state)
+    assert report.succeeded
+    assert [code for code, _, _ in report.warnings] == ["damaged"]
+    assert shown(b) == {"x": "one", "y": "two"}
 
 
 def test_damage_met_by_whoever_else_holds_the_memory_is_an_error_and_the_next_run_works(agreed):

@@ -243,7 +243,7 @@ class State:
             with closing(sqlite3.connect(f"file:{quote(os.fspath(self.path))}?mode=ro", uri=True)) as database:
                 found = database.execute("SELECT count(*) FROM meta WHERE name LIKE 'root:%'").fetchone()
                 return bool(found[0])
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter for the words of an error
             return True  # it is there, and damaged: that is for a run to find out
 
     def base_files(self) -> int:
