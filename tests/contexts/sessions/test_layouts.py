@@ -4,7 +4,7 @@
 |---|---|
 | U4, U7 | switching_modes |
 | U5 | an_archive_stands_in_the_place, a_packed_file_stays |
-| U6 | excluded_paths, what_is_loose |
+| U6 | excluded_paths, wildcards, what_is_loose |
 | U7 | what_is_out_of_scope, sessions_of_both_modes |
 | U2 | an_upload_with_nothing_new |
 | E7 | the_exact_tree_comes_back |
@@ -126,6 +126,17 @@ def test_excluded_paths_stay_loose_by_whole_segments(opened, host, context):
     ]
     assert names(host, context, "/data/important") == [("x", "FILE")]
     assert names(host, context, "/data/logs") == [("now", "FOLDER")]
+
+
+def test_wildcards_in_excluded_paths_are_taken_literally(opened, host, context):
+    session = mounted(opened, context, archived("lo*", "[ab]", "d?/e"))
+    for path in ("lo*/x", "logs/x", "[ab]", "a", "d?/e", "de/e"):
+        write(session, f"/data/{path}", path.encode())
+    stored(session)
+
+    assert names(host, context) == [(ZIP, "FILE"), ("[ab]", "FILE"), ("d?", "FOLDER"), ("lo*", "FOLDER")]
+    assert names(host, context, "/data/d?") == [("e", "FILE")]
+    assert names(host, context, "/data/logs") == []
 
 
 def test_what_is_loose_of_old_stays_listed_beside_the_archive(opened, host, context):

@@ -4,8 +4,10 @@
 |---|---|
 | A.3 sync, S4 | a_wait_looks, a_release_waits |
 | A.3 bind, L1 | binding_waits |
+| A.3 create | what_is_not_waited_for |
 | A.3 list_bindings, info | bindings_and_rows |
 | T2 | the_wire_form, a_document_that_cannot_be_read |
+| T3 | numbers_only_grow, what_is_skipped, nothing_to_do |
 | G4 | what_cannot_be_read |
 | G5 | until_the_first_download |
 """
@@ -20,13 +22,15 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from tallystick.contexts import SyncPolicy
+from tallystick.contexts import ContextSync, SyncPolicy
+from tallystick.contexts.sessions import working
 from tallystick.contexts.sessions.bindings import ContextManager
 from tallystick.contexts.sessions.mounting import Mounted
-from tallystick.contexts.sessions.session import RELEASE_SECONDS
+from tallystick.contexts.sessions.session import RELEASE_SECONDS, CreateSessionParams
 from tallystick.contexts.sessions.tasks import rows_of, status_document
 from tallystick.contexts.sessions.working import ended_within, wait_for
 from tallystick.trees.files import Files
+from tallystick.trees.progress import Progress
 
 from .conftest import files, last, put, sync_of, write
 
@@ -145,3 +149,86 @@ def test_what_cannot_be_read_fails_the_task_by_name_and_the_rest_is_done(opened,
 
     assert session.context.sync().error_message == "[Unreadable] cannot be read: d"
     assert files(host, context) == ["/data/d/x", "/data/d/y", "/data/f", "/data/new"]
+
+
+@pytest.mark.parametrize("create", (True, False))
+def test_what_is_not_waited_for_holds_nobody_up(opened, sessions, host, context, tmp_path, monkeypatch, create):
+    put(host, context, "/data/a", b"A")
+    slow, gate, run = host.create("slow").id, threading.Event(), Mounted.run
+    put(host, slow, "/slow/b", b"B")
+
+    def held_open(mounted, *given):
+        if mounted.binding.path == "/slow":
+            gate.wait(10)
+        return run(mounted, *given)
+
+    monkeypatch.setattr(Mounted, "run", held_open)
+    wanted = [ContextSync(slow, "/slow", beta_wait_for_completion=False), sync_of(context)]
+    try:
+        if create:
+            params = CreateSessionParams(wanted, root=tmp_path / "r", memory=tmp_path / "m", durable=False)
+            result = sessions.create(params)
+            session = result.session
+        else:
+            session = opened()
+            result = session.context.bind(*wanted)
+        rows = {row.path: row.status for row in session.context.info().context_status_data}
+        assert (result.success, session.path("/data/a").read_bytes(), gate.is_set()) == (True, b"A", False)
+        assert rows["/data"] == "Success"
+        assert rows["/slow"] != "Success"
+    finally:
+        gate.set()
+    assert session.delete().success
+    assert (session.path("/slow/b")).read_bytes() == b"B"
+
+
+def test_numbers_only_grow_and_end_with_what_was_done_and_the_version(opened, host, context, monkeypatch):
+    """T3. Every step of the count is looked at, not only one in a tenth of a second."""
+    for number in range(20):
+        put(host, context, f"/data/f{number:02}", os.urandom(100 + number))
+    count, seen = working._count, []
+
+    def counted(row, progress):
+        count(row, progress)
+        seen.append((row.task_type, row.files_done, row.files_total, row.bytes_done, row.bytes_total))
+
+    monkeypatch.setattr(working, "_count", counted)
+    monkeypatch.setattr(working, "Progress", lambda show: Progress(show, interval=0))
+    session = opened(sync_of(context))
+    write(session, "/data/new", b"N" * 5)
+    write(session, "/data/f00", b"changed")
+    assert session.context.sync().success
+
+    for kind, files_done, bytes_done in (("download", 20, sum(range(100, 120))), ("upload", 2, 12)):
+        steps = [numbers for found, *numbers in seen if found == kind]
+        assert all(sorted(numbers) == list(numbers) for numbers in zip(*steps, strict=True))
+        assert all(step[0] <= step[1] and step[2] <= step[3] for step in steps)
+        assert len(steps) > 2
+        row = last(session, kind)
+        assert (row.files_done, row.files_total) == (files_done, files_done)
+        assert (row.bytes_done, row.bytes_total) == (bytes_done, bytes_done)
+    assert last(session, "upload").version == host.find(context).version
+    assert last(session, "download").version not in ("", host.find(context).version)
+
+
+def test_what_is_skipped_is_named_and_is_no_failure(opened, host, context):
+    session = opened(sync_of(context))
+    os.symlink("/etc/passwd", session.path("/data/absolute"))
+    os.mkfifo(session.path("/data/pipe"))
+    write(session, "/data/a", b"A")
+
+    assert session.context.sync().success
+    row = last(session)
+    assert row.skipped == ["absolute", "pipe"]
+    assert [warning.partition(":")[0] for warning in row.warnings] == ["[skipped] absolute", "[skipped] pipe"]
+    assert files(host, context) == ["/data/a"]
+
+
+def test_nothing_to_do_is_a_row_with_the_version_that_stands(opened, host, context):
+    put(host, context, "/data/a", b"A")
+    session = opened(sync_of(context))
+
+    assert session.context.sync().success
+    row = last(session, "upload")
+    assert (row.status, row.files_done, row.bytes_done, row.skipped) == ("Success", 0, 0, [])
+    assert row.version == host.find(context).version

@@ -108,13 +108,17 @@ class ContextManager:
         return self.judged(result, awaited) if waiting else result
 
     def attach(self, *contexts: ContextSync) -> list[tuple[ContextSync, Task]]:
-        """Mount contexts and begin their downloads. Raises InvalidBinding and the like with none of them mounted."""
+        """Mount contexts and begin their downloads, those that are waited for first.
+
+        Raises InvalidBinding and the like with none of them mounted.
+        """
         with self._binding:
             wanted = [Mounted.of(item, self.place.directory, self.place.memory) for item in contexts]
             check_bindings((item.binding for item in self._mounted), (item.binding for item in wanted))
             self._worker.with_host(lambda host: self._attach(host, list(zip(contexts, wanted, strict=True))))
-            begun = list(zip(contexts, wanted, strict=True))
-            return [(item, self._begin(mounted, DOWNLOAD)) for item, mounted in begun if mounted.auto_download]
+            begun = [pair for pair in zip(contexts, wanted, strict=True) if pair[1].auto_download]
+            begun.sort(key=lambda pair: pair[0].beta_wait_for_completion is False)  # nobody waits behind these
+            return [(item, self._begin(mounted, DOWNLOAD)) for item, mounted in begun]
 
     def _attach(self, host: ContextHost, wanted: list[tuple[ContextSync, Mounted]]) -> None:
         found = [*self._mounted, *(mounted for _, mounted in wanted)]
