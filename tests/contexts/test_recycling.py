@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.contexts import Lifecycle, RecyclePolicy, SyncPolicy
+from tallystick.contexts import Lifecycle, RecyclePolicy
 from tallystick.contexts.keys import binding_of
 from tallystick.contexts.recycling import (
     NANOSECONDS_A_DAY,
@@ -10,7 +10,6 @@ from tallystick.contexts.recycling import (
     expired_keys,
     expires_at,
     is_expired,
-    rebound,
     rule_for,
     rules_of,
 )
@@ -89,19 +88,8 @@ def test_rules_of_different_mounts_of_a_context_compete_by_the_same_order():
     assert rule_for("/data/a/x", rules).lifecycle is Lifecycle.LIFECYCLE_1DAY
 
 
-# R5
-def test_a_later_bind_with_a_policy_replaces_the_rules_and_without_one_leaves_them():
-    first = rebound({}, DATA, SyncPolicy(recycle_policy=RecyclePolicy(Lifecycle.LIFECYCLE_1DAY, ["a", "b"])))
-    assert rebound(first, DATA, None) == first
-    again = rebound(first, DATA, SyncPolicy())
-    assert again == {"/data": (RecycleRule("/data", Lifecycle.LIFECYCLE_FOREVER),)}
-    other = rebound(first, binding_of("c", "/other"), SyncPolicy())
-    assert other["/data"] == first["/data"]
-
-
 def test_no_paths_cover_nothing():
-    rules = rebound({}, DATA, SyncPolicy(recycle_policy=RecyclePolicy(Lifecycle.LIFECYCLE_1DAY, [])))
-    assert rule_for("/data/x", rules) is None
+    assert rules_of(RecyclePolicy(Lifecycle.LIFECYCLE_1DAY, []), DATA) == ()
 
 
 # R2

@@ -104,6 +104,8 @@ def test_one_file_is_deleted_and_neither_a_folder_nor_what_is_not_there(service,
 
 def test_clearing_ends_with_an_empty_context(service, filled):
     assert service.clear_async(filled.id).status == "clearing"
+    assert service.get_clear_status(filled.id).status == "available", "it is done before it returns"
+    assert service.list_files(filled.id, "/").entries == []
     assert service.start_clear(filled.id).success
     done = service.clear(filled.id)
     assert (done.success, done.status) == (True, "available")

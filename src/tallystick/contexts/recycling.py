@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tallystick.contexts.choices import HOURS_A_DAY, Lifecycle
 from tallystick.contexts.keys import Binding, below, has_drive, normal
-from tallystick.contexts.policies import RecyclePolicy, SyncPolicy
+from tallystick.contexts.policies import RecyclePolicy
 
 NANOSECONDS_A_DAY = HOURS_A_DAY * 3600 * 1_000_000_000
 
@@ -39,14 +39,6 @@ def _rule_key(path: str, binding: Binding) -> str:
 
 Rules = Mapping[str, tuple[RecycleRule, ...]]
 """The rules of a context by the prefix of the mount that stated them."""
-
-
-def rebound(stored: Rules, binding: Binding, policy: SyncPolicy | None) -> dict[str, tuple[RecycleRule, ...]]:
-    """The stored rules after a bind: an explicit policy replaces those of its prefix, no policy leaves them (R5)."""
-    rules = dict(stored)
-    if policy is not None and policy.recycle_policy is not None:
-        rules[binding.prefix] = rules_of(policy.recycle_policy, binding)
-    return rules
 
 
 def rule_for(key: str, rules: Rules) -> RecycleRule | None:
