@@ -7,7 +7,6 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +16,8 @@ from tallystick.contexts.context_sync import ContextSync
 from tallystick.contexts.host import ContextHost
 from tallystick.contexts.results import OperationResult
 from tallystick.contexts.sessions.bindings import WAIT_SECONDS, ContextManager, Place
+from tallystick.contexts.sessions.homes import forget, purge_histories
 from tallystick.contexts.sessions.lifetime import IDLE_SECONDS, MAXIMUM_SECONDS, Lifetime
-from tallystick.contexts.sessions.mounting import HISTORY
 from tallystick.contexts.sessions.problems import ReleaseFailed
 from tallystick.contexts.sessions.results import DeleteResult
 from tallystick.contexts.sessions.tasks import SUCCESS, ContextStatusData, Task
@@ -189,24 +188,15 @@ class Session:
     def _clean(self, keep: bool) -> None:
         """What the session made for itself goes, unless held deletions may still be wanted."""
         self.context.release.forget()
-        if keep:
-            return
-        if self._owns_root:
+        if self._owns_root and not keep:
             shutil.rmtree(self.context.place.root, ignore_errors=True)
-        if self._forgets:
-            _forget(self._home)
+        if self._forgets and not keep:
+            forget(self._home)
+        self.purge_histories()
 
-
-def _forget(home: Path) -> None:
-    """Remove what a session remembers, except what lost its name and stands nowhere else."""
-    for found in list(home.iterdir()) if home.is_dir() else ():
-        if found.suffix != HISTORY:
-            if found.is_dir() and not found.is_symlink():
-                shutil.rmtree(found, ignore_errors=True)
-            else:
-                found.unlink(missing_ok=True)
-    with suppress(OSError):
-        home.rmdir()
+    def purge_histories(self) -> None:
+        """Remove what this session, and those that remember in the same place, have kept for long enough."""
+        purge_histories(self._home.parent, self._clock())
 
 
 def _timed_out(seconds: float) -> str:

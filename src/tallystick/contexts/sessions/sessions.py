@@ -54,6 +54,7 @@ class Sessions:
         """
         session = Session(self._opening, params, self._clock)
         self._running[session.session_id] = session
+        session.purge_histories()
         result = SessionResult(uuid.uuid4().hex, True, session=session)
         try:
             begun = session.context.attach(*params.context_syncs)
