@@ -3,7 +3,7 @@
 | rule | test |
 |---|---|
 | S2 waits | a_following_session_waits, no_longer_than |
-| S2 says | failed, took_too_long, given_up, force_is_still_at_work |
+| S2 says | failed, could_not_store, took_too_long, given_up, force_is_still_at_work |
 | S5 | died |
 | nothing to say | at_work, stores_nothing_there, downloads_nothing, leaves_no_note, never_got_going |
 """
@@ -123,6 +123,26 @@ def test_a_release_that_failed_is_told_of_until_it_succeeds(create, host, contex
     away.rename(first.path("/data"))
     assert first.delete().success
     assert stale(create(sync_of(context))) == []
+
+
+def test_what_a_release_could_not_store_is_stale_until_a_sync_has_stored_it(create, host, context):
+    other = host.create("other").id
+    first = create(sync_of(context), sync_of(other, "/other"))
+    places = [first.path(path).rename(first.path(f"{path}-away")) for path in ("/data", "/other")]
+    assert not first.delete().success
+    second = create(sync_of(context), sync_of(other, "/other"))
+    rows = {row.path: row.warnings for row in second.context.info().context_status_data}
+    assert [len(warnings) for warnings in rows.values()] == [1, 1]
+
+    places[0].rename(first.path("/data"))
+    assert first.context.sync(path="/data").success
+    third = create(sync_of(context), sync_of(other, "/other"))
+    rows = {row.path: len(row.warnings) for row in third.context.info().context_status_data}
+    assert rows == {"/data": 0, "/other": 1}
+
+    places[1].rename(first.path("/other"))
+    assert first.context.sync(path="/other").success
+    assert stale(create(sync_of(other, "/other"))) == []
 
 
 def test_a_release_that_took_too_long_and_then_stored_everything_leaves_nothing_stale(create, host, context, gate):

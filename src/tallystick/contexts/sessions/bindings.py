@@ -89,7 +89,7 @@ class ContextManager:
         self._wait_seconds = wait_seconds
         self.release = Release(place.memory, clock, durable)
         """What others find of what this session has yet to store."""
-        self._worker = Worker(opening, clock, self._follow)
+        self._worker = Worker(opening, clock, self._follow, self.release.stored)
         self._mounted: list[Mounted] = []
         self._binding = threading.Lock()
 

@@ -84,6 +84,17 @@ class Release:
             else:
                 self._put(WORKING, self._working)
 
+    def stored(self, path: str) -> None:
+        """What is mounted at a path was stored by other means than a release: it is not what failed any more."""
+        with self._changing:
+            if self.note is None or self.note.stage != FAILED:
+                return
+            left = [upload for upload in self.note.uploads if upload.path != path]
+            if not left:
+                self._put(WORKING, self._working)
+            elif len(left) < len(self.note.uploads):
+                self._put(FAILED, left, self.note.problem)
+
     def forget(self) -> None:
         """Nothing is pending any more: all was stored or given up."""
         with self._changing:

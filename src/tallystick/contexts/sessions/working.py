@@ -26,7 +26,8 @@ NAMED = 5
 class Worker:
     """Carries out the tasks of one session. ``opening`` makes a host; ``clock`` gives nanoseconds since the epoch.
 
-    ``follow`` is called in the thread before a download, and gives warnings for its row.
+    ``follow`` is called in the thread before a download, and gives warnings for its row; ``stored`` after an upload,
+    with the path of the mount.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Worker:
         opening: Callable[[], ContextHost],
         clock: Callable[[], int],
         follow: Callable[[Mounted, Wishes], list[str]],
+        stored: Callable[[str], None],
     ) -> None:
         self.opening = opening
         self.clock = clock
         self._follow = follow
+        self._stored = stored
         self.tasks: list[Task] = []
         self._thread = ThreadPoolExecutor(1, "tally-session")
 
@@ -89,6 +92,8 @@ class Worker:
             row.error_message = f"[internal] {type(problem).__name__}: {problem}"
         row.finish_time = self._seconds()
         row.status = FAILED if row.error_message else SUCCESS
+        if row.task_type == UPLOAD and row.status == SUCCESS:
+            self._stored(row.path)
         task.ended.set()
 
     def _run(self, row: ContextStatusData, mounted: Mounted, wishes: Wishes) -> None:
