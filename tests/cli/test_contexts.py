@@ -46,6 +46,25 @@ def test_odd_names_are_escaped_for_terminals_and_in_json(run, site, tmp_path):
     assert run("contexts", "restore", site, "ws", odd).out.startswith(f"restored: {escaped}\n")
 
 
+def test_a_file_that_is_put_into_a_folder_keeps_its_name(run, site, tmp_path):
+    (tmp_path / "f.txt").write_bytes(b"hello")
+    for place, stored in (("/", "/f.txt"), ("docs/", "docs/f.txt"), ("/docs", "/docs/f.txt")):
+        assert run("contexts", "put", site, "ws", "f.txt", place).out == f"stored: {stored}\n"
+    refused = run("contexts", "put", site, "ws", "-", "/docs")
+    assert (refused.code, "standard input has no name" in refused.err) == (2, True)
+    listed = run("contexts", "files", site, "ws", "--json").json
+    assert [item["path"] for item in listed] == ["/docs/", "/f.txt"]
+
+
+def test_what_is_no_folder_is_not_listed_as_an_empty_one(run, site, tmp_path):
+    assert run("contexts", "files", site, "ws").code == 0
+    missing = run("contexts", "files", site, "ws", "nowhere")
+    assert (missing.code, "holds no folder 'nowhere'" in missing.err) == (2, True)
+    (tmp_path / "f.txt").write_bytes(b"hello")
+    run("contexts", "put", site, "ws", "f.txt", "/")
+    assert "'/f.txt' is no folder" in run("contexts", "files", site, "ws", "/f.txt").err
+
+
 def test_creating_the_first_context_makes_the_site(run, tmp_path):
     assert run("contexts", "list", "hub.db").code == 2
     assert run("contexts", "create", "hub.db", "ws").code == 0

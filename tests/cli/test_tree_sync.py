@@ -43,6 +43,35 @@ def test_the_second_directory_is_made_and_takes_everything(sync, tmp_path):
     assert "in agreement" in sync("a", "b").out
 
 
+def test_of_many_lines_of_a_kind_the_first_are_said_and_how_many_more_there_are(sync, tmp_path):
+    (tmp_path / "b").mkdir()
+    for number in range(23):
+        grow(tmp_path / "a", **{f"f{number:02}": "here"})
+        grow(tmp_path / "b", **{f"f{number:02}": "there"})
+    planned = sync("a", "b", "--dry-run").out
+    assert "conflict: f00; the other version would be in f00.conflict-" in planned
+    done = sync("a", "b")
+    said = [line for line in done.out.splitlines() if line.startswith("conflict: ")]
+    assert (done.code, len(said), said[-1]) == (1, 21, "conflict: 3 more; --json has them all")
+
+
+def test_what_is_held_back_is_not_said_to_be_in_history(sync, tmp_path):
+    grow(tmp_path / "a", x="1", y="2")
+    grow(tmp_path / "b", z="only here")
+    sync("a", "b")
+    for path in (tmp_path / "a").iterdir():
+        path.unlink()
+    (tmp_path / "b" / "z").write_text("edited")
+    done = sync("a", "b", "--mirror")
+    assert (done.code, shown(tmp_path / "b")["z"]) == (4, "edited")
+    assert "conflict: z; held back, both versions stay" in done.out
+
+
+def test_watching_and_only_planning_exclude_each_other(sync):
+    done = sync("a", "b", "--watch", "--dry-run")
+    assert (done.code, "say one of them" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize("options", ((), ("--mirror",), ("--direction", "push")))
 def test_a_first_directory_that_is_not_there_empties_nothing(sync, tmp_path, options):
     grow(tmp_path / "a", x="one", y="two")

@@ -1,5 +1,6 @@
 """Two directories brought into agreement, end to end (spec contexts B and D on real files)."""
 
+import errno
 import os
 import sqlite3
 import time
@@ -18,8 +19,9 @@ from tallystick.trees.listing import Listing
 from tallystick.trees.merging import Reconcile, Side
 from tallystick.trees.names import Volume
 from tallystick.trees.plan import Half, Verb, plan
-from tallystick.trees.problems import RootChanged, RootMissing
+from tallystick.trees.problems import RootChanged, RootMissing, Unreadable
 from tallystick.trees.settling import settle
+from tallystick.trees.state import State
 from tallystick.trees.sums import checked, summed
 
 SAFE, NEWER, ADD, MIRROR, LOCAL, REMOTE = Reconcile
@@ -356,6 +358,38 @@ def test_another_directory_in_the_place_of_the_root_stops_the_run(ground):
     assert shown(ground.remote) == START
     ground.run(accept_root=True)
     assert agreed(ground) == START
+
+
+def test_what_cannot_be_written_is_named_with_the_side_and_the_way_on(ground):
+    class Forbidding(Files):
+        def create(self, name, at, permissions):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    grow(ground.local, {"d": {"a": "content"}})
+    grow(ground.remote, {"d": {}})
+    problem = ground.run(files=Forbidding()).failed["d/a"]
+    assert (problem.code, problem.exit_code) == ("Unwritable", 3)
+    assert "'d/a' at " in problem.message
+    assert str(ground.remote) in problem.message
+    assert "write permission" in problem.hint
+
+
+def test_a_root_that_cannot_be_opened_is_named(ground):
+    class Closed(Files):
+        def open_root(self, path):
+            if path == str(ground.local):
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return super().open_root(path)
+
+    with pytest.raises(Unreadable, match=r"local'?: Permission denied"):
+        ground.run(files=Closed())
+
+
+def test_a_second_run_of_a_pair_is_told_of_the_first(ground):
+    state = State(ground.state)
+    with state.held(), pytest.raises(StorageLocked) as refused:
+        ground.run()
+    assert "when that one has ended" in refused.value.hint
 
 
 def test_a_directory_made_anew_under_the_same_inode_stops_the_run(ground):

@@ -23,7 +23,7 @@ from tallystick.trees.merging import Reconcile, Side
 from tallystick.trees.mount import Mount
 from tallystick.trees.part import Part
 from tallystick.trees.plan import Half, Verb, plan
-from tallystick.trees.problems import NoSpace
+from tallystick.trees.problems import NoSpace, ProcessEnded
 from tallystick.trees.progress import Progress
 from tallystick.trees.second_part import SecondPart
 from tallystick.trees.settling import settle
@@ -301,7 +301,7 @@ def test_when_the_second_process_is_killed_the_next_run_completes_and_nothing_is
         (ground.local / name / "c").unlink()
     with monkeypatch.context() as patch:
         killed(patch, where, 1)
-        with pytest.raises(StorageError, match="run again"):
+        with pytest.raises(ProcessEnded, match="run again"):
             ground.run()
     assert ground.run().succeeded
     for name in ("d0", "d3"):

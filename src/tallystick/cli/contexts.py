@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.options import as_json
+from tallystick.cli.context_files import files, get, history, put, remove, restore
+from tallystick.cli.context_site import hosted, key_of, say, site_options
 from tallystick.cli.output import moment, print_json, shown, table
 from tallystick.cli.terminal import on_terminal
-from tallystick.errors import ConfigurationError, GuardStopped, StorageError
+from tallystick.errors import ConfigurationError, GuardStopped
 
 if TYPE_CHECKING:
-    from tallystick.contexts.host import ContextHost, Kept, Listed
-
-PIECE = 1 << 20
-PAGE = 1000
+    from tallystick.contexts.host import ContextHost
 
 
 @click.group("contexts")
@@ -37,32 +31,6 @@ def command() -> None:
       tallystick contexts put hub.db work ./report.pdf /docs/report.pdf
       tallystick contexts recycle hub.db work /tmp --lifecycle Lifecycle_3Days
     """
-
-
-def site_options(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument and options that every subcommand takes."""
-    for option in (
-        as_json,
-        click.option(
-            "--password-file", type=click.Path(), help="File with the password for a served site ('-': stdin)."
-        ),
-        click.argument("site"),
-    ):
-        wrapped = option(wrapped)
-    return wrapped
-
-
-@contextmanager
-def hosted(site: str, password_file: str | None, create: bool = False) -> Iterator[ContextHost]:
-    """Where the contexts of a site are; ``create`` makes a database that is not there."""
-    from tallystick.api import context_host
-    from tallystick.cli.credentials import password
-
-    host = context_host(site, password=password(password_file), create=create)
-    try:
-        yield host
-    finally:
-        host.close()
 
 
 # Contexts -------------------------------------------------------------------------------------------------------------
@@ -164,12 +132,12 @@ def clear(site: str, context: str, yes: bool, password_file: str | None, as_json
 
     \b
     Example:
-      tallystick contexts clear clinic.db work
+      tallystick contexts clear clinic.db work --yes
     """
     _confirmed(yes, f"remove every file of {context}")
     with hosted(site, password_file) as host:
         host.clear(host.find(context).id)
-    _say({"cleared": context}, as_json)
+    say({"cleared": context}, as_json)
 
 
 @command.command("delete")
@@ -181,12 +149,12 @@ def delete(site: str, context: str, yes: bool, password_file: str | None, as_jso
 
     \b
     Example:
-      tallystick contexts delete clinic.db work
+      tallystick contexts delete clinic.db work --yes
     """
     _confirmed(yes, f"remove {context} with its files and history")
     with hosted(site, password_file) as host:
         host.delete(host.find(context).id)
-    _say({"deleted": context}, as_json)
+    say({"deleted": context}, as_json)
 
 
 def _confirmed(yes: bool, what: str) -> None:
@@ -195,201 +163,6 @@ def _confirmed(yes: bool, what: str) -> None:
     if not on_terminal(sys.stdin):
         raise GuardStopped(f"this would {what}", hint="say --yes to let it through")
     click.confirm(f"This will {what}. Go on?", abort=True, err=True)
-
-
-def _say(done: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(done)
-        return
-    for name, value in done.items():
-        click.echo(f"{name.replace('_', ' ')}: {shown(str(value))}")
-
-
-# Files ----------------------------------------------------------------------------------------------------------------
-
-
-@command.command("files")
-@site_options
-@click.argument("context")
-@click.argument("folder", default="/")
-def files(site: str, context: str, folder: str, password_file: str | None, as_json: bool) -> None:
-    """List one folder of a context.
-
-    \b
-    Example:
-      tallystick contexts files clinic.db work notes
-    """
-    from tallystick.contexts.entries import DIRECTORY, unpacked
-
-    with hosted(site, password_file) as host:
-        identifier, key = host.find(context).id, _key(folder)
-        listed: list[Listed] = []
-        while level := host.folder(identifier, key, len(listed), PAGE).entries:
-            listed += level
-    rows = [(unpacked(item.key) + "/" * (item.kind == DIRECTORY), item.size, item.modified_at) for item in listed]
-    if as_json:
-        print_json([{"path": path, "size": size, "modified_at": at} for path, size, at in rows])
-        return
-    table(("path", "bytes", "changed"), [(shown(path), size, moment(at)) for path, size, at in rows])
-
-
-@command.command("get")
-@site_options
-@click.argument("context")
-@click.argument("path")
-@click.argument("file", type=click.Path(), default="-")
-def get(site: str, context: str, path: str, file: str, password_file: str | None, as_json: bool) -> None:
-    """Write one file of a context to FILE (in a directory: under its own name), or to standard output.
-
-    \b
-    Example:
-      tallystick contexts get clinic.db work notes/today.txt today.txt
-    """
-    from tallystick.contexts.files import Span, stored_file
-
-    with hosted(site, password_file) as host:
-        identifier = host.find(context).id
-        stored = stored_file(host, identifier, _key(path))
-        pieces = stored.pieces(host, Span(0, stored.size, False))
-        if file == "-":
-            for piece in pieces:
-                sys.stdout.buffer.write(piece)
-            return
-        target = Path(file, Path(path).name) if Path(file).is_dir() else Path(file)
-        _write(target, pieces)
-    _say({"written": str(target), "bytes": stored.size}, as_json)
-
-
-def _write(target: Path, pieces: Iterator[bytes]) -> None:
-    """A whole file, or none."""
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        with open(temporary, "wb") as out:
-            for piece in pieces:
-                out.write(piece)
-        temporary.replace(target)
-    except OSError as problem:
-        raise StorageError(f"cannot write {target}: {problem.strerror}", hint="check the path") from problem
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@command.command("put")
-@site_options
-@click.argument("context")
-@click.argument("file", type=click.Path())
-@click.argument("path")
-def put(site: str, context: str, file: str, path: str, password_file: str | None, as_json: bool) -> None:
-    """Store FILE ('-': standard input) at PATH of a context.
-
-    \b
-    Example:
-      tallystick contexts put clinic.db work today.txt notes/today.txt
-    """
-    from tallystick.contexts.files import put_file
-
-    with hosted(site, password_file) as host:
-        identifier = host.find(context).id
-        if file == "-":
-            put_file(host, identifier, _key(path), _pieces(sys.stdin.buffer), time.time_ns())
-        else:
-            try:
-                with open(file, "rb") as source:
-                    found = Path(file).stat()
-                    put_file(host, identifier, _key(path), _pieces(source), found.st_mtime_ns, found.st_mode & 0o777)
-            except OSError as problem:
-                raise ConfigurationError(f"cannot read {file}: {problem.strerror}", hint="check the path") from problem
-    _say({"stored": path}, as_json)
-
-
-def _pieces(source: Any) -> Iterator[bytes]:
-    while piece := source.read(PIECE):
-        yield piece
-
-
-@command.command("rm")
-@site_options
-@click.argument("context")
-@click.argument("path")
-def remove(site: str, context: str, path: str, password_file: str | None, as_json: bool) -> None:
-    """Remove one file of a context.
-
-    \b
-    Example:
-      tallystick contexts rm clinic.db work notes/today.txt
-    """
-    from tallystick.contexts.files import file_entry
-    from tallystick.contexts.publishing import ANY
-
-    with hosted(site, password_file) as host:
-        identifier, key = host.find(context).id, _key(path)
-        file_entry(host, identifier, key)
-        host.publish(identifier, ANY, [(key, None)])
-    _say({"removed": path}, as_json)
-
-
-@command.command("history")
-@site_options
-@click.argument("context")
-@click.argument("path", default="/")
-@click.option("--most", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Show so many.")
-def history(site: str, context: str, path: str, most: int, password_file: str | None, as_json: bool) -> None:
-    """List what was replaced or removed at or below PATH, the latest first; restore brings it back.
-
-    \b
-    Example:
-      tallystick contexts history clinic.db work notes
-    """
-    from tallystick.contexts.entries import unpacked
-
-    with hosted(site, password_file) as host:
-        found = host.history(host.find(context).id, _key(path), most)
-    rows = [(version_of(item), unpacked(item.key), item.entry.size, item.at) for item in found]
-    if as_json:
-        print_json([{"version": name, "path": path, "size": size, "until": at} for name, path, size, at in rows])
-        return
-    table(
-        ("version", "path", "bytes", "until"), [(name, shown(path), size, moment(at)) for name, path, size, at in rows]
-    )
-
-
-@command.command("restore")
-@site_options
-@click.argument("context")
-@click.argument("path")
-@click.option("--version", "wanted", metavar="VERSION", help="Which one, as history names it; the latest without.")
-@click.option("--as", "target", metavar="PATH", help="Bring it back under another path.")
-def restore(
-    site: str, context: str, path: str, wanted: str | None, target: str | None, password_file: str | None, as_json: bool
-) -> None:
-    """Bring back a file that was replaced or removed. What stands there now goes to the history.
-
-    \b
-    Example:
-      tallystick contexts restore clinic.db work notes/today.txt --as notes/yesterday.txt
-    """
-    from msgspec import structs
-
-    from tallystick.contexts.problems import FileNotHeld
-    from tallystick.contexts.publishing import ANY
-
-    with hosted(site, password_file) as host:
-        identifier, key = host.find(context).id, _key(path)
-        kept = [item for item in host.history(identifier, key, 10_000) if item.key == key]
-        found = next((item for item in kept if wanted in (None, version_of(item))), None)
-        if found is None:
-            raise FileNotHeld(
-                f"the history of {context} holds no {path}" + (f" of version {wanted}" if wanted else ""),
-                hint="see: tallystick contexts history SITE CONTEXT",
-            )
-        loose = structs.replace(found.entry, archived=0)  # the next upload that packs decides anew
-        host.publish(identifier, ANY, [(_key(target or path), loose)])
-    _say({"restored": target or path, "version": version_of(found)}, as_json)
-
-
-def version_of(kept: Kept) -> str:
-    """How people name one version of a file: by its content."""
-    return kept.entry.digest.hex()[:12]
 
 
 # Forgetting -----------------------------------------------------------------------------------------------------------
@@ -424,8 +197,8 @@ def recycle(
     with hosted(site, password_file) as host:
         identifier = host.find(context).id
         if lifecycle is not None:
-            key = _key(prefix)
-            chosen = [] if lifecycle == "none" else [Rule(_key(path), lifecycle) for path in paths or (prefix,)]
+            key = key_of(prefix)
+            chosen = [] if lifecycle == "none" else [Rule(key_of(path), lifecycle) for path in paths or (prefix,)]
             host.set_rules(identifier, key, chosen)
         found = host.rules(identifier)
     if as_json:
@@ -460,7 +233,7 @@ def sweep(site: str, history_days: float, password_file: str | None, as_json: bo
             collected = bucket.sweep(history_days)
         finally:
             bucket.close()
-        return _say({"packs_removed": collected.removed, "bytes_freed": collected.freed}, as_json)
+        return say({"packs_removed": collected.removed, "bytes_freed": collected.freed}, as_json)
     from tallystick.contexts.local import LocalHost
     from tallystick.contexts.sweeping import sweep as swept
 
@@ -468,7 +241,7 @@ def sweep(site: str, history_days: float, password_file: str | None, as_json: bo
         if not isinstance(host, LocalHost):
             raise ConfigurationError("sweep concerns a database or bucket", hint="run it where the database is")
         done = swept(host.ledger, host.store, history_days)
-    _say(
+    say(
         {
             "expired": done.expired,
             "history_forgotten": done.forgotten,
@@ -480,9 +253,5 @@ def sweep(site: str, history_days: float, password_file: str | None, as_json: bo
     )
 
 
-def _key(path: str) -> str:
-    """The packed key of a path as it is typed; "" for the root."""
-    from tallystick.contexts.entries import packed
-    from tallystick.contexts.keys import normal
-
-    return packed(normal(path if path.startswith("/") else f"/{path}")) if path else ""
+for _one in (files, get, put, remove, history, restore):
+    command.add_command(_one)

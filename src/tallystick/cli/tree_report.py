@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import click
 
 from tallystick.cli.output import shown
 from tallystick.cli.terminal import on_terminal
-from tallystick.trees.merging import Side
+from tallystick.trees.merging import Conflict, Side
 from tallystick.trees.nodes import leaves
 from tallystick.trees.plan import Action, Verb
 from tallystick.trees.progress import Progress
@@ -18,7 +19,7 @@ from tallystick.trees.report import Report
 from tallystick.trees.unchanged import JOURNALS
 
 WORDS = {Verb.PUT: "write", Verb.MAKE: "make", Verb.GRAFT: "copy", Verb.PERMIT: "permit", Verb.REMOVE: "remove"}
-MAX_WARNINGS = 20
+MAX_LINES = 20
 
 
 def arrow(side: Side, turned: bool) -> str:
@@ -86,8 +87,7 @@ def _count(action: Action) -> int:
 def show_report(report: Report, turned: bool, seconds: float) -> None:
     """What was done, in a few lines."""
     _show_rest(report, turned)
-    for path, problem in sorted(report.failed.items()):
-        click.echo(f"failed: {shown(path)}: {problem}", err=True)
+    _say_some(f"failed: {shown(path)}: {problem}" for path, problem in sorted(report.failed.items()))
     for path in report.rescued:
         click.echo(f"rescued after an interrupted run: {shown(path)}")
     for path, place in sorted(report.kept.items()):
@@ -102,22 +102,37 @@ def show_report(report: Report, turned: bool, seconds: float) -> None:
 
 
 def _show_rest(report: Report, turned: bool) -> None:
-    for conflict in report.conflicts:
-        where = "history" if conflict.copy is None else shown(conflict.copy)
-        click.echo(f"conflict: {shown(conflict.path)}; the other version is in {where}")
-    for action, _ in report.held:
-        click.echo(f"held: {arrow(action.side, turned)} {WORDS[action.verb]} {shown(action.path)}", err=True)
+    waiting = {action.path for action, _ in report.held}
+    _say_some((_conflict(report, conflict, conflict.path in waiting) for conflict in report.conflicts), err=False)
+    _say_some(
+        f"held: {arrow(action.side, turned)} {WORDS[action.verb]} {shown(action.path)}" for action, _ in report.held
+    )
     if report.held:
         why = reason(report.held[0][1], turned)
         click.echo(f"tallystick: {why}; look at them, then run again with --allow-deletes all or a number", err=True)
-    for path in report.blocked:
-        click.echo(f"blocked: {shown(path)} stays: it holds something that is ignored or cannot be read")
-    for path in _unreadable(report):
-        click.echo(f"unreadable: {shown(path) or '.'}: nothing was done there", err=True)
-    for code, path, why in report.warnings[:MAX_WARNINGS]:
-        click.echo(f"warning: {shown(path)}: {shown(why)} ({code})", err=True)
-    if len(report.warnings) > MAX_WARNINGS:
-        click.echo(f"warning: {len(report.warnings) - MAX_WARNINGS:,} more; --json has them all", err=True)
+    blocked = "stays: it holds something that is ignored or cannot be read"
+    _say_some((f"blocked: {shown(path)} {blocked}" for path in report.blocked), err=False)
+    _say_some(f"unreadable: {shown(path) or '.'}: nothing was done there" for path in _unreadable(report))
+    _say_some(f"warning: {shown(path)}: {shown(why)} ({code})" for code, path, why in report.warnings)
+
+
+def _conflict(report: Report, conflict: Conflict, held: bool) -> str:
+    """What became, or would become, of the version that loses its name."""
+    if held:
+        return f"conflict: {shown(conflict.path)}; held back, both versions stay"
+    where = "history" if conflict.copy is None else shown(conflict.copy)
+    return f"conflict: {shown(conflict.path)}; the other version {'would be' if report.dry_run else 'is'} in {where}"
+
+
+def _say_some(lines: Iterable[str], *, err: bool = True) -> None:
+    """The first lines of a kind, and how many more there are."""
+    waiting = iter(lines)
+    for line in islice(waiting, MAX_LINES):
+        click.echo(line, err=err)
+    more = sum(1 for _ in waiting)
+    if more:
+        kind = line.partition(":")[0]
+        click.echo(f"{kind}: {more:,} more; --json has them all", err=err)
 
 
 def amount(size: float) -> str:

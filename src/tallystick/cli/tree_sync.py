@@ -28,6 +28,8 @@ def synchronize(a: str, b: str, given: Mapping[str, Any]) -> int:
     """Bring two directories into agreement as the options say. Returns the exit code."""
     if given["explain"] is not None:
         return explain(a, b, given)
+    if given["watch"] and given["dry_run"]:
+        raise UsageError("--watch goes on and --dry-run does nothing", hint="say one of them")
     wishes = wishes_of(given)
     state = Path(given["state"]) if given["state"] else None
     opened = _open(a, b, state, given)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from tallystick.content.chunking import Chunk, Cutter
 from tallystick.contexts.entries import is_one_chunk
 from tallystick.trees.contents import Contents, Given, Wanted
-from tallystick.trees.copying import storage_error
 from tallystick.trees.files import Handle
 from tallystick.trees.listing import stats_of
 from tallystick.trees.mount import Mount
+from tallystick.trees.problems import storage_error
 from tallystick.trees.reading import digest_of
 
 AHEAD = 1

@@ -21,12 +21,12 @@ from tallystick.contexts.host import ContextHost, ContextInfo
 from tallystick.contexts.reading import ListedFiles, Taken, read_file
 from tallystick.errors import StorageError
 from tallystick.trees.contents import Contents
-from tallystick.trees.copying import storage_error
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Listing
 from tallystick.trees.nodes import Directory, Node, joined
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.plan import Action
+from tallystick.trees.problems import storage_error
 from tallystick.trees.steps import Step
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from tallystick.errors import StorageError
 from tallystick.trees.contents import NO_XATTRS
-from tallystick.trees.copying import SPARSE_FROM, Writer, storage_error
+from tallystick.trees.copying import SPARSE_FROM, Writer
 from tallystick.trees.files import Files, Handle, opened
 from tallystick.trees.listing import (
     NO_DIGEST,
@@ -28,7 +28,7 @@ from tallystick.trees.listing import (
 )
 from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import PERMISSIONS, joined
-from tallystick.trees.problems import FileBusy, NoSpace, SourceChanged
+from tallystick.trees.problems import FileBusy, NoSpace, SourceChanged, storage_error
 from tallystick.trees.processes import in_processes
 from tallystick.trees.progress import Progress
 from tallystick.trees.reading import Stats, link_digest, read_stable

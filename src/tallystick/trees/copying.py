@@ -5,7 +5,6 @@ Nothing here is visible to anybody: what is staged becomes visible when ``placin
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,12 +14,11 @@ from tallystick.trees.files import Files, Handle
 from tallystick.trees.listing import Entry, Mark, settled_stats, stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import Kind
-from tallystick.trees.problems import NoSpace, SourceChanged, Unreadable
+from tallystick.trees.problems import NoSpace, SourceChanged, Unreadable, storage_error
 from tallystick.trees.processes import in_processes
 from tallystick.trees.progress import Progress
 from tallystick.trees.reading import link_digest
 
-OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 SHARE_FROM = 800
 """From this many files on the work is shared with a second process ..."""
 SHARE_BYTES = 256 << 20
@@ -134,7 +132,10 @@ def _stage_link(files: Files, source: Contents, at: Handle, copy: Copy, clock: C
 
 def _stage_file(mount: Mount, source: Contents, at: Handle, copy: Copy, clock: Callable[[], int]) -> Staged:
     files, permissions = mount.files, copy.wanted.leaf.permissions
-    handle = files.create(copy.name, at, permissions | 0o200)
+    try:
+        handle = files.create(copy.name, at, permissions | 0o200)
+    except OSError as problem:
+        raise storage_error(copy.target, problem, writing_to=mount.root) from problem
     try:
         writer = Writer(files, handle, copy.wanted.leaf.size >= SPARSE_FROM)
         given = source.give(copy.wanted, writer.write, writer.restart, writer.clone if writer.large else None)
@@ -203,10 +204,3 @@ class Writer:
 
 def _is_zero(data: bytes, start: int, end: int) -> bool:
     return not data[start] and not data[end - 1] and data.count(0, start, end) == end - start
-
-
-def storage_error(path: str, problem: OSError) -> StorageError:
-    """What the system said, as an error with the way on."""
-    if problem.errno in OUT_OF_SPACE:
-        return NoSpace(f"[NoSpace] no room to write {path!r}")
-    return Unreadable(f"[Unreadable] {path!r}: {problem.strerror or problem}")

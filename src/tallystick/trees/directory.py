@@ -8,7 +8,6 @@ from stat import S_ISLNK
 
 from tallystick.errors import StorageError
 from tallystick.trees.contents import NO_XATTRS, Clone, Given, Sink, Wanted
-from tallystick.trees.copying import storage_error
 from tallystick.trees.cut import Cut
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.files import REAL, Files, Handle, is_directory, opened
@@ -22,7 +21,7 @@ from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.placing import place
 from tallystick.trees.plan import Action
 from tallystick.trees.probing import described, is_description, probe, remembered
-from tallystick.trees.problems import SourceChanged
+from tallystick.trees.problems import SourceChanged, storage_error
 from tallystick.trees.processes import in_processes
 from tallystick.trees.reading import link_digest, read_group, read_stable
 from tallystick.trees.root_identity import RootIdentity

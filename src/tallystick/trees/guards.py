@@ -72,7 +72,7 @@ def objection(number: int, side: Side, facts: Facts, limits: Limits = USUAL) -> 
     if number > limits.at_most:
         return f"{number} files would be deleted, more than {limits.at_most}"
     if number >= limits.at_least and number > limits.share * facts.base_files:
-        return f"{number} of {facts.base_files} files would be deleted, more than {limits.share:.0%}"
+        return f"{number} files would be deleted, more than {limits.share:.0%} of the {facts.base_files} agreed on"
     return None
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tallystick.trees.contents import Contents, Wanted
-from tallystick.trees.copying import storage_error
 from tallystick.trees.nodes import Kind, Leaf
+from tallystick.trees.problems import storage_error
 
 RETENTION_DAYS = 30
 _DAY_NS = 86_400 * 10**9

@@ -16,7 +16,7 @@ from typing import Self
 from tallystick.trees.files import REAL, Files, Handle, is_directory, umask
 from tallystick.trees.listing import same_file, stats_of
 from tallystick.trees.names import TEMPORARY
-from tallystick.trees.problems import RootMissing, TargetChanged
+from tallystick.trees.problems import RootMissing, TargetChanged, storage_error
 from tallystick.trees.root_identity import RootIdentity
 
 MAX_HANDLES = 48
@@ -56,6 +56,8 @@ class Mount:
                 self._root = self.files.open_root(self.root)
             except (FileNotFoundError, NotADirectoryError) as problem:
                 raise RootMissing(f"[RootMissing] {self.root}: {problem.strerror}") from None
+            except OSError as problem:
+                raise storage_error(self.root, problem) from problem
         return self._root
 
     def identity(self) -> RootIdentity:

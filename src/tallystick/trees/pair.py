@@ -14,13 +14,12 @@ from collections.abc import Callable
 
 from tallystick.errors import TallystickError
 from tallystick.sync.uncollected import uncollected
-from tallystick.trees.copying import storage_error
 from tallystick.trees.depth import allow_depth
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.merging import Side
 from tallystick.trees.options import Options
 from tallystick.trees.part import Sides
-from tallystick.trees.problems import Unreadable
+from tallystick.trees.problems import Unreadable, storage_error
 from tallystick.trees.report import Report
 from tallystick.trees.run import Run
 from tallystick.trees.state import State

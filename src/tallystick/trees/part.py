@@ -13,7 +13,6 @@ from functools import partial
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import Forest, Source, Trees
 from tallystick.trees.base_row import BaseRow
-from tallystick.trees.copying import storage_error
 from tallystick.trees.cut import Cut
 from tallystick.trees.ends import ReadValue, TreeEnd
 from tallystick.trees.history import History
@@ -37,7 +36,7 @@ from tallystick.trees.plan import (
     undetermined,
     vanished,
 )
-from tallystick.trees.problems import NoSpace
+from tallystick.trees.problems import NoSpace, storage_error
 from tallystick.trees.report import Report
 from tallystick.trees.scan import Scan, unread
 from tallystick.trees.scope import Scope

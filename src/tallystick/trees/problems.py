@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 from tallystick.errors import GuardStopped, StorageError, StorageFull, ValueRejected
@@ -39,6 +40,21 @@ class Unreadable(StorageError):
     default_hint = "give read permission or mend the disk, then run the same command again"
 
 
+class Unwritable(StorageError):
+    """A directory or file cannot be written; it was left as it was."""
+
+    code = "Unwritable"
+    default_hint = "give write permission there, or mount the volume to be written, then run the same command again"
+
+
+class ProcessEnded(StorageError):
+    """A process that did a part of the work was ended from outside. What it had not remembered is done again."""
+
+    code = "ProcessEnded"
+    transient = True
+    default_hint = "run the same command again; if it happens again, something here ends processes (want of memory?)"
+
+
 class FileBusy(StorageError):
     """A file changed every time it was read; its previous version was kept (U8)."""
 
@@ -74,3 +90,19 @@ class NoSpace(StorageFull):
     """The volume has not enough room for what is to be written; nothing was truncated (G7)."""
 
     code = "NoSpace"
+
+
+OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def storage_error(path: str, problem: OSError, writing_to: str = "") -> StorageError:
+    """What the system said, as an error with the way on; ``writing_to`` is the root of the tree that was written."""
+    if problem.errno in OUT_OF_SPACE:
+        return NoSpace(f"[NoSpace] no room to write {path!r}" + (f" at {writing_to}" if writing_to else ""))
+    if isinstance(problem, ChildProcessError):
+        return ProcessEnded(f"[ProcessEnded] {problem.strerror or problem}")
+    said = problem.strerror or problem
+    if writing_to and problem.errno in _FORBIDDEN:
+        return Unwritable(f"[Unwritable] {path!r} at {writing_to}: {said}")
+    return Unreadable(f"[Unreadable] {path!r}: {said}")

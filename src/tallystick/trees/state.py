@@ -11,13 +11,13 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from tallystick.errors import StorageCorrupt, StorageError, StorageLocked
+from tallystick.errors import StorageCorrupt, StorageError, StorageFull, StorageLocked
 from tallystick.trees.base_row import BASE_BYTES, BaseRow
 from tallystick.trees.listing import (
     STATS,
@@ -122,13 +122,16 @@ class State:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise StorageLocked(f"another run of this pair is under way ({self.path})") from None
+            raise StorageLocked(
+                f"another run of this pair is under way ({self.path})",
+                hint="run the same command again when that one has ended",
+            ) from None
         try:
             self._prepare()
             yield self
         except sqlite3.Error as problem:
             if not self.is_damaged(problem):
-                raise StorageError(f"{self.path}: {problem}") from problem
+                raise self._unusable(problem) from problem
             self.put_aside()
             raise StorageError(f"{self.path} was damaged, and put aside: {problem}", hint=_AGAIN) from problem
         finally:
@@ -162,7 +165,7 @@ class State:
             self._create()
         except (sqlite3.Error, UnicodeDecodeError) as problem:  # the latter for the words of an error
             if is_damage(problem, self.path) is False:
-                raise StorageError(f"{self.path}: {problem}") from problem
+                raise self._unusable(problem) from problem
             self.put_aside()  # whatever these few statements cannot do is for the sake of what is in the file
 
     def _create(self) -> None:
@@ -216,6 +219,15 @@ class State:
                     self.connection.execute("ROLLBACK")
                 raise
             self.connection.execute("COMMIT")
+
+    def _unusable(self, problem: Exception) -> StorageError:
+        """What SQLite says of the disk that the memory lies on; on a full one it speaks of I/O errors, too."""
+        said = f"the memory of this pair, {self.path}: {problem}"
+        with suppress(OSError):
+            disk = os.statvfs(self.path.parent)
+            if not disk.f_bavail:
+                return StorageFull(f"{said}; no space is left on its disk")
+        return StorageError(said)
 
     def is_damaged(self, problem: Exception | None = None) -> bool:
         """True when the file is to blame for what went wrong; where that cannot be told all of it is looked at."""

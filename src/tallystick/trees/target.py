@@ -6,13 +6,12 @@ import errno
 from collections.abc import Callable
 
 from tallystick.errors import StorageError
-from tallystick.trees.copying import storage_error
 from tallystick.trees.files import Handle
 from tallystick.trees.listing import DISTRUST, Entry, Listing, same_file, settled_stats, stats_of
 from tallystick.trees.mount import Mount
 from tallystick.trees.nodes import ancestors
 from tallystick.trees.outcome import Orders, Outcome
-from tallystick.trees.problems import TargetChanged
+from tallystick.trees.problems import TargetChanged, storage_error
 
 
 class Target:
@@ -53,7 +52,7 @@ class Target:
             return False
         except OSError as problem:
             if not quietly:
-                self.outcome.failed[path] = _named(path, problem)
+                self.outcome.failed[path] = self._named(path, problem)
             return False
         return True
 
@@ -67,8 +66,7 @@ class Target:
             return staged._replace(stats=(*staged.stats[:4], DISTRUST))
         return staged._replace(stats=settled_stats(found, self.orders.clock(), ours=True))
 
-
-def _named(path: str, problem: OSError) -> StorageError:
-    if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-        return TargetChanged(f"[TargetChanged] {path!r}: {problem.strerror}")
-    return storage_error(path, problem)
+    def _named(self, path: str, problem: OSError) -> StorageError:
+        if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return TargetChanged(f"[TargetChanged] {path!r}: {problem.strerror}")
+        return storage_error(path, problem, writing_to=self.mount.root)

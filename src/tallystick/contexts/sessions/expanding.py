@@ -21,11 +21,11 @@ from tallystick.contexts.problems import VersionMoved
 from tallystick.contexts.unpacking import Archive, ArchiveRefused, Member, opened_archive, suffix_of
 from tallystick.errors import StorageError, StorageFull, TallystickError
 from tallystick.trees.conflict_names import conflict_names
-from tallystick.trees.copying import OUT_OF_SPACE, storage_error
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.mount import Mount
 from tallystick.trees.names import ILLEGAL, Volume, hidden_names
 from tallystick.trees.nodes import joined
+from tallystick.trees.problems import OUT_OF_SPACE, storage_error
 from tallystick.trees.reading import read_stable
 from tallystick.trees.scope import Scope
 

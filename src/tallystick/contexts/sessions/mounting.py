@@ -25,7 +25,6 @@ from tallystick.contexts.white_lists import WhiteListScope
 from tallystick.errors import ValueRejected
 from tallystick.trees.assembling import leaf_of
 from tallystick.trees.base_row import BaseRow
-from tallystick.trees.copying import storage_error
 from tallystick.trees.directory import DirectoryEnd
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.guards import Limits
@@ -36,6 +35,7 @@ from tallystick.trees.options import Options
 from tallystick.trees.outcome import Orders, Outcome
 from tallystick.trees.pair import Pair
 from tallystick.trees.plan import Action, Half
+from tallystick.trees.problems import storage_error
 from tallystick.trees.progress import Progress
 from tallystick.trees.report import Report
 from tallystick.trees.scope import Both, Scope
