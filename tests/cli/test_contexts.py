@@ -225,6 +225,36 @@ def test_a_deep_verification_finds_content_that_was_damaged_where_it_is_stored(r
     assert any(path.endswith("/d/g") for path in deep.json["unreadable"])
 
 
+def damage(place, content, pack_is_gone):
+    for pack in place.rglob("*"):
+        if pack.is_file() and content in pack.read_bytes():
+            damaged = pack.read_bytes().replace(content[:9], bytes(9))
+            pack.chmod(0o644)
+            pack.write_bytes(damaged)
+            if pack_is_gone:
+                pack.unlink()
+
+
+@pytest.mark.parametrize("pack_is_gone", (False, True))
+def test_repair_sends_again_what_was_damaged_where_it_is_stored(run, synchronized, tmp_path, pack_is_gone):
+    content = os.urandom(200_000)
+    (tmp_path / "one" / "d" / "g").write_bytes(content)
+    assert run("sync", "one", synchronized).code == 0
+    version = run("contexts", "show", "a.db", "tree", "--json").json["version"]
+    assert run("repair", "one", synchronized).out == "nothing is damaged\n"
+    damage(tmp_path / "a.db.content", content, pack_is_gone)
+
+    (tmp_path / "one" / "d" / "g").write_bytes(b"edited" + content)
+    kept = run("repair", "one", synchronized, "--json")
+    assert (kept.code, kept.json) == (1, {"sent": [], "damaged": ["d/g"]})
+
+    (tmp_path / "one" / "d" / "g").write_bytes(content)
+    assert run("repair", synchronized, "one").out == "files sent again: 1\n"
+    assert run("verify", "one", synchronized, "--deep").code == 0
+    assert run("contexts", "show", "a.db", "tree", "--json").json["version"] == version
+    assert run("repair", "one", "two").code == 2
+
+
 def test_explain_names_the_rule_of_a_context(run, synchronized, tmp_path):
     (tmp_path / "one" / ".tallyignore").unlink()
     said = run("sync", "one", synchronized, "--explain", "d/x.o").out

@@ -221,3 +221,30 @@ def verify(a: str, b: str, given: Mapping[str, Any]) -> int:
     if verdict.agree:
         click.echo(f"agree: {verdict.files:,} files, {verdict.bytes:,} bytes")
     return 0 if verdict.agree else 1
+
+
+def repair(a: str, b: str, given: Mapping[str, Any]) -> int:
+    """Send content again that a context cannot give back; exit 0 only if it can give all then."""
+    from tallystick.contexts.end import ContextEnd
+    from tallystick.contexts.healing import heal
+    from tallystick.trees.verifying import unreadable
+
+    ends = _ends(a, b, given)
+    try:
+        damaged = [end for end in ends if isinstance(end, ContextEnd)]
+        sources = [end for end in ends if end.mount is not None]
+        if not damaged or not sources:
+            raise UsageError("repair sends what a context has lost", hint="name a directory and a context or bucket")
+        lost = unreadable(damaged[0])
+        left = heal(damaged[0], sources[0], lost) if lost else []
+        left = unreadable(damaged[0], sorted({*left, *lost})) if lost else []
+    finally:
+        for end in ends:
+            end.close()
+    if given["as_json"]:
+        print_json({"sent": [path for path in lost if path not in left], "damaged": left})
+    else:
+        for path in left:
+            click.echo(f"still damaged: {shown(path)}: the directory has no such content", err=True)
+        click.echo(f"files sent again: {len(lost) - len(left):,}" if lost else "nothing is damaged")
+    return 1 if left else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from tallystick.content.bundles import BUNDLE_BYTES, Layout, bundles_of, check, checked, expand, layout_of, pack, unpack
@@ -119,7 +119,9 @@ class PackedStore(ABC):
                     loose, held = [], 0
         yield from bundles_of(self.fetch(loose) if len(names) == 1 else self._sound(loose))
 
-    def _sound(self, names: Sequence[bytes]) -> Iterator[Chunk]:
+    def _sound(
+        self, names: Sequence[bytes], left_out: tuple[type[Exception], ...] = (ChunkDamaged,)
+    ) -> Iterator[Chunk]:
         """The chunks without those that are damaged: whoever asks for one of them alone is told."""
         done = 0
         while done < len(names):
@@ -127,7 +129,7 @@ class PackedStore(ABC):
                 for chunk in self.fetch(names[done:]):
                     done += 1
                     yield chunk
-            except ChunkDamaged:
+            except left_out:
                 done += 1
 
     def _stored(self, place: Location) -> bytes:
@@ -176,7 +178,7 @@ class PackedStore(ABC):
         yield from self._unheld(waiting)
 
     def _unheld(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        held = self.catalog.held([chunk.hash for chunk in chunks])
+        held = self._sound_among(self.catalog.held([chunk.hash for chunk in chunks]))
         return [chunk for chunk in chunks if chunk.hash not in held]
 
     def _checked(self, bundles: Iterable[bytes], came: dict[bytes, int]) -> Iterator[tuple[bytes, Layout]]:
@@ -184,12 +186,16 @@ class PackedStore(ABC):
             layout = check(bundle)
             names = [entry.hash for entry in layout.entries]
             came.update((entry.hash, entry.length) for entry in layout.entries)
-            held = self.catalog.held(names)
+            held = self._sound_among(self.catalog.held(names))
             if not held:
                 yield bundle, layout
             elif not held.issuperset(names):
                 bundle = pack([chunk for chunk in unpack(bundle) if chunk.hash not in held])
                 yield bundle, layout_of(bundle)
+
+    def _sound_among(self, held: Collection[bytes]) -> set[bytes]:
+        """Those that can be read back: what is held is seldom sent but where it was found damaged, to be kept anew."""
+        return {chunk.hash for chunk in self._sound(sorted(held), (ChunkDamaged, ChunkMissing))}
 
     def close(self) -> None:
         """Give the catalog back."""

@@ -22,6 +22,7 @@ class ChunkDamaged(StorageCorrupt):
     """What was read back for a chunk is not what its name says."""
 
     code = "ChunkDamaged"
+    default_hint = "send it again from a directory that has the file: tallystick repair DIR https://host/contexts/NAME"
 
 
 class BundleInvalid(PeerProtocolError):

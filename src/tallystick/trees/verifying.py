@@ -90,19 +90,28 @@ def compare(a: TreeEnd, b: TreeEnd, scope: Scope, deep: bool = False) -> TreeVer
     _compare_common(a, b, one, other, verdict)
     for end, entries in ((a, one), (b, other)) if deep else ():
         if end.mount is None:
-            _fetch(end, entries, verdict)
+            verdict.unreadable += [f"{end.title}/{path}" for path in _lost(end, entries)]
     return verdict
 
 
-def _fetch(end: TreeEnd, entries: Mapping[str, Entry], verdict: TreeVerdict) -> None:
-    """Read all content of a tree elsewhere; what does not come as its manifest says is unreadable."""
+def unreadable(end: TreeEnd, among: Collection[str] | None = None) -> list[str]:
+    """Files of a tree, or those of them that are asked for, whose content does not come as the tree lists it."""
+    allow_depth()
+    end.adopt(NothingNoted(), end.refresh(NothingNoted(), Everything()))
+    return _lost(end, {path: entry for path, entry in _walk(end, "") if among is None or path in among})
+
+
+def _lost(end: TreeEnd, entries: Mapping[str, Entry]) -> list[str]:
+    """Read all content of a tree elsewhere; what does not come as its manifest says is lost."""
     wanted = [Wanted(path, leaf_of(entry)) for path, entry in sorted(entries.items()) if entry.mark == Mark.FILE]
     end.prepare(wanted)
+    lost = []
     for item in wanted:
         try:
             end.give(item, lambda data: None, lambda: None)
         except StorageError:
-            verdict.unreadable.append(f"{end.title}/{item.path}")
+            lost.append(item.path)
+    return lost
 
 
 def _entries(end: TreeEnd, scan: Scan, verdict: TreeVerdict) -> dict[str, Entry]:
