@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from tallystick.trees.directory import DirectoryEnd
@@ -31,6 +32,7 @@ def verdict(a, b):
 
 
 def test_the_deepest_tree_travels_both_ways_and_is_verified(tmp_path):
+    before = sys.getrecursionlimit()
     a, b, state = tmp_path / "a", tmp_path / "b", tmp_path / "state"
     deepest = grow(a, MAX_DEPTH - 1)
     other = b / deepest.relative_to(a)
@@ -42,6 +44,7 @@ def test_the_deepest_tree_travels_both_ways_and_is_verified(tmp_path):
     assert synchronize(str(a), str(b), Wishes(allowed=None), state).succeeded
     assert [os.listdir(root / "d") for root in (a, b)] == [["e"], ["e"]]
     assert verdict(a, b).agree
+    assert sys.getrecursionlimit() == before
 
 
 def test_what_is_deeper_is_left_alone_and_named_and_the_rest_travels(tmp_path):

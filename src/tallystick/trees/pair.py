@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from tallystick.errors import TallystickError
 from tallystick.sync.uncollected import uncollected
-from tallystick.trees.depth import allow_depth
+from tallystick.trees.depth import as_deep_as_trees
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.merging import Side
 from tallystick.trees.options import Options
@@ -45,8 +45,7 @@ class Pair:
         when a tree or the memory as a whole cannot be used. Running again is always safe.
         """
         options = options or Options()
-        allow_depth()
-        with self.state.held(), uncollected():
+        with as_deep_as_trees(), self.state.held(), uncollected():
             report = self._attempt(options)
             if report is None:
                 self.state.put_aside()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tallystick.errors import StorageError
 from tallystick.trees.assembling import leaf_of
 from tallystick.trees.contents import Wanted
-from tallystick.trees.depth import allow_depth
+from tallystick.trees.depth import as_deep_as_trees
 from tallystick.trees.ends import TreeEnd
 from tallystick.trees.listing import Entry, Listing, Mark
 from tallystick.trees.nodes import joined
@@ -64,20 +64,20 @@ class TreeVerdict:
         return not (self.only_a or self.only_b or self.different or self.permissions or self.unreadable)
 
 
+@as_deep_as_trees()
 def rules_in(end: TreeEnd) -> Mapping[str, bytes]:
     """The content of every ignore file of a tree, by path. Raises RootMissing."""
-    allow_depth()
     scan = end.refresh(NothingNoted(), Everything())
     return end.rules(scan.rules)
 
 
+@as_deep_as_trees()
 def compare(a: TreeEnd, b: TreeEnd, scope: Scope, deep: bool = False) -> TreeVerdict:
     """Compare two trees under a scope, file by file. Raises RootMissing; what cannot be read is in the verdict.
 
     Every file of a directory is read. What a tree elsewhere holds is told by its manifest; ``deep`` fetches that too
     and checks it, for content that was damaged where it is stored.
     """
-    allow_depth()
     verdict = TreeVerdict()
     sides = []
     for end in (a, b):
@@ -94,9 +94,9 @@ def compare(a: TreeEnd, b: TreeEnd, scope: Scope, deep: bool = False) -> TreeVer
     return verdict
 
 
+@as_deep_as_trees()
 def unreadable(end: TreeEnd, among: Collection[str] | None = None) -> list[str]:
     """Files of a tree, or those of them that are asked for, whose content does not come as the tree lists it."""
-    allow_depth()
     end.adopt(NothingNoted(), end.refresh(NothingNoted(), Everything()))
     return _lost(end, {path: entry for path, entry in _walk(end, "") if among is None or path in among})
 
