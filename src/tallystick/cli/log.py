@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,8 +45,7 @@ def command(site: str, run: str, peer: str, task: str, limit: int, as_json: bool
             names = {peer, registry.peer(peer).url} if registry.has_peer(peer) else {peer}
             runs = [one for one in runs if one.peer in names]
         results = opened.posted_results(run) if run else []
-    found = [*map(_of_run, runs), *_in_order(logged)]
-    found.sort(key=lambda item: item["started"], reverse=True)
+    found = sorted([*map(_of_run, runs), *map(_of_entry, logged)], key=lambda item: item["started"], reverse=True)
     if as_json:
         print_json([{**item, "results": results} if run else item for item in found[:limit]])
         return 0
@@ -88,21 +86,12 @@ def _of_run(one: Run) -> dict[str, Any]:
     }
 
 
-def _in_order(logged: Sequence[Logged]) -> list[dict[str, Any]]:
-    """The entries, the newest first; none is older than what was logged before it, whatever the clock did."""
-    found: list[dict[str, Any]] = []
-    latest = 0
-    for item in reversed(logged):
-        row = _of_entry(item)
-        row["started"] = latest = max(latest, row["started"])
-        found.append(row)
-    return found[::-1]
-
-
 def _of_entry(item: Logged) -> dict[str, Any]:
     """An action of a task, or of a peer."""
+    from tallystick.jobs.tables import milliseconds
+
     entry = item.entry
-    at = round(entry.time.timestamp() * 1000)
+    at = milliseconds(entry.time)
     action = entry.mode if entry.direction == "none" else f"{entry.mode}/{entry.direction}"
     return {
         "id": item.number,

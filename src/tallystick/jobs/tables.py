@@ -5,11 +5,12 @@ Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tallystick.site.ledger import Ledger
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ROOM: Final = "jobs"
 STEPS: Final = (
     (
@@ -35,8 +36,8 @@ def require_tables(ledger: Ledger) -> None:
 
 
 def milliseconds(moment: datetime | None) -> int | None:
-    """A moment as it is stored."""
-    return None if moment is None else round(moment.timestamp() * 1000)
+    """A moment as it is stored: as a ledger's clock tells it, which cuts off what a millisecond is not full of."""
+    return None if moment is None else (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def moment(stored: int | None) -> datetime | None:
