@@ -279,6 +279,24 @@ def test_damage_is_found_when_it_is_read(directory):
     assert directory.verify() == names(chunks("a", size=5000))
 
 
+@pytest.mark.parametrize("harm", ("damaged", "gone"))
+def test_what_is_sent_again_takes_the_place_of_what_cannot_be_read_any_more(directory, clock, harm):
+    sent = chunks("sound", "harmed", size=5000)
+    directory.store(sent)
+    list(directory.fetch(names(sent)))  # what was read before the disk was damaged proves nothing
+    (pack,) = pack_files(directory)
+    pack.chmod(0o644)
+    if harm == "gone":
+        pack.unlink()
+    else:
+        pack.write_bytes(bytes(byte ^ 255 for byte in pack.read_bytes()))
+
+    directory.store(sent)
+    again = DirectoryStore(directory.root, clock)
+    assert [found.data for found in again.fetch(names(sent))] == [chunk.data for chunk in sent]
+    again.close()
+
+
 def test_a_damaged_index_is_named_when_the_catalog_is_made_anew(directory):
     directory.store(chunks("a"))
     directory.store(chunks("b"))

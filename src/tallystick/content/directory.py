@@ -65,10 +65,14 @@ class DirectoryStore(PackedStore):
             raise ChunkDamaged(f"[ChunkDamaged] pack {pack} ends before byte {offset + length}")
         return data
 
+    def _read_anew(self) -> None:
+        super()._read_anew()
+        while self._handles:  # a pack that was removed can still be read through them
+            os.close(self._handles.popitem()[1])
+
     def close(self) -> None:
         """Give files and the catalog back."""
-        while self._handles:
-            os.close(self._handles.popitem()[1])
+        self._read_anew()
         super().close()
 
     # Writing --------------------------------------------------------------------------------------

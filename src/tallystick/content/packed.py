@@ -81,6 +81,10 @@ class PackedStore(ABC):
     def _announce(self, pack: str, condemned: bool) -> None:  # noqa: B027 - nor to announce
         """Let others know that a pack is condemned, or no more; nothing where the catalog is shared."""
 
+    def _read_anew(self) -> None:
+        """Believe nothing that was read before: the disk may have been damaged since."""
+        self._expanded.clear()
+
     # The port -------------------------------------------------------------------------------------
 
     def missing(self, names: Sequence[bytes]) -> list[bytes]:
@@ -195,6 +199,8 @@ class PackedStore(ABC):
 
     def _sound_among(self, held: Collection[bytes]) -> set[bytes]:
         """Those that can be read back: what is held is seldom sent but where it was found damaged, to be kept anew."""
+        if held:
+            self._read_anew()
         return {chunk.hash for chunk in self._sound(sorted(held), (ChunkDamaged, ChunkMissing))}
 
     def close(self) -> None:
