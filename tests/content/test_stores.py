@@ -279,6 +279,21 @@ def test_damage_is_found_when_it_is_read(directory):
     assert directory.verify() == names(chunks("a", size=5000))
 
 
+@pytest.mark.parametrize(("harm", "readable"), (("front", True), ("end", False)))
+def test_a_bundle_that_is_damaged_takes_no_other_along(directory, harm, readable):
+    noise = [Chunk(hash_of(data), data) for data in (random.Random(number).randbytes(3000) for number in range(4))]
+    directory.store(noise[:3])
+    (pack,) = pack_files(directory)
+    directory.store(noise[3:])
+    whole = pack.read_bytes()
+    pack.chmod(0o644)
+    pack.write_bytes(bytes(16) + whole[16:] if harm == "front" else whole[:1000])
+
+    bundles = directory.fetch_bundles(names(noise), lambda _: True)
+    found = {chunk.hash for bundle in bundles for chunk in unpack(bundle)}
+    assert found == set(names(noise if readable else noise[3:]))  # noise stands in the pack as it is
+
+
 @pytest.mark.parametrize("harm", ("damaged", "gone"))
 def test_what_is_sent_again_takes_the_place_of_what_cannot_be_read_any_more(directory, clock, harm):
     sent = chunks("sound", "harmed", size=5000)

@@ -12,10 +12,12 @@ from tallystick.content.bucket import BucketHead
 from tallystick.content.problems import HeadMoved
 from tallystick.contexts import bucket
 from tallystick.contexts.entries import DIRECTORY, FileEntry
-from tallystick.contexts.opening import again_while_moved, open_trees
+from tallystick.contexts.healing import heal
+from tallystick.contexts.opening import again_while_moved, open_end, open_trees
 from tallystick.contexts.problems import EntryRejected, VersionMoved
 from tallystick.errors import ConfigurationError, StorageError
 from tallystick.trees.opening import Wishes
+from tallystick.trees.verifying import unreadable
 
 from .conftest import file_of, shown, tree
 
@@ -241,3 +243,32 @@ def test_the_head_of_a_bucket_remembers_the_last_publications_only(host, monkeyp
     context = host.create(host.name)
     made = [host.publish(context.id, "*", [(f"/{run}", FileEntry(DIRECTORY, 0o755))], run) for run in ("a", "b", "c")]
     assert [host.published(context.id, run) for run in ("a", "b", "c", "d")] == ["", *made[1:], ""]
+
+
+@pytest.mark.parametrize("harm", ("damaged", "gone"))
+def test_content_that_a_bucket_lost_is_sent_again(endpoint, url, tmp_path, harm):
+    import boto3
+
+    one = mount(tmp_path, url, "one")
+    (one.root / "lost").write_bytes(os.urandom(5000))
+    (one.root / "kept").write_text("in the same pack, or another one")
+    one.run()
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    for found in client.list_objects_v2(Bucket="trees", Prefix=url.rpartition("/")[2])["Contents"]:
+        if "/packs/" in found["Key"] and harm == "damaged":
+            client.put_object(Bucket="trees", Key=found["Key"], Body=bytes(found["Size"]))
+        elif "/packs/" in found["Key"]:
+            client.delete_object(Bucket="trees", Key=found["Key"])
+    client.close()
+
+    end, source = open_end(url, time.time_ns), open_end(str(one.root), time.time_ns)
+    try:
+        lost = unreadable(end)
+        assert "lost" in lost
+        assert heal(end, source, lost) == []
+    finally:
+        end.close()
+        source.close()
+    two = mount(tmp_path, url, "two")
+    two.run()
+    assert shown(two.root) == shown(one.root)

@@ -112,9 +112,9 @@ class PackedStore(ABC):
         for start in range(0, len(names), FETCH_BATCH):
             for members in _by_bundle(list(dict.fromkeys(names[start : start + FETCH_BATCH])), self._located):
                 if 2 * sum(member.entry.length for member in members) >= members[0].content:
-                    bundle = self._stored(members[0])
-                    if visible([entry.hash for entry in layout_of(bundle).entries]):
-                        yield bundle
+                    stored = self._stored(members[0])
+                    if stored is not None and visible([entry.hash for entry in stored[1].entries]):
+                        yield stored[0]
                         continue
                 loose += [member.entry.hash for member in members]
                 held += sum(member.entry.length for member in members)
@@ -136,11 +136,15 @@ class PackedStore(ABC):
             except left_out:
                 done += 1
 
-    def _stored(self, place: Location) -> bytes:
+    def _stored(self, place: Location) -> tuple[bytes, Layout] | None:
+        """A bundle as it is stored and what it says to hold; None when its front is damaged or its end is missing."""
         try:
-            return self._read(place.pack, place.offset, place.length)
+            bundle = self._read(place.pack, place.offset, place.length)
+            return bundle, layout_of(bundle)
         except FileNotFoundError:
             raise ChunkMissing(place.entry.hash) from None
+        except (BundleInvalid, ChunkDamaged):
+            return None
 
     def _located(self, names: Sequence[bytes]) -> dict[bytes, Location]:
         found = self.catalog.locate(names)
